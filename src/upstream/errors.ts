@@ -1,0 +1,84 @@
+/** Everything that can go wrong between weir and an upstream, as a closed set that policy can decide on. */
+
+/**
+ * `notFound` 404, an answer · `denied` 401 or 403 for the repository after weir's own token attempt, an answer ·
+ * `credentialRefused` the configured credential itself is refused: an outage of ours · `rateLimited` 429 ·
+ * `unreachable` refused, reset, DNS · `tls` handshake or certificate · `timeout` connect, head, idle or rate floor ·
+ * `serverError` 5xx · `badResponse` anything that is not the thing asked for · `tooLarge` beyond a limit ·
+ * `rangeRefused` an odd answer that speaks about Range only · `redirectRefused` loop, too many hops, or a place that
+ * configuration does not allow · `unsupported` the upstream has no such API · `breakerOpen` not tried ·
+ * `offline` configured never to dial · `cut` the body ended or broke early · `aborted` by the caller's signal.
+ */
+export type UpstreamErrorKind =
+  | 'notFound'
+  | 'denied'
+  | 'credentialRefused'
+  | 'rateLimited'
+  | 'unreachable'
+  | 'tls'
+  | 'timeout'
+  | 'serverError'
+  | 'badResponse'
+  | 'tooLarge'
+  | 'rangeRefused'
+  | 'redirectRefused'
+  | 'unsupported'
+  | 'breakerOpen'
+  | 'offline'
+  | 'cut'
+  | 'aborted';
+
+export interface UpstreamErrorDetails {
+  readonly upstream: string;
+  /** HTTP status of the upstream's answer, where there was one. */
+  readonly status?: number;
+  /** How long the upstream asked us to wait, or the breaker will stay open; milliseconds. */
+  readonly retryAfterMs?: number;
+  /** The OCI error code in the upstream's body, where it sent one (`NAME_UNKNOWN`, `MANIFEST_UNKNOWN`, …). */
+  readonly code?: string;
+  readonly cause?: unknown;
+}
+
+export class UpstreamError extends Error {
+  readonly kind: UpstreamErrorKind;
+  readonly upstream: string;
+  readonly status: number | undefined;
+  readonly retryAfterMs: number | undefined;
+  readonly code: string | undefined;
+
+  constructor(kind: UpstreamErrorKind, message: string, details: UpstreamErrorDetails) {
+    super(message, { cause: details.cause });
+    this.name = 'UpstreamError';
+    this.kind = kind;
+    this.upstream = details.upstream;
+    this.status = details.status;
+    this.retryAfterMs = details.retryAfterMs;
+    this.code = details.code;
+  }
+}
+
+/** True for failures during which the last known answer may be served: everything that is not the upstream's word. */
+export function isOutage(error: unknown): error is UpstreamError {
+  if (!(error instanceof UpstreamError)) return false;
+  switch (error.kind) {
+    case 'credentialRefused':
+    case 'rateLimited':
+    case 'unreachable':
+    case 'tls':
+    case 'timeout':
+    case 'serverError':
+    case 'badResponse':
+    case 'tooLarge':
+    case 'redirectRefused':
+    case 'breakerOpen':
+    case 'offline':
+    case 'cut':
+      return true;
+    case 'notFound':
+    case 'denied':
+    case 'rangeRefused':
+    case 'unsupported':
+    case 'aborted':
+      return false;
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * The one way bytes leave for an upstream: a single HTTP exchange without redirects, authentication or retries.
+ * `pool-sender` implements it on undici; auth and the registry client build on it.
+ */
+
+export interface OutgoingRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST';
+  readonly url: URL;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /**
+   * Separates connection pools: requests with different credentials never share a connection. `anonymous` where none
+   * is sent; else a name for the credential set, never the secret itself.
+   */
+  readonly credentialSet: string;
+  /** Milliseconds until the response head must be there (connect and TLS have their own limits inside it). */
+  readonly headTimeoutMs: number;
+}
+
+export interface IncomingResponse {
+  readonly status: number;
+  /** Lower-case names; repeated headers keep their lines. */
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  /**
+   * The body, not decoded. Errors are UpstreamError (`cut`, `timeout`). Leaving the loop early destroys the connection.
+   * A chunk is the consumer's to keep.
+   */
+  readonly body: AsyncIterable<Uint8Array>;
+  /** Reads and drops a short body so that the connection can be used again; destroys it when it is long or slow. */
+  discard(): Promise<void>;
+  /** Destroys the connection; idempotent. */
+  abort(): void;
+}
+
+export interface Sender {
+  /** Rejects with UpstreamError: `unreachable`, `tls`, `timeout`, `badResponse`, `redirectRefused` (address policy), `aborted`. */
+  send(request: OutgoingRequest, signal: AbortSignal): Promise<IncomingResponse>;
+  close(): Promise<void>;
+}

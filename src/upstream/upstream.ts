@@ -1,0 +1,102 @@
+/**
+ * One configured remote registry as the cache sees it. Implemented by `registry-client`. Every call does its own
+ * authentication, redirects, endpoint fail-over and deadlines (connect 3 s, TLS 5 s, token 10 s, head 8 s an attempt and
+ * 20 s in all, body idle 60 s, 16 KiB/s over 60 s) and rejects with UpstreamError only.
+ */
+import type { Digest } from '../oci/digest.ts';
+import type { Reference, Repository } from '../oci/reference.ts';
+
+/** A byte range to ask for: closed (`end` exclusive), open-ended, or the last `suffixBytes`. */
+export type AskedRange =
+  | { readonly kind: 'closed'; readonly start: number; readonly end: number }
+  | { readonly kind: 'suffix'; readonly suffixBytes: number };
+
+/** What a HEAD of a manifest told; each header may be missing upstream. */
+export interface ManifestHead {
+  readonly digest: Digest | undefined;
+  /** Without parameters; undefined when absent. */
+  readonly mediaType: string | undefined;
+  readonly sizeBytes: number | undefined;
+}
+
+/** The whole manifest as the upstream sent it, at most 4 MiB. `digest` is its header's word, not a proof. */
+export interface ManifestBody extends ManifestHead {
+  readonly bytes: Uint8Array;
+}
+
+export interface BlobBody {
+  /** Names the endpoint that answered (its URL origin and path), for `avoidEndpoints`. */
+  readonly endpoint: string;
+  /**
+   * `whole`: status 200, from byte 0; `sizeBytes` is its Content-Length, undefined when the upstream gave none.
+   * `part`: status 206 whose Content-Range is exactly what was asked (a closed range may be clipped at `totalBytes`).
+   */
+  readonly answer:
+    | { readonly kind: 'whole'; readonly sizeBytes: number | undefined }
+    | { readonly kind: 'part'; readonly start: number; readonly end: number; readonly totalBytes: number };
+  /**
+   * The bytes. Throws UpstreamError (`cut`, `timeout`) when the body breaks, stalls or ends before its declared length;
+   * never yields more than declared. Leaving the loop early destroys the connection.
+   */
+  readonly chunks: AsyncIterable<Uint8Array>;
+  /** Destroys the connection; idempotent. Needed only when `chunks` was never iterated. */
+  abort(): void;
+}
+
+export interface BlobRequest {
+  readonly repository: Repository;
+  readonly digest: Digest;
+  readonly range?: AskedRange;
+  /** Endpoints not to use while another one is left. */
+  readonly avoidEndpoints?: ReadonlySet<string>;
+}
+
+/** One page of a listing (tags/list or referrers) as the upstream gave it. */
+export interface ListingPage {
+  readonly bytes: Uint8Array;
+  readonly contentType: string | undefined;
+  /** Path and query of the next page on the upstream (from its Link header), checked to be on its own origin. */
+  readonly next: string | undefined;
+  /** Value of OCI-Filters-Applied. */
+  readonly filtersApplied: string | undefined;
+}
+
+export interface Upstream {
+  /** The configured key, e.g. `docker.io`; names the upstream in every key, log line and metric label. */
+  readonly key: string;
+  /** Some credential is configured, so an answer may be one that an anonymous client would not get. */
+  readonly hasCredential: boolean;
+  headManifest(repository: Repository, reference: Reference, signal: AbortSignal): Promise<ManifestHead>;
+  getManifest(repository: Repository, reference: Reference, signal: AbortSignal): Promise<ManifestBody>;
+  /**
+   * Opens a blob. With a range: an exact 206 gives `part`; a 200 gives `whole` (the upstream ignores Range; the caller
+   * decides whether to use it); any other odd answer rejects with `rangeRefused`.
+   */
+  openBlob(request: BlobRequest, signal: AbortSignal): Promise<BlobBody>;
+  /** Size of a blob, by HEAD; where HEAD is refused (401, 403, 404, 405, 5xx) by `bytes=0-0`. Proves the repository has it. */
+  statBlob(repository: Repository, digest: Digest, signal: AbortSignal): Promise<{ readonly sizeBytes: number | undefined }>;
+  /** `path` continues a listing: the `next` of its previous page. */
+  listTags(repository: Repository, page: { n?: number; last?: string; path?: string }, signal: AbortSignal): Promise<ListingPage>;
+  /** Rejects with `unsupported` when the upstream has no referrers API. */
+  listReferrers(repository: Repository, digest: Digest, page: { path?: string }, signal: AbortSignal): Promise<ListingPage>;
+  /**
+   * Asks without any credential whether an anonymous client can read this repository: HEAD of the given manifest or
+   * blob. Resolves the upstream's word; rejects when there was none (an outage).
+   */
+  probeAnonymous(
+    repository: Repository,
+    subject: { readonly kind: 'manifest'; readonly reference: Reference } | { readonly kind: 'blob'; readonly digest: Digest },
+    signal: AbortSignal,
+  ): Promise<boolean>;
+  /** Ends pools and timers. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** What upstream traffic reports; metrics implements it. Called synchronously, must not throw. */
+export interface UpstreamEvents {
+  upstreamRequest(event: { upstream: string; status: number | 'error'; seconds: number }): void;
+  upstreamBytes(event: { upstream: string; bytes: number }): void;
+  rateLimitRemaining(event: { upstream: string; remaining: number }): void;
+  breakerChanged(event: { upstream: string; isOpen: boolean }): void;
+  upstreamRejected(event: { upstream: string; reason: string }): void;
+}
