@@ -1,0 +1,133 @@
+/**
+ * The façade of the cache: what `http` asks and what it gets. Answers are plain values and positional readers, never
+ * streams, so that another thread can serve them.
+ */
+import type { Digest } from '../oci/digest.ts';
+import type { RequestRange } from '../oci/range.ts';
+import type { Reference, Repository, Tag } from '../oci/reference.ts';
+import type { Outcome } from './outcome.ts';
+
+/** A repository of a configured upstream, after routing. */
+export interface RepositoryQuery {
+  readonly upstream: string;
+  readonly repository: Repository;
+}
+
+export interface ManifestQuery extends RepositoryQuery {
+  readonly reference: Reference;
+  /** `head` must not cost the upstream more than a HEAD where that is enough. */
+  readonly method: 'get' | 'head';
+}
+
+export interface ManifestAnswer {
+  readonly digest: Digest;
+  /** Without parameters. */
+  readonly mediaType: string;
+  readonly sizeBytes: number;
+  /** The exact bytes; there for `get`, and may be there for `head`. */
+  readonly bytes: Uint8Array | undefined;
+  readonly outcome: Outcome;
+}
+
+export interface BlobQuery extends RepositoryQuery {
+  readonly digest: Digest;
+  readonly method: 'get' | 'head';
+  /** The parsed Range header; undefined for the whole blob. The first one decides what a cold fill fetches first. */
+  readonly ranges: readonly RequestRange[] | undefined;
+}
+
+/** Half-open `[start, end)`; `end` is undefined only for a whole body of unknown length. */
+export interface BodySpan {
+  readonly start: number;
+  readonly end: number | undefined;
+}
+
+/**
+ * A blob as far as it is known when the head is written. Nothing is held open: `open` takes what a body needs, and a
+ * view that is never opened costs nothing. For a fill, the view counts as a reader until `close`.
+ */
+export interface BlobView {
+  readonly digest: Digest;
+  /** Undefined while an upstream that declares no length is still sending. */
+  readonly sizeBytes: number | undefined;
+  readonly outcome: Outcome;
+  /** The bytes were proved; false while a fill runs. */
+  readonly isProved: boolean;
+  /** Resolves when the digest is proved; rejects with BrokenBodyError. For clients that cannot be told of a failure later. */
+  proved(signal: AbortSignal): Promise<void>;
+  /**
+   * Opens the bytes of one span, proving them readable before the caller writes a status. Rejects with CacheError,
+   * UpstreamError or BrokenBodyError. The caller closes the reader. Several spans may be open at once.
+   */
+  open(span: BodySpan, signal: AbortSignal): Promise<BlobReader>;
+  /** Idempotent; every view must be closed. */
+  close(): void;
+}
+
+/**
+ * One client following one span, in order. The last byte of a whole body (and of long or leading ranges) is not
+ * readable before digest and size are proved.
+ */
+export interface BlobReader {
+  /**
+   * The exclusive end of what can be read now from `position`, at once or as soon as there is anything; equals
+   * `position` only at the end of the span. Rejects with BrokenBodyError when it will never come.
+   */
+  readable(position: number, signal: AbortSignal): number | Promise<number>;
+  /** Reads at most `length` bytes at `position`, inside what `readable` promised. Resolves the bytes read, at least 1. */
+  read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<number>;
+  /** Idempotent. */
+  close(): void;
+}
+
+export interface TagsQuery extends RepositoryQuery {
+  /** At most this many; undefined: the upstream's own page size. */
+  readonly n: number | undefined;
+  readonly last: string | undefined;
+}
+
+export interface TagsAnswer {
+  readonly tags: readonly string[];
+  /** Query of the next page, or undefined when this is the last. */
+  readonly next: { readonly n: number | undefined; readonly last: string } | undefined;
+  readonly outcome: Outcome;
+}
+
+export interface ReferrersQuery extends RepositoryQuery {
+  readonly digest: Digest;
+  readonly artifactType: string | undefined;
+  readonly n: number | undefined;
+  readonly last: string | undefined;
+}
+
+export interface ReferrersAnswer {
+  /** Descriptors as the upstream gave them, filtered by artifactType when one was asked for, one page. */
+  readonly manifests: readonly unknown[];
+  readonly next: { readonly n: number; readonly last: string } | undefined;
+  readonly isFiltered: boolean;
+  readonly outcome: Outcome;
+}
+
+export interface CatalogQuery {
+  /** Only this upstream's repositories (the client named a namespace), under their own names. */
+  readonly upstream: string | undefined;
+  readonly n: number | undefined;
+  readonly last: string | undefined;
+}
+
+export interface CatalogAnswer {
+  /** `<upstream>/<repository>`, or plain repositories when one upstream was named; sorted. */
+  readonly repositories: readonly string[];
+  readonly next: { readonly n: number; readonly last: string } | undefined;
+}
+
+/** Every call rejects with CacheError or UpstreamError; a signal cancels only this caller's waiting. */
+export interface Cache {
+  manifest(query: ManifestQuery, signal: AbortSignal): Promise<ManifestAnswer>;
+  blob(query: BlobQuery, signal: AbortSignal): Promise<BlobView>;
+  tags(query: TagsQuery, signal: AbortSignal): Promise<TagsAnswer>;
+  referrers(query: ReferrersQuery, signal: AbortSignal): Promise<ReferrersAnswer>;
+  catalog(query: CatalogQuery): CatalogAnswer;
+  /** Cached tags of a repository, without asking anyone. */
+  cachedTags(query: RepositoryQuery): readonly Tag[];
+}
