@@ -1,0 +1,52 @@
+/** Descriptors: how OCI documents point at content (image-spec, descriptor.md). */
+import { type Digest, parseDigest } from './digest.ts';
+import { field, isJsonObject, textField, textMapField } from './json.ts';
+
+export interface Platform {
+  readonly os: string;
+  readonly architecture: string;
+  readonly variant?: string;
+}
+
+export interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  /** Bytes. A claim of whoever wrote the document, until the content itself has been measured. */
+  readonly size: number;
+  readonly artifactType?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly platform?: Platform;
+}
+
+/** The descriptor in `value`, or undefined when it lacks a type, a verifiable digest or a usable size. */
+export function parseDescriptor(value: unknown): Descriptor | undefined {
+  if (!isJsonObject(value)) return undefined;
+  const mediaType = textField(value, 'mediaType');
+  const digest = parseDigest(textField(value, 'digest') ?? '');
+  const size = field(value, 'size');
+  if (mediaType === undefined || digest === undefined || !isSize(size)) return undefined;
+  const artifactType = textField(value, 'artifactType');
+  const annotations = textMapField(value, 'annotations');
+  const platform = parsePlatform(field(value, 'platform'));
+  return {
+    mediaType,
+    digest,
+    size,
+    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(annotations === undefined ? {} : { annotations }),
+    ...(platform === undefined ? {} : { platform }),
+  };
+}
+
+function parsePlatform(value: unknown): Platform | undefined {
+  if (!isJsonObject(value)) return undefined;
+  const os = textField(value, 'os');
+  const architecture = textField(value, 'architecture');
+  if (os === undefined || architecture === undefined) return undefined;
+  const variant = textField(value, 'variant');
+  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
+}
+
+function isSize(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}

@@ -1,0 +1,56 @@
+/** The two documents of an OCI image layout (image-spec, image-layout.md): its marker file and its index. */
+import { type Descriptor, parseDescriptor } from './descriptor.ts';
+import { isJsonObject, listField } from './json.ts';
+import { mediaTypes } from './media-type.ts';
+
+export const layoutFile = 'oci-layout';
+export const layoutIndexFile = 'index.json';
+export const layoutBlobsDirectory = 'blobs';
+/** The exact content of `oci-layout`. */
+export const layoutMarker = '{"imageLayoutVersion":"1.0.0"}';
+/** Names an entry of the index; the value is a tag or, as containerd and skopeo also write it, a full reference. */
+export const refNameAnnotation = 'org.opencontainers.image.ref.name';
+
+export interface LayoutEntry {
+  readonly descriptor: Descriptor;
+  readonly refName?: string;
+}
+
+/** The bytes of `index.json` for these entries, in this order. */
+export function layoutIndex(entries: readonly LayoutEntry[]): Uint8Array<ArrayBuffer> {
+  const manifests = entries.map(({ descriptor, refName }) => {
+    const annotations = {
+      ...descriptor.annotations,
+      ...(refName === undefined ? {} : { [refNameAnnotation]: refName }),
+    };
+    return { ...descriptor, ...(Object.keys(annotations).length === 0 ? {} : { annotations }) };
+  });
+  return new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }));
+}
+
+/** The readable entries of an `index.json`, or undefined when it is no index at all. */
+export function parseLayoutIndex(bytes: Uint8Array): readonly LayoutEntry[] | undefined {
+  let document: unknown;
+  try {
+    document = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
+  }
+  if (!isJsonObject(document) || !Array.isArray(document['manifests'])) return undefined;
+  return listField(document, 'manifests').flatMap((value) => {
+    const descriptor = parseDescriptor(value);
+    if (descriptor === undefined) return [];
+    const refName = descriptor.annotations?.[refNameAnnotation];
+    return [refName === undefined ? { descriptor } : { descriptor, refName }];
+  });
+}
+
+/** Whether these bytes are the marker file of a layout version that weir can read. */
+export function isLayoutMarker(bytes: Uint8Array): boolean {
+  try {
+    const document: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    return isJsonObject(document) && document['imageLayoutVersion'] === '1.0.0';
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * What a manifest says, read once from its exact bytes. The bytes themselves are never rewritten: these facts serve
+ * look-ups, never answers.
+ */
+import { type Descriptor, parseDescriptor } from './descriptor.ts';
+import { field, isJsonObject, type JsonObject, jsonDepth, listField, textField, textMapField } from './json.ts';
+import { isIndexType, isManifestType } from './media-type.ts';
+
+/** 4 MiB: what registries must accept at least, and what containerd, distribution and oras read at most. */
+export const maxManifestBytes = 4 * 1024 * 1024;
+export const maxManifestDepth = 32;
+/** Descriptors in one document. 4 MiB hold about twice as many of the shortest ones. */
+export const maxManifestEntries = 16_384;
+
+export interface ManifestFacts {
+  /** `index` when it lists manifests, `manifest` when it has config or layers, `other` for any other JSON object. */
+  readonly kind: 'manifest' | 'index' | 'other';
+  /** As the document itself claims. */
+  readonly mediaType?: string;
+  readonly artifactType?: string;
+  /** The listed manifests, in order. */
+  readonly children: readonly Descriptor[];
+  /** Config first, then layers (or the blobs of an artifact manifest), in order. */
+  readonly blobs: readonly Descriptor[];
+  readonly config?: Descriptor;
+  readonly subject?: Descriptor;
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** Entries that are no usable descriptors, an unverifiable digest algorithm for example. They are left out above. */
+  readonly unreadable: number;
+}
+
+export interface ManifestProblem {
+  readonly kind: 'invalid';
+  readonly problem: 'too-large' | 'too-deep' | 'not-json' | 'not-an-object' | 'too-many-entries';
+  readonly message: string;
+}
+
+/** Never throws, whatever the bytes are. */
+export function readManifest(bytes: Uint8Array): ManifestFacts | ManifestProblem {
+  if (bytes.byteLength > maxManifestBytes) {
+    return invalid('too-large', `the manifest has ${bytes.byteLength} bytes, ${maxManifestBytes} are allowed`);
+  }
+  if (jsonDepth(bytes) > maxManifestDepth) {
+    return invalid('too-deep', `the manifest is nested deeper than ${maxManifestDepth} levels`);
+  }
+  let document: unknown;
+  try {
+    document = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (error) {
+    return invalid('not-json', `the manifest is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (!isJsonObject(document)) return invalid('not-an-object', 'the manifest is not a JSON object');
+  return factsOf(document);
+}
+
+function factsOf(document: JsonObject): ManifestFacts | ManifestProblem {
+  const mediaType = textField(document, 'mediaType');
+  const artifactType = textField(document, 'artifactType');
+  const annotations = textMapField(document, 'annotations');
+  const manifests = listField(document, 'manifests');
+  const layers = [...listField(document, 'layers'), ...listField(document, 'blobs')];
+  const entries = manifests.length + layers.length;
+  if (entries > maxManifestEntries) {
+    return invalid('too-many-entries', `the manifest has ${entries} entries, ${maxManifestEntries} are allowed`);
+  }
+  let unreadable = 0;
+  const read = (value: unknown): Descriptor[] => {
+    const descriptor = parseDescriptor(value);
+    if (descriptor === undefined) unreadable++;
+    return descriptor === undefined ? [] : [descriptor];
+  };
+  const optional = (name: string): Descriptor | undefined => {
+    const value = field(document, name);
+    return value === undefined || value === null ? undefined : read(value)[0];
+  };
+  const config = optional('config');
+  const subject = optional('subject');
+  const children = manifests.flatMap(read);
+  const blobs = [...(config === undefined ? [] : [config]), ...layers.flatMap(read)];
+  return {
+    kind: kindOf(document, mediaType),
+    ...(mediaType === undefined ? {} : { mediaType }),
+    ...(artifactType === undefined ? {} : { artifactType }),
+    children,
+    blobs,
+    ...(config === undefined ? {} : { config }),
+    ...(subject === undefined ? {} : { subject }),
+    ...(annotations === undefined ? {} : { annotations }),
+    unreadable,
+  };
+}
+
+/** The document's own word first: an index without entries and a manifest without layers are legal (image-spec 1.1). */
+function kindOf(document: JsonObject, mediaType: string | undefined): ManifestFacts['kind'] {
+  if (mediaType !== undefined && isManifestType(mediaType)) return isIndexType(mediaType) ? 'index' : 'manifest';
+  if (Array.isArray(field(document, 'manifests'))) return 'index';
+  if (isJsonObject(field(document, 'config')) || Array.isArray(field(document, 'layers'))) return 'manifest';
+  return 'other';
+}
+
+function invalid(problem: ManifestProblem['problem'], message: string): ManifestProblem {
+  return { kind: 'invalid', problem, message };
+}
