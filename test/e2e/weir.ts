@@ -1,0 +1,82 @@
+/** weir as a process: started from a configuration file on free loopback ports, stopped by a signal. */
+import { writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { Daemon, freePort } from './process.ts';
+import type { Upstream } from './upstreams.ts';
+
+const repository = resolve(import.meta.dirname, '..', '..');
+
+export interface WeirOptions {
+  /** Path of the program below the repository: `src/main.ts`, or `dist/main.js` after a build. */
+  readonly entry: string;
+  /** Holds the configuration file, the log and the cache root. */
+  readonly directory: string;
+  readonly upstreams: readonly Upstream[];
+  /** The upstream that is also known as docker.io, the default, for clients with a Docker Hub mirror setting. */
+  readonly dockerHub: Upstream;
+}
+
+function configuration({ upstreams, dockerHub }: WeirOptions, root: string, port: number, adminPort: number): object {
+  const entry = (upstream: Upstream): object => ({
+    url: `http://${upstream.host}`,
+    ...(upstream.ttl === undefined ? {} : { tags: { ttl: upstream.ttl } }),
+  });
+  return {
+    listen: `127.0.0.1:${port}`,
+    admin: { listen: `127.0.0.1:${adminPort}` },
+    cache: { root, maxSize: '20GiB' },
+    builtinUpstreams: false,
+    upstreams: {
+      ...Object.fromEntries(upstreams.map((upstream) => [upstream.name, entry(upstream)])),
+      'docker.io': { ...entry(dockerHub), default: true },
+    },
+  };
+}
+
+export class Weir {
+  readonly port: number;
+  readonly adminPort: number;
+  /** The cache root: an OCI image layout. */
+  readonly root: string;
+  readonly #daemon: Daemon;
+
+  private constructor(daemon: Daemon, root: string, port: number, adminPort: number) {
+    this.#daemon = daemon;
+    this.root = root;
+    this.port = port;
+    this.adminPort = adminPort;
+  }
+
+  get host(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
+  /** Starts weir with an empty root and waits until it says it is ready. */
+  static async start(options: WeirOptions): Promise<Weir> {
+    const [port, adminPort] = [await freePort(), await freePort()];
+    const root = join(options.directory, 'cache');
+    const file = join(options.directory, 'weir.yaml');
+    writeFileSync(file, JSON.stringify(configuration(options, root, port, adminPort), undefined, 2)); // JSON is YAML
+    const program = resolve(repository, options.entry);
+    const log = join(options.directory, 'weir.log');
+    const daemon = new Daemon('weir', process.execPath, [program, 'serve', '--config', file], log);
+    await daemon.ready(async () => {
+      try {
+        return (await fetch(`http://127.0.0.1:${adminPort}/readyz`)).ok;
+      } catch {
+        return false; // not listening yet
+      }
+    });
+    return new Weir(daemon, root, port, adminPort);
+  }
+
+  /** What it logged last, as evidence for a failure. */
+  tail(lines = 12): string {
+    return this.#daemon.tail(lines);
+  }
+
+  /** Asks weir to end and says how it did: `exit code 0` is a graceful shutdown. */
+  async stop(): Promise<string> {
+    return this.#daemon.stop('SIGTERM', 20_000);
+  }
+}
