@@ -3,7 +3,7 @@
  *
  * Use, for each request at one registry:
  *
- *     const exchange = authorizer.begin(registry, scope);
+ *     const exchange = authorizer.begin(registry, repository);
  *     for (;;) {
  *       const { header, credentialSet } = await exchange.authorization(signal);
  *       const answer = await sender.send({ ..., credentialSet, headers: header === undefined ? h : { ...h, authorization: header } });
@@ -16,8 +16,8 @@
  * registry begins a new exchange with that origin (and the repository named by its path); any other redirect to
  * another origin is sent without authorization and without an exchange.
  */
+import type { Repository } from '../oci/reference.ts';
 import type { CredentialSource } from './credentials.ts';
-import type { Scope } from './scope.ts';
 import type { Sender } from './sender.ts';
 import type { UpstreamEvents } from './upstream.ts';
 
@@ -88,9 +88,9 @@ export class Authorizer {
 
   /**
    * `registry`: the URL under which `/v2/` lies: an endpoint with its path, or the origin that a redirect led to.
-   * `scope`: from `pullScope`.
+   * Asks for leave to read `repository` there, never for more.
    */
-  begin(registry: URL, scope: Scope): AuthExchange {
-    throw new Error(`not written yet: ${registry.origin} ${scope.name}`);
+  begin(registry: URL, repository: Repository): AuthExchange {
+    throw new Error(`not written yet: ${registry.origin} ${repository}`);
   }
 }
