@@ -1,0 +1,33 @@
+/** How long to wait before asking again. */
+
+export interface BackoffOptions {
+  /** The first wait; doubles with each attempt. */
+  readonly baseMs: number;
+  readonly maxMs: number;
+  /** Uniform in [0, 1). Default Math.random. */
+  readonly random?: () => number;
+}
+
+/**
+ * The wait in milliseconds before retry number `attempt` (0 is the first): between half and all of the doubled base, so
+ * that clients which failed together do not come back together.
+ */
+export function backoff(attempt: number, { baseMs, maxMs, random = Math.random }: BackoffOptions): number {
+  const ceiling = Math.min(maxMs, baseMs * 2 ** Math.max(0, attempt));
+  return ceiling / 2 + (ceiling / 2) * random();
+}
+
+const weekday = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? /;
+
+/**
+ * A Retry-After value (RFC 9110 §10.2.3) in milliseconds from `nowMs`: whole seconds, or a date in any of the three
+ * formats of HTTP. A date that has passed is 0; anything else is undefined. There is no upper limit: the caller caps.
+ */
+export function parseRetryAfter(header: string, nowMs: number): number | undefined {
+  const text = header.trim();
+  if (/^[0-9]+$/.test(text)) return Number(text) * 1000;
+  if (!weekday.test(text)) return undefined;
+  // The oldest format names no zone, and means GMT like the others.
+  const atMs = Date.parse(text.endsWith('GMT') ? text : `${text} GMT`);
+  return Number.isNaN(atMs) ? undefined : Math.max(0, atMs - nowMs);
+}
