@@ -1,0 +1,99 @@
+/** What the policy half of the cache is made of, and what it offers: rights, manifests and listings. */
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Reference, Tag } from '../oci/reference.ts';
+import type { BlobStore } from '../store/blob-store.ts';
+import type { Catalog, ContentKind, RepositoryKey } from '../store/catalog.ts';
+import type {
+  CatalogAnswer,
+  CatalogQuery,
+  ManifestAnswer,
+  ManifestQuery,
+  ReferrersAnswer,
+  ReferrersQuery,
+  RepositoryQuery,
+  TagsAnswer,
+  TagsQuery,
+} from './answers.ts';
+import type { CacheEvents } from './events.ts';
+import type { UpstreamPolicy } from './policy.ts';
+import type { Rights } from './rights.ts';
+
+export interface PolicyOptions {
+  /** Configured never to dial: what is cached is served whatever its age. */
+  readonly offline: boolean;
+  /** How long a 404 is remembered. */
+  readonly negativeTtlMs: number;
+  /** How long tags/list, referrers and `sha256-…` tags are fresh. */
+  readonly listingTtlMs: number;
+  /** How long a client waits for an answer from upstream before it gets the stale one. */
+  readonly staleAfterMs: number;
+  /** After a failed revalidation the stale answer is given without asking again for this long. */
+  readonly retryMs: number;
+  /** How long the upstream's word that a repository is public holds, and that it is not. */
+  readonly publicTtlMs: number;
+  readonly privateTtlMs: number;
+  /** How long beyond that a positive word holds while the upstream cannot be asked. Offline: for ever. */
+  readonly publicHoldMs: number;
+  /** Bytes of manifests kept in memory. */
+  readonly hotManifestBytes: number;
+}
+
+export const defaultPolicyOptions: PolicyOptions = {
+  offline: false,
+  negativeTtlMs: 5_000,
+  listingTtlMs: 30_000,
+  staleAfterMs: 2_000,
+  retryMs: 5_000,
+  publicTtlMs: 3_600_000,
+  privateTtlMs: 60_000,
+  publicHoldMs: 30 * 86_400_000,
+  hotManifestBytes: 64 * 1024 * 1024,
+};
+
+/** What an anonymous probe asks for. A blob or manifest by digest, or a manifest by any reference. */
+export type ProbeSubject =
+  | { readonly digest: Digest; readonly kind: ContentKind }
+  | { readonly reference: Reference; readonly kind: 'manifest' };
+
+export interface RepositoryRights extends Rights {
+  admit(key: RepositoryKey, subject: ProbeSubject | undefined, signal: AbortSignal): Promise<void>;
+  /** Whether `admit` would let this repository pass without asking anyone. No I/O. */
+  isOpen(key: RepositoryKey): boolean;
+  /** Ends what runs in the background. */
+  close(): void;
+}
+
+/** What rights are decided from. */
+export interface RightsDeps {
+  readonly catalog: Catalog;
+  readonly upstreams: ReadonlyMap<string, UpstreamPolicy>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly options: PolicyOptions;
+}
+
+export interface PolicyDeps extends RightsDeps {
+  readonly store: BlobStore;
+  readonly rights: RepositoryRights;
+  readonly events: CacheEvents;
+  /** Makes room for a small object before it is stored; false means that it must not be. Absent: there always is. */
+  readonly makeRoom?: (bytes: number) => Promise<boolean>;
+}
+
+/** Every call rejects with CacheError or UpstreamError; a signal ends only the caller's waiting. */
+export interface Manifests {
+  manifest(query: ManifestQuery, signal: AbortSignal): Promise<ManifestAnswer>;
+  /** Ends what runs in the background. */
+  close(): void;
+}
+
+export interface Listings {
+  tags(query: TagsQuery, signal: AbortSignal): Promise<TagsAnswer>;
+  referrers(query: ReferrersQuery, signal: AbortSignal): Promise<ReferrersAnswer>;
+  catalog(query: CatalogQuery): CatalogAnswer;
+  cachedTags(query: RepositoryQuery): readonly Tag[];
+  /** Ends what runs in the background. */
+  close(): void;
+}
