@@ -26,7 +26,8 @@ function distributionCommand(program: string) {
     const config = {
       version: 0.1,
       log: { level: 'warn', accesslog: { disabled: false } },
-      storage: { filesystem: { rootdirectory: join(directory, 'content') } },
+      // Clients that keep a fallback tag of referrers delete the index they replace.
+      storage: { filesystem: { rootdirectory: join(directory, 'content') }, delete: { enabled: true } },
       http: { addr: `127.0.0.1:${port}` },
     };
     const file = join(directory, 'config.yml');

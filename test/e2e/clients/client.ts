@@ -1,0 +1,67 @@
+/** What the matrix asks of a client, and the hashing that every client's storage is checked with. */
+import { createHash } from 'node:crypto';
+import { createReadStream, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import type { Artifact, ArtifactKind } from '../content/seed.ts';
+import type { Tools } from '../tools.ts';
+import type { Upstream } from '../upstreams.ts';
+import type { Workspace } from '../workspace.ts';
+
+/** Where a client pulls from: weir, on behalf of one upstream. */
+export interface Site {
+  readonly tools: Tools;
+  readonly workspace: Workspace;
+  /** weir's `host:port`. */
+  readonly weir: string;
+  readonly upstream: Upstream;
+}
+
+export interface Pulled {
+  /** The digests by which the client knows what it got; the root of the artifact must be among them. */
+  readonly digests: readonly string[];
+  /** Blobs found in the client's storage, each hashed by us; undefined when it keeps only unpacked layers. */
+  readonly blobs?: readonly string[];
+  /** What a container of the image printed. */
+  readonly said?: string;
+}
+
+export type By = 'tag' | 'digest';
+
+export interface Session {
+  /** Pulls into empty storage: what an earlier pull left behind is gone, and the client itself says so. */
+  pull(artifact: Artifact, by: By): Promise<Pulled>;
+  /** Ends whatever belongs to the session. */
+  close(): Promise<void>;
+}
+
+export interface Client {
+  readonly name: string;
+  readonly kinds: readonly ArtifactKind[];
+  /** Whether it brings every platform of an index, or its own alone. */
+  readonly platforms: 'all' | 'amd64';
+  open(site: Site): Promise<Session>;
+}
+
+export async function hashFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path, { highWaterMark: 1024 * 1024 }), hash);
+  return `sha256:${hash.digest('hex')}`;
+}
+
+/** Hashes every file that is named by its digest; throws when one is not what its name says, or when there is none. */
+export async function hashBlobs(directory: string): Promise<readonly string[]> {
+  const digests: string[] = [];
+  for (const name of readdirSync(directory).filter((entry) => /^[0-9a-f]{64}$/.test(entry))) {
+    const digest = await hashFile(join(directory, name));
+    if (digest !== `sha256:${name}`) throw new Error(`${name} in the client's storage hashes to ${digest}`);
+    digests.push(digest);
+  }
+  if (digests.length === 0) throw new Error(`nothing in the client's storage (${directory})`);
+  return digests;
+}
+
+/** `repository:tag` or `repository@digest`. */
+export function referenceOf({ repository, tag, direct }: Artifact, by: By): string {
+  return by === 'tag' ? `${repository}:${tag}` : `${repository}@${direct.root}`;
+}

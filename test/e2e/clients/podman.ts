@@ -1,0 +1,65 @@
+/** podman: pulls through a mirror of registries.conf, then runs what it pulled with runc. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { cleanEnvironment, run } from '../process.ts';
+import type { Tools } from '../tools.ts';
+import { referenceOf, type Client } from './client.ts';
+import { registriesConf } from './simple.ts';
+
+/** A podman with storage, state and configuration of its own below one directory. */
+export class Podman {
+  readonly #program: string;
+  readonly #global: readonly string[];
+  readonly #env: NodeJS.ProcessEnv;
+
+  constructor(tools: Tools, directory: string, registries = 'unqualified-search-registries = []\n') {
+    const config = join(directory, 'registries.conf');
+    const policy = join(directory, 'policy.json');
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(config, registries);
+    writeFileSync(policy, JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] }));
+    this.#program = tools.podman;
+    this.#global = [
+      ...['--root', join(directory, 'root'), '--runroot', join(directory, 'run'), '--tmpdir', join(directory, 'tmp')],
+      ...['--storage-driver', 'overlay', '--cgroup-manager', 'cgroupfs', '--events-backend', 'none'],
+      ...['--runtime', tools.runc, '--log-level', 'error'],
+    ];
+    this.#env = cleanEnvironment({ CONTAINERS_REGISTRIES_CONF: config, TMPDIR: directory });
+  }
+
+  /** Runs one podman command and answers its standard output. */
+  async command(args: readonly string[], timeoutMs = 120_000): Promise<string> {
+    const { stdout } = await run(this.#program, [...this.#global, ...args], { env: this.#env, timeoutMs });
+    return stdout.trim();
+  }
+
+  /** Runs a container of an image to its end, without a network, and answers what it printed. */
+  async runImage(image: string): Promise<string> {
+    return this.command(['run', '--rm', '--network', 'none', '--pull', 'never', ...smallLimits, image]);
+  }
+}
+
+/** podman asks for more open files than a container of the suite itself may be allowed to hand out. */
+export const smallLimits = ['--ulimit', 'nofile=1024:4096', '--ulimit', 'nproc=1024:1024'] as const;
+
+export const podman: Client = {
+  name: 'podman',
+  kinds: ['image', 'index'],
+  platforms: 'amd64',
+  open: async (site) => ({
+    pull: async (artifact, by) => {
+      const directory = site.workspace.directory('podman');
+      try {
+        const instance = new Podman(site.tools, directory, registriesConf(site));
+        const image = `${site.upstream.name}/${referenceOf(artifact, by)}`;
+        await instance.command(['pull', '--quiet', image]);
+        const names = await instance.command(['image', 'inspect', '--format', '{{json .RepoDigests}}', image]);
+        const digests = (JSON.parse(names) as readonly string[]).map((name) => name.split('@')[1] ?? name);
+        return { digests, said: await instance.runImage(image) };
+      } finally {
+        await site.workspace.remove(directory);
+      }
+    },
+    close: async () => {},
+  }),
+};
