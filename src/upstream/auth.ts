@@ -16,8 +16,14 @@
  * registry begins a new exchange with that origin (and the repository named by its path); any other redirect to
  * another origin is sent without authorization and without an exchange.
  */
+import { type Clock, systemClock } from '../lib/clock.ts';
 import type { Repository } from '../oci/reference.ts';
-import type { CredentialSource } from './credentials.ts';
+import { Exchange } from './auth-exchange.ts';
+import { AuthMemory } from './auth-memory.ts';
+import { Tokens } from './auth-tokens.ts';
+import { CredentialError, type CredentialSource } from './credentials.ts';
+import { UpstreamError } from './errors.ts';
+import { isSameOrigin, withoutSecrets } from './origin.ts';
 import type { Sender } from './sender.ts';
 import type { UpstreamEvents } from './upstream.ts';
 
@@ -33,8 +39,8 @@ export interface AuthorizerOptions {
   /** `upstreams.X.realms`: hosts (`host[:port]`) or origins that may get the credential besides the registry's own. */
   readonly realms: readonly string[];
   readonly events: Pick<UpstreamEvents, 'upstreamRejected'>;
-  /** Monotonic milliseconds. */
-  readonly now?: () => number;
+  /** Default: the system's. */
+  readonly clock?: Pick<Clock, 'setTimer' | 'now' | 'monotonic'>;
   /** For a whole token request, in milliseconds. Default 10 s. */
   readonly tokenTimeoutMs?: number;
 }
@@ -74,16 +80,23 @@ export interface AuthExchange {
   challenged(refusal: Refusal, signal: AbortSignal): Promise<Verdict>;
 }
 
+const defaultTokenTimeoutMs = 10_000;
+const pingTimeoutMs = 8_000;
+
 export class Authorizer {
   readonly #options: AuthorizerOptions;
+  readonly #memory = new AuthMemory();
+  readonly #tokens: Tokens;
 
   constructor(options: AuthorizerOptions) {
     this.#options = options;
+    const { upstream, sender, events, clock = systemClock, tokenTimeoutMs = defaultTokenTimeoutMs } = options;
+    this.#tokens = new Tokens({ upstream, sender, events, clock, timeoutMs: tokenTimeoutMs });
   }
 
   /** Some credential may be used for this registry, so an answer may be one that an anonymous client would not get. */
   mayUseCredential(registry: URL): boolean {
-    return this.#options.credentials?.mayAnswer(registry) ?? false;
+    return this.#credentialsFor(registry)?.mayAnswer(registry) ?? false;
   }
 
   /**
@@ -91,6 +104,67 @@ export class Authorizer {
    * Asks for leave to read `repository` there, never for more.
    */
   begin(registry: URL, repository: Repository): AuthExchange {
-    throw new Error(`not written yet: ${registry.origin} ${repository}`);
+    const { upstream } = this.#options;
+    const exchange = new Exchange({
+      upstream,
+      registry,
+      repository,
+      credentials: this.#credentialsFor(registry),
+      realms: this.#isEndpoint(registry) ? this.#options.realms : [],
+      memory: this.#memory,
+      tokens: this.#tokens,
+      ping: (signal) => this.#ping(registry, signal),
+    });
+    return {
+      authorization: (signal) => translated(upstream, signal, exchange.authorization(signal)),
+      challenged: (refusal, signal) => translated(upstream, signal, exchange.challenged(refusal, signal)),
+    };
+  }
+
+  /** Aborts token requests in flight. Idempotent. */
+  close(): void {
+    this.#tokens.close();
+  }
+
+  #isEndpoint(registry: URL): boolean {
+    return this.#options.endpoints.some((endpoint) => isSameOrigin(endpoint, registry));
+  }
+
+  /** What the operator configured as plain http is their choice; what a redirect made of it is not. */
+  #credentialsFor(registry: URL): CredentialSource | undefined {
+    return registry.protocol === 'https:' || this.#isEndpoint(registry) ? this.#options.credentials : undefined;
+  }
+
+  async #ping(registry: URL, signal: AbortSignal): Promise<readonly string[]> {
+    const url = new URL(`${registry.pathname.replace(/\/+$/, '')}/v2/`, registry);
+    const headers = { 'accept-encoding': 'identity' };
+    const response = await this.#options.sender.send(
+      { method: 'GET', url, headers, credentialSet: 'anonymous', headTimeoutMs: pingTimeoutMs },
+      signal,
+    );
+    await response.discard();
+    const { upstream } = this.#options;
+    const { status } = response;
+    if (status === 429 || status >= 500) {
+      const kind = status === 429 ? 'rateLimited' : 'serverError';
+      throw new UpstreamError(kind, `${upstream}: ${withoutSecrets(url)} answered ${status}`, { upstream, status });
+    }
+    const lines = response.headers['www-authenticate'] ?? [];
+    return typeof lines === 'string' ? [lines] : lines;
+  }
+}
+
+/** Callers know UpstreamError only. */
+async function translated<T>(upstream: string, signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    if (error instanceof UpstreamError) throw error;
+    if (error instanceof CredentialError) {
+      throw new UpstreamError('credentialRefused', `${upstream}: ${error.message}`, { upstream, cause: error });
+    }
+    if (signal.aborted)
+      throw new UpstreamError('aborted', `${upstream}: aborted by the caller`, { upstream, cause: error });
+    throw error;
   }
 }

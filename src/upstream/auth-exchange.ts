@@ -1,0 +1,197 @@
+/** The conversation of one request with one registry about who is asking. See auth.ts for its contract. */
+import type { Repository } from '../oci/reference.ts';
+import type { AuthExchange, Authorization, Refusal, Verdict } from './auth.ts';
+import type { AuthMemory, KnownChallenge } from './auth-memory.ts';
+import { type HeldToken, type Tokens, credentialSetOf, withheldError } from './auth-tokens.ts';
+import { type ChosenChallenge, chooseChallenge, parseChallenges } from './challenge.ts';
+import type { Credential, CredentialSource } from './credentials.ts';
+import { UpstreamError, type UpstreamErrorKind } from './errors.ts';
+import { challengeScopes, wantedScopes } from './scope.ts';
+import { basicHeader } from './token-form.ts';
+
+export interface ExchangeOptions {
+  readonly upstream: string;
+  readonly registry: URL;
+  readonly repository: Repository;
+  /** Undefined where none may be used. */
+  readonly credentials: CredentialSource | undefined;
+  readonly realms: readonly string[];
+  readonly memory: AuthMemory;
+  readonly tokens: Tokens;
+  /** The WWW-Authenticate lines of a bare GET of `/v2/` there: for registries whose other answers carry none. */
+  readonly ping: (signal: AbortSignal) => Promise<readonly string[]>;
+}
+
+type Sent =
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'credential'; readonly credential: Credential }
+  | { readonly kind: 'bearer'; readonly token: HeldToken };
+
+type BasicCredential = Extract<Credential, { kind: 'basic' }>;
+
+/** More than any sane conversation takes (found, fetched, told anew, fetched with another scope); ends an insane one. */
+const maxRetries = 5;
+/** Failures of a token server after which the registry is asked again where it is. */
+const movedAway: ReadonlySet<UpstreamErrorKind> = new Set(['unreachable', 'tls', 'badResponse', 'redirectRefused']);
+/** ECR says this with status 403, and only in the body. */
+const expiredToken = /authorization token has expired/i;
+
+export class Exchange implements AuthExchange {
+  readonly #options: ExchangeOptions;
+  /** Tokens with a higher number were fetched while this conversation went on: another one would be no better. */
+  readonly #lastOldToken: number;
+  #sent: Sent = { kind: 'nothing' };
+  #retries = 0;
+  /** A request without authorization was answered, so the challenge is the registry's own. */
+  #wasToldBare = false;
+  #isNextBare = false;
+  /** Where the token came from that made us ask bare. */
+  #triedInVain: KnownChallenge | undefined;
+  #hasRenewed = false;
+  #withheldFrom: URL | undefined;
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options;
+    this.#lastOldToken = options.tokens.count;
+  }
+
+  async authorization(signal: AbortSignal): Promise<Authorization> {
+    const { upstream, registry, repository, memory } = this.#options;
+    const credential = await this.#credential(signal);
+    if (credential?.kind === 'registryToken') return this.#send(credential, `Bearer ${credential.token.reveal()}`);
+    const known = this.#isNextBare ? undefined : memory.get(registry, repository);
+    this.#isNextBare = false;
+    if (known?.kind === 'bearer') return this.#sendToken(known, credential, signal);
+    if (known?.kind === 'basic' && credential?.kind === 'basic') return this.#send(credential, basicHeader(credential));
+    this.#sent = { kind: 'nothing' };
+    return { header: undefined, credentialSet: credentialSetOf(upstream, undefined) };
+  }
+
+  async challenged(refusal: Refusal, signal: AbortSignal): Promise<Verdict> {
+    const verdict = this.#retries >= maxRetries ? 'denied' : await this.#judge(refusal, signal);
+    if (verdict === 'retry') this.#retries++;
+    if (verdict === 'denied' && this.#withheldFrom !== undefined) {
+      throw withheldError(this.#options.upstream, this.#withheldFrom);
+    }
+    return verdict;
+  }
+
+  async #judge({ status, wwwAuthenticate, body }: Refusal, signal: AbortSignal): Promise<Verdict> {
+    const sent = this.#sent;
+    if (status === 403) {
+      if (sent.kind !== 'credential' || !expiredToken.test(body ?? '')) return 'denied';
+      return (await this.#isRenewed(sent.credential, signal)) ? 'retry' : 'credentialRefused';
+    }
+    const challenge = chooseChallenge(parseChallenges(wwwAuthenticate));
+    switch (sent.kind) {
+      case 'nothing':
+        return this.#learn(challenge ?? chooseChallenge(parseChallenges(await this.#options.ping(signal))), signal);
+      case 'credential':
+        return this.#judgeCredential(sent.credential, challenge, signal);
+      case 'bearer':
+        return this.#judgeToken(sent.token, challenge);
+    }
+  }
+
+  /** Without authorization the registry names its realm by itself. Once: what it says a second time leads nowhere. */
+  async #learn(challenge: ChosenChallenge | undefined, signal: AbortSignal): Promise<Verdict> {
+    const { registry, repository, memory } = this.#options;
+    if (challenge === undefined || this.#wasToldBare) return 'denied';
+    this.#wasToldBare = true;
+    const known = memory.learn(registry, repository, challenge);
+    if (this.#triedInVain !== undefined && isSamePlace(this.#triedInVain, known)) return 'denied';
+    if (known.kind === 'bearer') return 'retry';
+    const credential = await this.#credential(signal);
+    if (credential === undefined) return 'denied';
+    return credential.kind === 'basic' ? 'retry' : 'credentialRefused';
+  }
+
+  async #judgeCredential(
+    credential: Credential,
+    challenge: ChosenChallenge | undefined,
+    signal: AbortSignal,
+  ): Promise<Verdict> {
+    if (
+      credential.kind === 'registryToken' &&
+      challenge?.kind === 'bearer' &&
+      challenge.error === 'insufficient_scope'
+    ) {
+      return 'denied';
+    }
+    if (await this.#isRenewed(credential, signal)) return 'retry';
+    // The registry has moved from Basic to tokens.
+    if (credential.kind === 'basic' && challenge?.kind === 'bearer') return this.#learn(challenge, signal);
+    return 'credentialRefused';
+  }
+
+  #judgeToken(token: HeldToken, challenge: ChosenChallenge | undefined): Verdict {
+    const { registry, repository, memory, tokens } = this.#options;
+    tokens.drop(token);
+    if (token.number <= this.#lastOldToken) return 'retry';
+    const known = memory.get(registry, repository);
+    if (challenge?.kind === 'bearer' && known?.kind === 'bearer') {
+      const hints = [...known.hints, ...challengeScopes(challenge.scope)];
+      const isMoreWanted = wantedScopes(repository, hints).some((scope) => !token.question.scopes.includes(scope));
+      if (isMoreWanted) {
+        memory.addHints(registry, repository, hints);
+        return 'retry';
+      }
+    }
+    // nvcr.io answers a token it does not like with another realm, which then fails as well. Only a request without
+    // any authorization tells whether this repository really has a realm of its own.
+    if (challenge === undefined || known === undefined || isSamePlace(known, challenge) || this.#wasToldBare)
+      return 'denied';
+    this.#isNextBare = true;
+    this.#triedInVain = known;
+    return 'retry';
+  }
+
+  async #sendToken(
+    challenge: Extract<KnownChallenge, { kind: 'bearer' }>,
+    credential: Exclude<Credential, { kind: 'registryToken' }> | undefined,
+    signal: AbortSignal,
+  ): Promise<Authorization> {
+    const { upstream, registry, repository, realms, tokens, memory } = this.#options;
+    try {
+      const token = await tokens.get({ registry, repository, challenge, credential, realms }, signal);
+      this.#withheldFrom = token.withheldFrom;
+      this.#sent = { kind: 'bearer', token };
+      const credentialSet = credentialSetOf(upstream, token.credential);
+      return { header: `Bearer ${token.value.reveal()}`, credentialSet };
+    } catch (error) {
+      if (!(error instanceof UpstreamError) || signal.aborted) throw error;
+      if (error.kind === 'credentialRefused' && credential !== undefined) {
+        if (await this.#isRenewed(credential, signal)) return this.authorization(signal);
+      } else if (movedAway.has(error.kind)) {
+        memory.forget(registry, repository);
+      }
+      throw error;
+    }
+  }
+
+  #send(credential: BasicCredential | Extract<Credential, { kind: 'registryToken' }>, header: string): Authorization {
+    this.#sent = { kind: 'credential', credential };
+    this.#withheldFrom = undefined;
+    return { header, credentialSet: credentialSetOf(this.#options.upstream, credential) };
+  }
+
+  #credential(signal: AbortSignal): Promise<Credential | undefined> {
+    const { credentials, registry, repository } = this.#options;
+    return credentials?.get({ registry, repository }, signal) ?? Promise.resolve(undefined);
+  }
+
+  /** Whether the source has another credential than the refused one: a rotated file, a helper's new token. Once. */
+  async #isRenewed(refused: Credential, signal: AbortSignal): Promise<boolean> {
+    if (this.#hasRenewed) return false;
+    this.#hasRenewed = true;
+    const { credentials, registry, repository } = this.#options;
+    credentials?.refused({ registry, repository });
+    const next = await this.#credential(signal);
+    return next !== undefined && next.identity !== refused.identity;
+  }
+}
+
+function isSamePlace(a: KnownChallenge, b: ChosenChallenge | KnownChallenge): boolean {
+  if (a.kind !== 'bearer' || b.kind !== 'bearer') return a.kind === b.kind;
+  return a.realm === b.realm && a.service === b.service;
+}

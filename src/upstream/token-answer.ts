@@ -1,0 +1,60 @@
+/** What a token server says: the JSON of distribution's docs/content/spec/auth/token.md and of its OAuth2 form. */
+import { field, isJsonObject, jsonDepth, listField, textField } from '../oci/json.ts';
+import { Secret } from './secret.ts';
+
+export interface Token {
+  readonly value: Secret;
+  /** From receipt; `issued_at` is the server's clock and is not looked at. */
+  readonly lifetimeMs: number;
+}
+
+/** The specification's default and least lifetime. */
+const leastSeconds = 60;
+/** An hour costs one request; a token of a year would outlive what it was granted for. */
+const mostSeconds = 3600;
+const maxDepth = 32;
+/** What may stand in a header, and still fits beside others into one. */
+const tokenText = /^[\x21-\x7e]{1,12288}$/;
+
+/** Undefined when the text is not the JSON of a token. */
+export function parseToken(body: Uint8Array): Token | undefined {
+  const answer = parseObject(body);
+  if (answer === undefined) return undefined;
+  const value = [textField(answer, 'token'), textField(answer, 'access_token')].find(
+    (text) => text !== undefined && text !== '',
+  );
+  if (value === undefined || !tokenText.test(value)) return undefined;
+  return { value: new Secret(value), lifetimeMs: lifetimeSeconds(field(answer, 'expires_in')) * 1000 };
+}
+
+/** The first OCI error code of an error document, for messages; undefined where there is none. */
+export function parseErrorCode(body: Uint8Array): string | undefined {
+  const answer = parseObject(body);
+  const first = answer === undefined ? undefined : listField(answer, 'errors')[0];
+  const code = isJsonObject(first) ? textField(first, 'code') : undefined;
+  return code !== undefined && /^[A-Z_]{1,40}$/.test(code) ? code : undefined;
+}
+
+/** Milliseconds that a Retry-After header asks to wait: whole seconds or an HTTP date. Undefined for anything else. */
+export function parseRetryAfter(text: string, nowMs: number): number | undefined {
+  if (/^[0-9]{1,9}$/.test(text)) return Number(text) * 1000;
+  const dateMs = /^[A-Z][a-z]{2},? /.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs);
+}
+
+function lifetimeSeconds(expiresIn: unknown): number {
+  const seconds = typeof expiresIn === 'string' ? Number.parseFloat(expiresIn) : expiresIn;
+  if (typeof seconds !== 'number' || Number.isNaN(seconds)) return leastSeconds;
+  return Math.min(Math.max(seconds, leastSeconds), mostSeconds);
+}
+
+function parseObject(body: Uint8Array): Readonly<Record<string, unknown>> | undefined {
+  if (jsonDepth(body) > maxDepth) return undefined;
+  try {
+    const value: unknown = JSON.parse(Buffer.from(body).toString('utf8'));
+    return isJsonObject(value) ? value : undefined;
+  } catch {
+    // Not JSON is an answer like any other here: the caller says what it got instead.
+    return undefined;
+  }
+}
