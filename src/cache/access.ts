@@ -1,0 +1,201 @@
+/** Rights as an upstream gives them: links for contents, an anonymous probe for repositories behind a credential. */
+import { Coalesce } from '../lib/coalesce.ts';
+import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
+import type { ContentKind, RepositoryKey } from '../store/catalog.ts';
+import { UpstreamError } from '../upstream/errors.ts';
+import type { Upstream } from '../upstream/upstream.ts';
+import { CacheError } from './errors.ts';
+import { headManifest } from './head-manifest.ts';
+import { contentText, repositoryText } from './keys.ts';
+import { isNotFound, Negatives } from './negative.ts';
+import type { UpstreamPolicy } from './policy.ts';
+import type { ProbeSubject, RepositoryRights, RightsDeps } from './policy-deps.ts';
+import { discoverTag, probe, type ProbeResult, subjectText } from './probe.ts';
+import { Refresh } from './refresh.ts';
+import { Verdicts } from './verdicts.ts';
+
+/** How many repositories that hold a digest are looked at for a public one. */
+const maxLinks = 32;
+/** How many known tags are tried when the thing asked for teaches nothing about its repository. */
+const maxKnownTags = 2;
+
+export function createRights(deps: RightsDeps): RepositoryRights {
+  return new UpstreamRights(deps);
+}
+
+class UpstreamRights implements RepositoryRights {
+  readonly #deps: RightsDeps;
+  readonly #verdicts: Verdicts;
+  readonly #probes: Refresh<'public' | 'private'>;
+  readonly #questions = new Coalesce<void>();
+  readonly #negatives: Negatives;
+
+  constructor(deps: RightsDeps) {
+    this.#deps = deps;
+    this.#verdicts = new Verdicts(deps);
+    this.#probes = new Refresh(deps.clock, deps.options);
+    this.#negatives = new Negatives(deps.clock);
+  }
+
+  async admit(key: RepositoryKey, subject: ProbeSubject | undefined, signal: AbortSignal): Promise<void> {
+    const policy = this.#policy(key);
+    if (!needsProof(policy)) return;
+    const verdict = this.#verdicts.of(key);
+    if (verdict === 'public') return;
+    if (verdict === 'private') throw denied(key);
+    if (verdict === 'ageing') {
+      // Owned by the table of probes; whoever comes after the hour finds out what it told.
+      void this.#prove(policy.upstream, key, subject, true, undefined).catch((error: unknown) => {
+        this.#deps.logger.debug({ err: error, ...key }, 'the verdict could not be refreshed');
+      });
+      return;
+    }
+    const proof = await this.#prove(policy.upstream, key, subject, verdict === 'held', signal);
+    if (proof === 'private') throw denied(key);
+  }
+
+  isOpen(key: RepositoryKey): boolean {
+    const policy = this.#deps.upstreams.get(key.upstream);
+    return policy !== undefined && (!needsProof(policy) || this.#verdicts.isProven(key));
+  }
+
+  isLinked(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean {
+    const { catalog } = this.#deps;
+    if (catalog.hasLink(key, digest, kind)) return true;
+    return catalog.linksOf(digest, kind, maxLinks).some((other) => this.#isPublic(other));
+  }
+
+  async ask(key: RepositoryKey, digest: Digest, kind: ContentKind, signal: AbortSignal): Promise<void> {
+    const { upstream } = this.#policy(key);
+    const text = `${kind} ${contentText(key, digest)}`;
+    this.#negatives.check(text);
+    await this.#questions.run(text, (own) => this.#ask(upstream, key, digest, kind, own), signal);
+  }
+
+  close(): void {
+    this.#probes.close();
+    this.#questions.close();
+  }
+
+  async #ask(upstream: Upstream, key: RepositoryKey, digest: Digest, kind: ContentKind, signal: AbortSignal) {
+    try {
+      if (kind === 'blob') await upstream.statBlob(key.repository, digest, signal);
+      else await askManifest(upstream, key, digest, signal);
+    } catch (error) {
+      if (isNotFound(error)) {
+        this.#negatives.remember(`${kind} ${contentText(key, digest)}`, error, this.#deps.options.negativeTtlMs);
+      }
+      throw error;
+    }
+    this.#deps.catalog.addLink(key, digest, kind);
+  }
+
+  /**
+   * Asks, and records the verdict. With `isHeld` the old positive one counts when no answer comes in time, or when
+   * nothing could be learnt; the thing asked for does not matter then, so all clients share one question.
+   */
+  async #prove(
+    upstream: Upstream,
+    key: RepositoryKey,
+    subject: ProbeSubject | undefined,
+    isHeld: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<'public' | 'private'> {
+    const text = `${repositoryText(key)} ${isHeld || subject === undefined ? '' : subjectText(subject)}`;
+    if (!isHeld) this.#negatives.check(text);
+    const proof = await this.#probes.run(
+      { key: text, upstream: key.upstream, hasStale: isHeld },
+      async (own) => {
+        const result = await this.#probe(upstream, key, subject, isHeld, own);
+        if (typeof result === 'string') return result;
+        if (isHeld) throw new UpstreamError('badResponse', 'no word about the repository', { upstream: key.upstream });
+        this.#negatives.remember(text, result, this.#deps.options.negativeTtlMs);
+        throw result;
+      },
+      signal,
+    );
+    if (proof.kind === 'answered') return proof.value;
+    if (isHeld) return 'public';
+    throw proof.error ?? new UpstreamError('timeout', 'no answer', { upstream: key.upstream });
+  }
+
+  async #probe(
+    upstream: Upstream,
+    key: RepositoryKey,
+    subject: ProbeSubject | undefined,
+    isHeld: boolean,
+    signal: AbortSignal,
+  ): Promise<ProbeResult> {
+    const asked = this.#verdicts.now();
+    let absence: UpstreamError | undefined;
+    for await (const candidate of this.#candidates(upstream, key, subject, isHeld, signal)) {
+      const result = await probe(upstream, key, candidate, signal);
+      if (typeof result === 'string') {
+        this.#verdicts.record(key, result === 'public', asked);
+        return result;
+      }
+      absence ??= result;
+    }
+    const name = `${key.upstream}/${key.repository}`;
+    return absence ?? new UpstreamError('notFound', `${name}: nothing to prove it by`, { upstream: key.upstream });
+  }
+
+  /**
+   * What to ask for. A made-up tag must not decide about a repository, so when the thing asked for does not exist, what
+   * is known to exist is tried; but only for repositories that weir has something of, or when nothing was named.
+   */
+  async *#candidates(
+    upstream: Upstream,
+    key: RepositoryKey,
+    subject: ProbeSubject | undefined,
+    isHeld: boolean,
+    signal: AbortSignal,
+  ): AsyncGenerator<ProbeSubject> {
+    if (subject !== undefined) yield subject;
+    const known = this.#deps.catalog.tagsOf(key).slice(0, maxKnownTags);
+    for (const tag of known) yield { kind: 'manifest', reference: { kind: 'tag', tag } };
+    const isKnown = isHeld || subject === undefined || known.length > 0 || this.#hasLink(key, subject);
+    const tag = isKnown ? await discoverTag(upstream, key, signal) : undefined;
+    if (tag !== undefined) yield { kind: 'manifest', reference: { kind: 'tag', tag } };
+  }
+
+  #hasLink(key: RepositoryKey, subject: ProbeSubject): boolean {
+    return 'digest' in subject && this.#deps.catalog.hasLink(key, subject.digest, subject.kind);
+  }
+
+  /** Proven public: nothing that it holds needs a right. */
+  #isPublic(key: RepositoryKey): boolean {
+    const policy = this.#deps.upstreams.get(key.upstream);
+    if (policy === undefined) return false;
+    return !policy.upstream.hasCredential || (policy.access === 'public' && this.#verdicts.isProven(key));
+  }
+
+  #policy(key: RepositoryKey): UpstreamPolicy {
+    const policy = this.#deps.upstreams.get(key.upstream);
+    if (policy !== undefined) return policy;
+    throw new CacheError('nameUnknown', key.upstream, `no upstream ${key.upstream} is configured`);
+  }
+}
+
+function needsProof({ upstream, access }: UpstreamPolicy): boolean {
+  return access === 'public' && upstream.hasCredential;
+}
+
+/** HEAD; where the upstream has none for manifests, GET. */
+async function askManifest(upstream: Upstream, key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<void> {
+  const reference = { kind: 'digest', digest } as const;
+  const algorithm = digestAlgorithm(digest);
+  const head = await headManifest(upstream, key.repository, reference, signal);
+  const got =
+    head === undefined
+      ? digestOf((await upstream.getManifest(key.repository, reference, signal)).bytes, algorithm)
+      : head.digest;
+  // No digest, or one by another algorithm, contradicts nothing.
+  if (got === undefined || digestAlgorithm(got) !== algorithm || got === digest) return;
+  const message = `${key.upstream}/${key.repository}: asked for ${digest}, got ${got}`;
+  throw new CacheError('mismatch', key.upstream, message);
+}
+
+function denied(key: RepositoryKey): CacheError {
+  return new CacheError('denied', key.upstream, `${key.upstream}/${key.repository} is not public`);
+}

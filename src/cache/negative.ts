@@ -1,0 +1,63 @@
+/** The upstream's "there is no such thing", remembered for moments: a push may be about to change it. */
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../lib/clock.ts';
+import { UpstreamError } from '../upstream/errors.ts';
+import type { Outcome } from './outcome.ts';
+
+/** A refusal given from memory; the upstream was not asked. */
+export class RememberedRefusal extends UpstreamError {
+  readonly outcome: Outcome = { kind: 'hit', detail: 'negative' };
+
+  constructor(refusal: UpstreamError) {
+    super(refusal.kind, refusal.message, {
+      upstream: refusal.upstream,
+      ...(refusal.status === undefined ? {} : { status: refusal.status }),
+      ...(refusal.code === undefined ? {} : { code: refusal.code }),
+      cause: refusal,
+    });
+    this.name = 'RememberedRefusal';
+  }
+}
+
+interface Entry {
+  readonly refusal: UpstreamError;
+  readonly untilMs: number;
+}
+
+export class Negatives {
+  readonly #clock: Clock;
+  readonly #entries: LRUCache<string, Entry>;
+
+  constructor(clock: Clock, max = 10_000) {
+    this.#clock = clock;
+    this.#entries = new LRUCache({ max });
+  }
+
+  /** Throws what is remembered under the key. */
+  check(key: string): void {
+    const refusal = this.get(key);
+    if (refusal !== undefined) throw refusal;
+  }
+
+  get(key: string): RememberedRefusal | undefined {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return undefined;
+    if (this.#clock.monotonic() < entry.untilMs) return new RememberedRefusal(entry.refusal);
+    this.#entries.delete(key);
+    return undefined;
+  }
+
+  remember(key: string, refusal: UpstreamError, ttlMs: number): void {
+    this.#entries.set(key, { refusal, untilMs: this.#clock.monotonic() + ttlMs });
+  }
+}
+
+/** 404: the upstream's word that there is nothing. */
+export function isNotFound(error: unknown): error is UpstreamError {
+  return error instanceof UpstreamError && error.kind === 'notFound';
+}
+
+/** 401 or 403 for the repository: the upstream's word that it is not for us. */
+export function isDenied(error: unknown): error is UpstreamError {
+  return error instanceof UpstreamError && error.kind === 'denied';
+}

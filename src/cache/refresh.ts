@@ -1,0 +1,138 @@
+/**
+ * Asking the upstream again about something of which an old answer may be at hand: one question per key at a time,
+ * nobody waits long who could have the old answer, and a failure is not repeated for every client.
+ */
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../lib/clock.ts';
+import { Coalesce } from '../lib/coalesce.ts';
+import { isOutage, UpstreamError } from '../upstream/errors.ts';
+import { CacheError } from './errors.ts';
+
+export type Refreshed<V> =
+  | { readonly kind: 'answered'; readonly value: V; readonly isCollapsed: boolean }
+  /** The upstream gave no usable word; `error` is undefined while the question still runs. */
+  | { readonly kind: 'unanswered'; readonly error: Error | undefined };
+
+export interface RefreshOptions {
+  readonly staleAfterMs: number;
+  readonly retryMs: number;
+}
+
+export interface Question {
+  readonly key: string;
+  /** Who is asked. Once it has left one question without an answer for too long, nobody waits for its other ones. */
+  readonly upstream: string;
+  /** An old answer is at hand. */
+  readonly hasStale: boolean;
+}
+
+interface Failure {
+  readonly error: Error;
+  readonly untilMs: number;
+}
+
+export class Refresh<V> {
+  readonly #clock: Clock;
+  readonly #options: RefreshOptions;
+  readonly #flights = new Coalesce<V>();
+  /** Monotonic start of each question that runs. */
+  readonly #startedMs = new Map<string, number>();
+  /** Questions that have run for too long, by upstream. */
+  readonly #overdue = new Map<string, Set<string>>();
+  readonly #failures = new LRUCache<string, Failure>({ max: 10_000 });
+  #isClosed = false;
+
+  constructor(clock: Clock, options: RefreshOptions) {
+    this.#clock = clock;
+    this.#options = options;
+  }
+
+  isRunning(key: string): boolean {
+    return this.#flights.has(key);
+  }
+
+  /**
+   * Joins or starts the question. With an old answer at hand it resolves `unanswered` once the question has run for
+   * `staleAfterMs`, counted from its start, and at once within `retryMs` after a failure; without one the caller waits to
+   * the end. Rejects with the upstream's refusals (404, denied, …) and the signal's reason.
+   */
+  async run(
+    question: Question,
+    work: (signal: AbortSignal) => Promise<V>,
+    signal: AbortSignal | undefined,
+  ): Promise<Refreshed<V>> {
+    const { key } = question;
+    if (question.hasStale && !this.isRunning(key)) {
+      const failure = this.#failures.get(key);
+      if (failure !== undefined && this.#clock.monotonic() < failure.untilMs) {
+        return { kind: 'unanswered', error: failure.error };
+      }
+    }
+    const isCollapsed = this.isRunning(key);
+    const flight = this.#flights.run(key, (own) => this.#ask(question, work, own), signal);
+    const answered = flight.then(
+      (value): Refreshed<V> => ({ kind: 'answered', value, isCollapsed }),
+      (error: unknown): Refreshed<V> => this.#unanswered(error),
+    );
+    return question.hasStale ? this.#inTime(question, answered) : answered;
+  }
+
+  /** Ends what runs. */
+  close(): void {
+    this.#isClosed = true;
+    this.#flights.close();
+  }
+
+  async #ask(question: Question, work: (signal: AbortSignal) => Promise<V>, signal: AbortSignal): Promise<V> {
+    const { key } = question;
+    this.#startedMs.set(key, this.#clock.monotonic());
+    try {
+      const value = await work(signal);
+      this.#failures.delete(key);
+      return value;
+    } catch (error) {
+      if (isNoAnswer(error)) {
+        this.#failures.set(key, { error, untilMs: this.#clock.monotonic() + this.#options.retryMs });
+      }
+      throw error;
+    } finally {
+      this.#startedMs.delete(key);
+      this.#overdue.get(question.upstream)?.delete(key);
+    }
+  }
+
+  #unanswered(error: unknown): Refreshed<V> {
+    if (this.#isClosed && error instanceof UpstreamError && error.kind === 'aborted') {
+      throw new CacheError('shuttingDown', error.upstream, 'weir is shutting down', { cause: error });
+    }
+    if (isNoAnswer(error)) return { kind: 'unanswered', error };
+    throw error;
+  }
+
+  /** Whichever comes first: the answer, or the end of the patience with this question. */
+  #inTime({ key, upstream }: Question, answered: Promise<Refreshed<V>>): Promise<Refreshed<V>> {
+    const nowMs = this.#clock.monotonic();
+    const overdue = this.#overdueOf(upstream);
+    const leftMs = overdue.size > 0 ? 0 : (this.#startedMs.get(key) ?? nowMs) + this.#options.staleAfterMs - nowMs;
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.setTimer(leftMs, () => {
+        if (this.isRunning(key)) overdue.add(key);
+        resolve({ kind: 'unanswered', error: undefined });
+      });
+      answered.finally(() => timer.cancel()).then(resolve, reject);
+    });
+  }
+
+  #overdueOf(upstream: string): Set<string> {
+    const known = this.#overdue.get(upstream);
+    if (known !== undefined) return known;
+    const none = new Set<string>();
+    this.#overdue.set(upstream, none);
+    return none;
+  }
+}
+
+/** Nothing that the upstream meant to say: an outage, or bytes that are not what they should be. */
+export function isNoAnswer(error: unknown): error is UpstreamError | CacheError {
+  return isOutage(error) || (error instanceof CacheError && error.kind === 'mismatch');
+}

@@ -1,0 +1,71 @@
+/** One page of tags/list (distribution-spec, "Listing Tags"): what upstreams send, and what a client gets of it. */
+import { isJsonObject, field, jsonDepth } from '../oci/json.ts';
+import { parseTag, type Tag } from '../oci/reference.ts';
+
+/** `{name, tags}` with one level to spare for fields of others. */
+const maxDepth = 8;
+/** Tags in one page. Upstreams that ignore `n` send all at once. */
+const maxTags = 200_000;
+/** Larger pages are asked for as pages of this size; upstreams refuse or clamp far below. */
+export const maxPageSize = 10_000;
+
+export interface TagsPage {
+  readonly tags: readonly Tag[];
+  readonly next: { readonly n: number | undefined; readonly last: string } | undefined;
+}
+
+/** The tags of a page in its order, without those that are no tags; undefined when this is no page of tags. */
+export function readTags(bytes: Uint8Array): readonly Tag[] | undefined {
+  if (jsonDepth(bytes) > maxDepth) return undefined;
+  let document: unknown;
+  try {
+    document = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
+  }
+  if (!isJsonObject(document)) return undefined;
+  const tags = field(document, 'tags');
+  // Go writes null for an empty list.
+  if (tags === null) return [];
+  if (!Array.isArray(tags) || tags.length > maxTags) return undefined;
+  return tags.flatMap((tag: unknown) => (typeof tag === 'string' ? (parseTag(tag) ?? []) : []));
+}
+
+/**
+ * The page that the client asked for, out of what the upstream sent. An upstream that ignores `last` or `n` must neither
+ * send a client round in circles nor give it more than it asked for.
+ *
+ * `nextTarget` is the target of the upstream's link to the next page.
+ */
+export function cutPage(
+  sent: readonly Tag[],
+  asked: { readonly n: number | undefined; readonly last: string | undefined },
+  nextTarget: string | undefined,
+): TagsPage {
+  const tags = sent.slice(sent.findIndex((tag) => tag === asked.last) + 1);
+  if (asked.n !== undefined && tags.length > asked.n) {
+    const cut = tags.slice(0, asked.n);
+    const last = cut.at(-1);
+    return { tags: cut, next: last === undefined ? undefined : { n: asked.n, last } };
+  }
+  if (nextTarget === undefined) return { tags, next: undefined };
+  const query = queryOf(nextTarget);
+  const last = query.get('last') ?? tags.at(-1);
+  const isCircle = last === undefined || last === '' || last === asked.last;
+  return { tags, next: isCircle ? undefined : { n: pageSize(query.get('n')) ?? asked.n, last } };
+}
+
+/** Whether the next page can be asked for by `last` alone; some registries continue with a token of their own. */
+export function isPlainNext(nextTarget: string): boolean {
+  return queryOf(nextTarget).has('last');
+}
+
+function queryOf(target: string): URLSearchParams {
+  const mark = target.indexOf('?');
+  return new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1));
+}
+
+function pageSize(text: string | null): number | undefined {
+  const n = Number(text);
+  return text !== null && /^[0-9]{1,9}$/.test(text) && n > 0 ? n : undefined;
+}

@@ -1,0 +1,63 @@
+/** What is known about repositories being public, and how long each word counts. Asks nobody. */
+import { LRUCache } from 'lru-cache';
+import type { RepositoryKey } from '../store/catalog.ts';
+import { Ages, type Moment } from './age.ts';
+import { repositoryText } from './keys.ts';
+import type { RightsDeps } from './policy-deps.ts';
+
+/**
+ * `public`: proven, and lately · `ageing`: proven, but it is time to ask again in the background · `held`: proven once, to
+ * be asked again before it counts, unless nobody can be asked · `private`: refused lately · undefined: nothing is known.
+ */
+export type Verdict = 'public' | 'ageing' | 'held' | 'private' | undefined;
+
+export class Verdicts {
+  readonly #deps: RightsDeps;
+  readonly #ages: Ages;
+  /**
+   * Refusals, by monotonic time. Not in the catalog: they live for a minute, and clients could fill it with names that
+   * exist nowhere.
+   */
+  readonly #refusals = new LRUCache<string, number>({ max: 10_000 });
+
+  constructor(deps: RightsDeps) {
+    this.#deps = deps;
+    this.#ages = new Ages(deps.clock);
+  }
+
+  now(): Moment {
+    return this.#ages.now();
+  }
+
+  of(key: RepositoryKey): Verdict {
+    const { options, clock, catalog } = this.#deps;
+    const refusedMs = this.#refusals.get(repositoryText(key));
+    if (refusedMs !== undefined && clock.monotonic() - refusedMs < options.privateTtlMs) return 'private';
+    const verdict = catalog.verdict(key);
+    if (verdict === undefined || !verdict.isPublic) return undefined;
+    const age = this.#ages.of(repositoryText(key), verdict.checkedAtMs);
+    if (age.freshnessMs < options.publicTtlMs / 2) return 'public';
+    if (age.freshnessMs < options.publicTtlMs) return 'ageing';
+    const isHeld = options.offline || age.outageMs < options.publicTtlMs + options.publicHoldMs;
+    return isHeld ? 'held' : undefined;
+  }
+
+  /** Whether the word counts without asking anyone. */
+  isProven(key: RepositoryKey): boolean {
+    const verdict = this.of(key);
+    return verdict === 'public' || verdict === 'ageing' || (verdict === 'held' && this.#deps.options.offline);
+  }
+
+  /** `asked`: when the question was sent. */
+  record(key: RepositoryKey, isPublic: boolean, asked: Moment): void {
+    const { catalog } = this.#deps;
+    const text = repositoryText(key);
+    if (isPublic) this.#refusals.delete(text);
+    else this.#refusals.set(text, asked.monotonicMs);
+    // A refusal is written only to end an earlier positive word.
+    if (isPublic || catalog.verdict(key)?.isPublic === true) {
+      catalog.putVerdict(key, { isPublic, checkedAtMs: asked.wallMs });
+      this.#ages.mark(text, asked);
+    }
+  }
+}
