@@ -1,0 +1,50 @@
+/** From what sockets and undici throw to UpstreamError, with a reason that a person can act on. */
+import { UpstreamError, type UpstreamErrorKind } from './errors.ts';
+
+/** The reason in a few words: the code where there is one, the reasons of all attempts where there were several. */
+export function reasonOf(cause: unknown): string {
+  if (cause instanceof AggregateError && cause.errors.length > 0) {
+    return [...new Set(cause.errors.map(reasonOf))].join('; ');
+  }
+  if (!(cause instanceof Error)) return String(cause);
+  const code = codeOf(cause);
+  if (code === undefined || cause.message.includes(code)) return cause.message;
+  return cause.message === '' ? code : `${cause.message} (${code})`;
+}
+
+/** Why no response head came over a connection that was there. */
+export function headFailure(cause: unknown, upstream: string, place: string): UpstreamError {
+  if (cause instanceof UpstreamError) return cause;
+  const kind = isProtocolError(cause) ? 'badResponse' : 'unreachable';
+  return new UpstreamError(kind, `${place}: ${reasonOf(cause)}`, { upstream, cause });
+}
+
+/** Why a body broke after its head. */
+export function bodyFailure(cause: unknown, upstream: string, place: string): UpstreamError {
+  if (cause instanceof UpstreamError) return cause;
+  return new UpstreamError('cut', `body from ${place} broke: ${reasonOf(cause)}`, { upstream, cause });
+}
+
+/** A connection that had carried an exchange before was closed by the server while it lay idle. */
+export function isStaleConnection(error: UpstreamError): boolean {
+  const code = error.cause instanceof Error ? codeOf(error.cause) : undefined;
+  return error.kind === 'unreachable' && (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE');
+}
+
+export function failure(kind: UpstreamErrorKind, upstream: string, message: string, cause?: unknown): UpstreamError {
+  return new UpstreamError(kind, message, { upstream, cause });
+}
+
+/** The peer speaks, but not HTTP/1.1 as we understand it. */
+export function isProtocolError(cause: unknown): boolean {
+  if (!(cause instanceof Error)) return false;
+  const code = codeOf(cause) ?? '';
+  if (code.startsWith('HPE_') || cause.name === 'HTTPParserError' || code === 'UND_ERR_HEADERS_OVERFLOW') return true;
+  if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' || code === 'UND_ERR_INVALID_ARG') return true;
+  // undici says so of an interim answer that it did not ask for, and of one that nobody asked for.
+  return code === 'UND_ERR_SOCKET' && (cause.message === 'bad response' || cause.message === 'bad upgrade');
+}
+
+function codeOf(error: Error): string | undefined {
+  return 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
