@@ -20,12 +20,16 @@ class DockerSession implements Session {
     const directory = site.workspace.directory('docker');
     const config = join(directory, 'daemon.json');
     writeFileSync(config, JSON.stringify({ 'registry-mirrors': [`http://${site.weir}`] }));
-    const args = [
-      ...['--config-file', config, '--data-root', join(directory, 'data'), '--exec-root', join(directory, 'exec')],
-      ...['--host', `unix://${join(directory, 'd.sock')}`, '--pidfile', join(directory, 'pid')],
-      // No bridge and no firewall rules: containers of the suite have no network, and the machine's stays as it is.
-      ...['--bridge', 'none', '--iptables=false', '--ip6tables=false', '--ip-forward=false', '--ip-masq=false'],
-    ];
+    const args = Object.entries({
+      '--config-file': config,
+      '--data-root': join(directory, 'data'),
+      '--exec-root': join(directory, 'exec'),
+      '--host': `unix://${join(directory, 'd.sock')}`,
+      '--pidfile': join(directory, 'pid'),
+      '--bridge': 'none',
+    }).flat();
+    // No bridge and no firewall rules: containers of the suite have no network, and the machine's stays as it is.
+    args.push('--iptables=false', '--ip6tables=false', '--ip-forward=false', '--ip-masq=false');
     const daemon = new Daemon('dockerd', site.tools.dockerd, args, join(directory, 'dockerd.log'));
     const session = new DockerSession(site, directory, daemon);
     await daemon.ready(
@@ -74,5 +78,5 @@ export const dockerd: Client = {
   name: 'dockerd',
   kinds: ['image', 'index'],
   platforms: 'amd64',
-  open: DockerSession.open,
+  open: async (site) => DockerSession.open(site),
 };

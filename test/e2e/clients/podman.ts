@@ -19,11 +19,16 @@ export class Podman {
     writeFileSync(config, registries);
     writeFileSync(policy, JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] }));
     this.#program = tools.podman;
-    this.#global = [
-      ...['--root', join(directory, 'root'), '--runroot', join(directory, 'run'), '--tmpdir', join(directory, 'tmp')],
-      ...['--storage-driver', 'overlay', '--cgroup-manager', 'cgroupfs', '--events-backend', 'none'],
-      ...['--runtime', tools.runc, '--log-level', 'error'],
-    ];
+    this.#global = Object.entries({
+      '--root': join(directory, 'root'),
+      '--runroot': join(directory, 'run'),
+      '--tmpdir': join(directory, 'tmp'),
+      '--storage-driver': 'overlay',
+      '--cgroup-manager': 'cgroupfs',
+      '--events-backend': 'none',
+      '--runtime': tools.runc,
+      '--log-level': 'error',
+    }).flat();
     this.#env = cleanEnvironment({ CONTAINERS_REGISTRIES_CONF: config, TMPDIR: directory });
   }
 

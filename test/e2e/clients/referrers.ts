@@ -26,11 +26,10 @@ export const referrers: Client = {
       const { stdout } = await run(tools.orasClient, ['discover', ...flags, reference]);
       return sorted(JSON.parse(stdout) as Discovered);
     };
-    let direct: Discovered | undefined;
+    const direct = await discover(`${upstream.host}/lab/model:1`);
     return {
       pull: async (artifact, by) => {
         const name = referenceOf(artifact, by);
-        direct ??= await discover(`${upstream.host}/${name}`);
         const all = await discover(`${weir}/${upstream.name}/${name}`);
         if (!isDeepStrictEqual(all, direct)) {
           throw new Error(`directly: ${JSON.stringify(direct)}\nthrough weir: ${JSON.stringify(all)}`);
