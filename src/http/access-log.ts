@@ -1,0 +1,37 @@
+/** The line that each request leaves. Values are what clients sent, so nothing in them may look like another line. */
+import { outcomeLabel } from '../cache/outcome.ts';
+import type { LogFields } from '../lib/log.ts';
+import { ClientGoneError, type Exchange } from './exchange.ts';
+import { escaped, readable } from './text.ts';
+
+const maxUserAgentLength = 200;
+
+/** The fields of one request, at its end. What is not known is left out. */
+export function accessLine(exchange: Exchange, status: number): LogFields {
+  const { req, upstream, repository, reference, error } = exchange;
+  const host = req.headers.host;
+  const userAgent = req.headers['user-agent'];
+  return {
+    requestId: exchange.id,
+    method: req.method,
+    ...(host === undefined ? {} : { host: escaped(host) }),
+    ...(upstream === undefined ? {} : { upstream }),
+    ...(repository === undefined ? {} : { repository }),
+    kind: exchange.kind,
+    ...(reference === undefined ? {} : { reference }),
+    status,
+    bytes: exchange.bytesSent,
+    seconds: Math.round(exchange.seconds() * 1e6) / 1e6,
+    outcome: outcomeLabel(exchange.outcome),
+    ...(userAgent === undefined ? {} : { userAgent: escaped(userAgent.slice(0, maxUserAgentLength)) }),
+    ...(error === undefined ? {} : { error: causeOf(error) }),
+  };
+}
+
+/** The chain of causes in one line, without stacks. */
+function causeOf(error: unknown): string {
+  if (error instanceof ClientGoneError) return error.message;
+  const parts: string[] = [];
+  for (let at = error; at instanceof Error && parts.length < 5; at = at.cause) parts.push(at.message);
+  return readable(parts.length === 0 ? String(error) : parts.join(': '));
+}

@@ -1,0 +1,154 @@
+/** GET and HEAD of blobs: conditions, ranges, and the body. */
+import type { BlobQuery, BlobReader, BlobView, BodySpan } from '../cache/answers.ts';
+import { CacheError } from '../cache/errors.ts';
+import { OciError } from '../oci/errors.ts';
+import { formatContentRange, formatUnsatisfied, parseRange, type RequestRange, resolveRanges } from '../oci/range.ts';
+import { BodyWriter } from './body.ts';
+import { admitsRange, etagOf, matchesEtag } from './conditional.ts';
+import type { FrontDeps } from './context.ts';
+import type { Exchange } from './exchange.ts';
+import { type Multipart, multipart } from './multipart.ts';
+import { type HeaderList, sendHead, writeHead } from './respond.ts';
+
+const blobType = 'application/octet-stream';
+/** Bytes under a digest never change. */
+export const foreverFresh = 'max-age=31536000, immutable';
+
+interface Plan {
+  readonly status: 200 | 206;
+  readonly headers: HeaderList;
+  readonly spans: readonly BodySpan[];
+  readonly frame: Multipart | undefined;
+}
+
+/** `path` is the request's own, for Location. Rejects with what `toErrorAnswer` understands, before or after the head. */
+export async function serveBlob(
+  deps: FrontDeps,
+  exchange: Exchange,
+  query: Pick<BlobQuery, 'upstream' | 'repository' | 'digest'>,
+  path: string,
+): Promise<void> {
+  const { headers } = exchange.req;
+  const ranges =
+    exchange.isHead || !admitsRange(headers['if-range']?.toString(), query.digest) ? 'ignore' : rangesOf(headers.range);
+  const isUnchanged = matchesEtag(headers['if-none-match'], query.digest);
+  const needsBytes = !exchange.isHead && !isUnchanged && ranges !== 'unsatisfiable';
+  const view = await deps.cache.blob(
+    {
+      ...query,
+      method: needsBytes ? 'get' : 'head',
+      ranges: needsBytes && typeof ranges !== 'string' ? ranges : undefined,
+    },
+    exchange.signal,
+  );
+  try {
+    exchange.outcome = view.outcome;
+    if (isUnchanged) sendHead(exchange, 304, identity(view));
+    else if (ranges === 'unsatisfiable') throw unsatisfiable(view.sizeBytes);
+    else if (exchange.isHead) sendHead(exchange, 200, [...wholeHeaders(view, path), ...lengthOf(view.sizeBytes)]);
+    else await sendBody(deps, exchange, view, ranges === 'ignore' ? undefined : ranges, path);
+  } finally {
+    view.close();
+  }
+}
+
+function rangesOf(header: string | undefined): ReturnType<typeof parseRange> {
+  return header === undefined ? 'ignore' : parseRange(header);
+}
+
+async function sendBody(
+  deps: FrontDeps,
+  exchange: Exchange,
+  view: BlobView,
+  ranges: readonly RequestRange[] | undefined,
+  path: string,
+): Promise<void> {
+  // A client of HTTP/1.0 takes any end of the connection for the end of the body: nothing may fail any more after the
+  // head, unless it can count.
+  const mustCount = ranges !== undefined || exchange.req.httpVersion === '1.0';
+  if (mustCount && view.sizeBytes === undefined) await view.proved(exchange.signal);
+  const plan = planOf(view, ranges, path);
+  const [firstSpan = { start: 0, end: 0 }] = plan.spans;
+  let reader: BlobReader | undefined = await view.open(firstSpan, exchange.signal);
+  try {
+    if (!writeHead(exchange, plan.status, plan.headers)) return;
+    const writer = new BodyWriter(exchange.res, deps.body);
+    try {
+      for (const [index, span] of plan.spans.entries()) {
+        reader ??= await view.open(span, exchange.signal);
+        if (plan.frame !== undefined) writer.text(plan.frame.partHead(index));
+        await writer.span(reader, span, exchange.signal);
+        reader.close();
+        reader = undefined;
+      }
+      if (plan.frame !== undefined) writer.text(plan.frame.tail);
+      writer.end();
+    } catch (error) {
+      writer.break();
+      throw error;
+    } finally {
+      exchange.bytesSent = writer.bytesSent;
+    }
+  } finally {
+    reader?.close();
+  }
+}
+
+function planOf(view: BlobView, ranges: readonly RequestRange[] | undefined, path: string): Plan {
+  const { sizeBytes } = view;
+  if (ranges === undefined) return wholePlan(view, path);
+  // 200 with everything is no way out: some clients write what comes to the place that they asked for.
+  if (sizeBytes === undefined) throw new CacheError('noLength', '', 'the size of the blob is not known yet');
+  const resolved = resolveRanges(ranges, sizeBytes);
+  switch (resolved.kind) {
+    case 'full':
+      return wholePlan(view, path);
+    case 'unsatisfiable':
+      throw unsatisfiable(sizeBytes);
+    case 'single': {
+      const { span } = resolved;
+      const range = ['Content-Range', formatContentRange(span, sizeBytes), ...lengthOf(span.end - span.start)];
+      const headers = [...identity(view), 'Content-Type', blobType, ...range];
+      return { status: 206, headers, spans: [span], frame: undefined };
+    }
+    case 'multi': {
+      const frame = multipart(resolved.spans, sizeBytes, blobType);
+      const headers = [...identity(view), 'Content-Type', frame.contentType, ...lengthOf(frame.contentLength)];
+      return { status: 206, headers, spans: resolved.spans, frame };
+    }
+  }
+}
+
+function wholePlan(view: BlobView, path: string): Plan {
+  const headers = [...wholeHeaders(view, path), ...lengthOf(view.sizeBytes)];
+  return { status: 200, headers, spans: [{ start: 0, end: view.sizeBytes }], frame: undefined };
+}
+
+/** Ollama asks a blob's URL for the place where the bytes are, and wants to be told even when that is the same one. */
+function wholeHeaders(view: BlobView, path: string): HeaderList {
+  return [...identity(view), 'Content-Type', blobType, 'Location', path];
+}
+
+function identity({ digest }: BlobView): HeaderList {
+  return [
+    'Docker-Content-Digest',
+    digest,
+    'ETag',
+    etagOf(digest),
+    'Accept-Ranges',
+    'bytes',
+    'Cache-Control',
+    foreverFresh,
+  ];
+}
+
+function lengthOf(bytes: number | undefined): HeaderList {
+  return bytes === undefined ? [] : ['Content-Length', String(bytes)];
+}
+
+function unsatisfiable(sizeBytes: number | undefined): OciError {
+  return new OciError('RANGE_INVALID', {
+    message: 'the requested range cannot be satisfied',
+    headers: { 'Content-Range': sizeBytes === undefined ? 'bytes */*' : formatUnsatisfied(sizeBytes) },
+  });
+}

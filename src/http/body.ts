@@ -1,0 +1,154 @@
+/**
+ * The only place that writes blob bytes to a socket.
+ *
+ * Bytes go from a positional reader into a pooled buffer and from there into the socket. A reader that is slow, or new,
+ * has one small buffer at a time, and none while it waits for a transfer; one that keeps up gets two large ones, of which
+ * one fills while the other drains. A body either ends complete or its connection is broken: a failure never turns into a
+ * clean end, and nothing is ever appended.
+ */
+import type { ServerResponse } from 'node:http';
+import type { BlobReader, BodySpan } from '../cache/answers.ts';
+import { BrokenBodyError } from '../cache/errors.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import { ClientGoneError } from './exchange.ts';
+import { breakConnection } from './pipelining.ts';
+import type { StallWatch, Watched } from './stall-watch.ts';
+
+export interface BodyTools {
+  readonly pool: BufferPool;
+  readonly stalls: StallWatch;
+  readonly clock: Clock;
+}
+
+/** More than the sockets of both ends take in by themselves: whoever is past it really reads. */
+const provenBytes = 4 * 1024 * 1024;
+/** A buffer that took longer to leave belongs to a reader that would only keep a larger one longer. */
+const promptMs = 1_000;
+
+/** The body of one response, in one or more pieces, in order. The head is written; the response is this object's now. */
+export class BodyWriter implements Watched {
+  /** Bytes of blobs that the socket has taken; framing of multipart bodies does not count. */
+  bytesSent = 0;
+  readonly #res: ServerResponse;
+  readonly #tools: BodyTools;
+  readonly #onClose = (): void => this.#settle(false);
+  readonly #onTaken = (error?: Error | null): void => this.#settle(error === undefined || error === null);
+  #pendingSinceMs: number | undefined;
+  #inFlight: { readonly buffer: Buffer; readonly length: number } | undefined;
+  #taken: PromiseWithResolvers<boolean> | undefined;
+  #isGone: boolean;
+  #keepsUp = false;
+  #isBegun = false;
+
+  constructor(res: ServerResponse, tools: BodyTools) {
+    this.#res = res;
+    this.#tools = tools;
+    this.#isGone = res.closed || res.destroyed || res.socket === null || res.socket.destroyed;
+    res.once('close', this.#onClose);
+    tools.stalls.add(this);
+  }
+
+  get pendingSinceMs(): number | undefined {
+    return this.#pendingSinceMs;
+  }
+
+  /** Breaks the connection of a reader that takes nothing. */
+  cut(): void {
+    breakConnection(this.#res.socket);
+  }
+
+  /** Sends text between spans. */
+  text(text: string): void {
+    // Not counted against memory: it is short, and the span after it waits until the socket has taken it too.
+    if (!this.#isGone) this.#res.write(text, 'latin1');
+  }
+
+  /** Sends `span`, whose bytes `reader` has. Rejects with the reader's error, or ClientGoneError. */
+  async span(reader: BlobReader, span: BodySpan, signal: AbortSignal): Promise<void> {
+    let position = span.start;
+    while (position !== span.end) {
+      const promised = reader.readable(position, signal);
+      if (typeof promised !== 'number') this.#flushHead();
+      const end = typeof promised === 'number' ? promised : await promised;
+      if (end <= position) break;
+      if (!this.#keepsUp) await this.#drained();
+      position += await this.#move(reader, position, Math.min(end, span.end ?? end) - position);
+    }
+    await this.#drained();
+    // A reader that ends early would leave the client waiting for bytes that were declared.
+    if (span.end !== undefined && position !== span.end) {
+      throw new BrokenBodyError(`the body ended at ${position} of ${span.end}`);
+    }
+  }
+
+  /** Ends a complete body. */
+  end(): void {
+    this.#release();
+    this.#res.end();
+  }
+
+  /** Ends an incomplete one. */
+  break(): void {
+    this.#release();
+    breakConnection(this.#res.socket);
+  }
+
+  /** Whoever has to wait for the first bytes should know at least that the answer has begun. */
+  #flushHead(): void {
+    if (this.#isBegun || this.#isGone) return;
+    this.#isBegun = true;
+    this.#res.flushHeaders();
+  }
+
+  async #move(reader: BlobReader, position: number, available: number): Promise<number> {
+    const buffer = this.#keepsUp ? this.#tools.pool.takeLarge() : this.#tools.pool.takeSmall();
+    let length: number;
+    try {
+      length = await reader.read(buffer, 0, Math.min(buffer.byteLength, available), position);
+      await this.#drained();
+    } catch (error) {
+      this.#tools.pool.release(buffer);
+      throw error;
+    }
+    this.#write(buffer, length);
+    return length;
+  }
+
+  #write(buffer: Buffer, length: number): void {
+    this.#isBegun = true;
+    this.#inFlight = { buffer, length };
+    this.#taken = Promise.withResolvers();
+    this.#pendingSinceMs = this.#tools.clock.monotonic();
+    this.#res.write(length === buffer.byteLength ? buffer : buffer.subarray(0, length), this.#onTaken);
+  }
+
+  /** Resolves when nothing is in flight. Rejects when the client has left. */
+  async #drained(): Promise<void> {
+    if (this.#taken !== undefined) await this.#taken.promise;
+    if (this.#isGone) throw new ClientGoneError();
+  }
+
+  /** The socket took the buffer, or is closed: in both cases nobody reads the buffer any more. */
+  #settle(isTaken: boolean): void {
+    if (!isTaken) this.#isGone = true;
+    const flight = this.#inFlight;
+    if (flight === undefined) return;
+    this.#inFlight = undefined;
+    if (isTaken) {
+      this.bytesSent += flight.length;
+      const tookMs = this.#tools.clock.monotonic() - (this.#pendingSinceMs ?? 0);
+      this.#keepsUp = this.bytesSent >= provenBytes && tookMs < promptMs;
+    }
+    this.#pendingSinceMs = undefined;
+    this.#tools.pool.release(flight.buffer);
+    this.#taken?.resolve(isTaken);
+    this.#taken = undefined;
+  }
+
+  #release(): void {
+    this.#tools.stalls.delete(this);
+    // A buffer in flight stays with the socket until that has taken it or is closed.
+    if (this.#inFlight === undefined) this.#res.off('close', this.#onClose);
+  }
+}

@@ -1,0 +1,38 @@
+/** What the handlers of `/v2/` need, made once by the composition root. */
+import type { Cache } from '../cache/answers.ts';
+import type { OutcomeLabel } from '../cache/outcome.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import type { Router } from '../upstream/routing.ts';
+import type { BodyTools } from './body.ts';
+import type { RequestKind } from './exchange.ts';
+
+/** What requests report when they end; metrics implements it. Called synchronously and must not throw. */
+export interface HttpEvents {
+  requestEnded(event: {
+    /** Undefined when no configured upstream was meant. */
+    readonly upstream: string | undefined;
+    readonly kind: RequestKind;
+    /** As the client sent it. */
+    readonly method: string;
+    readonly outcome: OutcomeLabel;
+    /** 499 when the client left before a head. */
+    readonly code: number;
+    readonly seconds: number;
+    /** Body bytes that the client's socket took. */
+    readonly bytes: number;
+  }): void;
+}
+
+export interface FrontDeps {
+  readonly cache: Cache;
+  readonly router: Router;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly events: HttpEvents;
+  readonly body: BodyTools;
+  /** Write a line for each request. */
+  readonly isAccessLogged: boolean;
+  /** Milliseconds until a request that still waits is answered with 504. Clients give up after 30 s. */
+  readonly headDeadlineMs: number;
+}

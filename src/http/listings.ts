@@ -1,0 +1,71 @@
+/** tags/list, referrers and _catalog: JSON made here, under the names that the client used. */
+import type { CatalogQuery, ReferrersQuery, TagsQuery } from '../cache/answers.ts';
+import { formatNextLink } from '../oci/link-header.ts';
+import type { FrontDeps } from './context.ts';
+import type { Exchange } from './exchange.ts';
+import { type HeaderList, sendJson } from './respond.ts';
+
+/** Clients compare this string as it is: a parameter would make them fall back to the tag schema. */
+const indexType = 'application/vnd.oci.image.index.v1+json';
+
+/** How the client addressed the listing; links lead back the same way. */
+export interface Address {
+  readonly path: string;
+  /** The name in the path, before routing. */
+  readonly name: string;
+  readonly ns: string | undefined;
+}
+
+export async function serveTags(
+  deps: FrontDeps,
+  exchange: Exchange,
+  query: TagsQuery,
+  address: Address,
+): Promise<void> {
+  const answer = await deps.cache.tags(query, exchange.signal);
+  exchange.outcome = answer.outcome;
+  // n=0 asks whether there is a list: an empty page, and no next one (distribution-spec, "Listing Tags").
+  const isEmptyPage = query.n === 0;
+  const headers = isEmptyPage ? [] : linkTo(address, answer.next);
+  sendJson(exchange, 200, { name: address.name, tags: isEmptyPage ? [] : answer.tags }, { headers });
+}
+
+export async function serveReferrers(
+  deps: FrontDeps,
+  exchange: Exchange,
+  query: ReferrersQuery,
+  address: Address,
+): Promise<void> {
+  const answer = await deps.cache.referrers(query, exchange.signal);
+  exchange.outcome = answer.outcome;
+  const headers: string[] = [...linkTo(address, answer.next, query.artifactType)];
+  if (answer.isFiltered) headers.push('OCI-Filters-Applied', 'artifactType');
+  const body = { schemaVersion: 2, mediaType: indexType, manifests: answer.manifests };
+  sendJson(exchange, 200, body, { contentType: indexType, headers });
+}
+
+export function serveCatalog(
+  deps: FrontDeps,
+  exchange: Exchange,
+  query: CatalogQuery,
+  address: Omit<Address, 'name'>,
+): void {
+  const answer = deps.cache.catalog(query);
+  const isEmptyPage = query.n === 0;
+  const headers = isEmptyPage ? [] : linkTo(address, answer.next);
+  sendJson(exchange, 200, { repositories: isEmptyPage ? [] : answer.repositories }, { headers });
+}
+
+function linkTo(
+  { path, ns }: Omit<Address, 'name'>,
+  next: { readonly n: number | undefined; readonly last: string } | undefined,
+  artifactType?: string,
+): HeaderList {
+  if (next === undefined) return [];
+  const query: [string, string][] = [];
+  if (artifactType !== undefined) query.push(['artifactType', artifactType]);
+  if (next.n !== undefined) query.push(['n', String(next.n)]);
+  query.push(['last', next.last]);
+  if (ns !== undefined) query.push(['ns', ns]);
+  return ['Link', formatNextLink(path, query)];
+}

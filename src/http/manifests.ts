@@ -1,0 +1,45 @@
+/** GET and HEAD of manifests. Range is not for them: some clients send it all the same and want the whole. */
+import type { ManifestAnswer, ManifestQuery } from '../cache/answers.ts';
+import { CacheError } from '../cache/errors.ts';
+import { foreverFresh } from './blobs.ts';
+import { etagOf, matchesEtag } from './conditional.ts';
+import type { FrontDeps } from './context.ts';
+import type { Exchange } from './exchange.ts';
+import { type HeaderList, sendBytes, sendHead } from './respond.ts';
+
+export async function serveManifest(
+  deps: FrontDeps,
+  exchange: Exchange,
+  query: Omit<ManifestQuery, 'method'>,
+): Promise<void> {
+  const condition = exchange.req.headers['if-none-match'];
+  const ask = (method: 'get' | 'head'): Promise<ManifestAnswer> =>
+    deps.cache.manifest({ ...query, method }, exchange.signal);
+  // With a condition the digest may be all that is needed, and that is cheaper to find out.
+  let answer = await ask(exchange.isHead || condition !== undefined ? 'head' : 'get');
+  exchange.outcome = answer.outcome;
+  if (matchesEtag(condition, answer.digest)) {
+    sendHead(exchange, 304, identity(answer, query));
+    return;
+  }
+  if (exchange.isHead) {
+    sendHead(exchange, 200, [...headersOf(answer, query), 'Content-Length', String(answer.sizeBytes)]);
+    return;
+  }
+  if (answer.bytes === undefined) {
+    answer = await ask('get');
+    exchange.outcome = answer.outcome;
+  }
+  if (answer.bytes === undefined) throw new CacheError('manifestUnknown', query.upstream, 'the manifest has no bytes');
+  sendBytes(exchange, 200, headersOf(answer, query), answer.bytes);
+}
+
+function headersOf(answer: ManifestAnswer, query: Omit<ManifestQuery, 'method'>): HeaderList {
+  return ['Content-Type', answer.mediaType, ...identity(answer, query)];
+}
+
+function identity({ digest }: ManifestAnswer, { reference }: Omit<ManifestQuery, 'method'>): HeaderList {
+  const headers = ['Docker-Content-Digest', digest, 'ETag', etagOf(digest)];
+  if (reference.kind === 'digest') headers.push('Cache-Control', foreverFresh);
+  return headers;
+}

@@ -1,0 +1,33 @@
+/** The frame of multipart/byteranges (RFC 9110 §14.6): what stands between the parts, so that its length is known ahead. */
+import { randomBytes } from 'node:crypto';
+import { formatContentRange, type Span } from '../oci/range.ts';
+
+export interface Multipart {
+  readonly contentType: string;
+  readonly contentLength: number;
+  /** What precedes the bytes of part `index`. */
+  partHead(index: number): string;
+  /** What follows the last part. */
+  readonly tail: string;
+}
+
+/** One part for each span, in this order: clients count them and ignore what the part heads say. */
+export function multipart(spans: readonly Span[], sizeBytes: number, partType: string): Multipart {
+  // Letters and digits only: some clients do not unquote a boundary. Random, so that no blob can contain it on purpose.
+  const boundary = randomBytes(16).toString('hex');
+  const heads = spans.map(
+    (span, index) =>
+      `${index === 0 ? '' : '\r\n'}--${boundary}\r\nContent-Range: ${formatContentRange(span, sizeBytes)}\r\nContent-Type: ${partType}\r\n\r\n`,
+  );
+  const tail = `\r\n--${boundary}--\r\n`;
+  let contentLength = tail.length;
+  spans.forEach((span, index) => {
+    contentLength += (heads[index]?.length ?? 0) + span.end - span.start;
+  });
+  return {
+    contentType: `multipart/byteranges; boundary=${boundary}`,
+    contentLength,
+    partHead: (index) => heads[index] ?? '',
+    tail,
+  };
+}

@@ -1,0 +1,62 @@
+/** Heads and small bodies. Every header of an answer is decided here or handed in here, before its first byte. */
+import { formatCacheStatus } from '../cache/outcome.ts';
+import { errorBody } from '../oci/errors.ts';
+import type { ErrorAnswer } from './errors.ts';
+import type { Exchange } from './exchange.ts';
+
+/** Header names and values in turn, as `writeHead` takes them without copying them into an object first. */
+export type HeaderList = readonly string[];
+
+const json = 'application/json';
+
+/** Writes status and headers, with those that every answer has. Returns false when nobody is there to read them. */
+export function writeHead(exchange: Exchange, status: number, headers: HeaderList): boolean {
+  exchange.headWritten();
+  if (exchange.isGone) return false;
+  const { outcome, namespace } = exchange;
+  const list = [
+    'Docker-Distribution-API-Version',
+    'registry/2.0',
+    'X-Request-Id',
+    exchange.id,
+    'X-Content-Type-Options',
+    'nosniff',
+    ...headers,
+  ];
+  if (outcome !== undefined) list.push('Cache-Status', formatCacheStatus(outcome));
+  if (namespace !== undefined) list.push('OCI-Namespace', namespace);
+  exchange.res.writeHead(status, list);
+  return true;
+}
+
+/** A whole answer from memory. For HEAD the body is left out and every header stays. */
+export function sendBytes(exchange: Exchange, status: number, headers: HeaderList, body: Uint8Array | string): void {
+  const length = typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength;
+  if (!writeHead(exchange, status, [...headers, 'Content-Length', String(length)])) return;
+  if (exchange.isHead) {
+    exchange.res.end();
+    return;
+  }
+  exchange.bytesSent = length;
+  exchange.res.end(body);
+}
+
+/** Status and headers alone: 304, and answers to HEAD. */
+export function sendHead(exchange: Exchange, status: number, headers: HeaderList): void {
+  if (writeHead(exchange, status, headers)) exchange.res.end();
+}
+
+export function sendJson(
+  exchange: Exchange,
+  status: number,
+  body: unknown,
+  { contentType = json, headers = [] }: { readonly contentType?: string; readonly headers?: HeaderList } = {},
+): void {
+  sendBytes(exchange, status, ['Content-Type', contentType, ...headers], JSON.stringify(body));
+}
+
+export function sendError(exchange: Exchange, answer: ErrorAnswer): void {
+  const headers = ['Content-Type', json];
+  for (const [name, value] of Object.entries(answer.headers)) headers.push(name, value);
+  sendBytes(exchange, answer.status, headers, errorBody(answer.code, answer.message, answer.detail));
+}

@@ -1,0 +1,194 @@
+/**
+ * One listener: raw node:http with limits that suit registries, strict about what a request is, and an orderly end.
+ */
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import { type AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import { breakConnection, inTurn, type RequestHandler } from './pipelining.ts';
+import { refusalFor, refuseRaw } from './raw-refusal.ts';
+
+export interface ListenOptions {
+  /** Names this listener in messages: the configuration key. */
+  readonly name: string;
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  /** PEM texts; without them the listener speaks plain HTTP. */
+  readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array } | undefined;
+  readonly handler: RequestHandler;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Connections beyond this are closed at once; undefined for no limit. */
+  readonly maxConnections?: number | undefined;
+}
+
+/** `inUse`: another process has the port · `denied`: not permitted · `badAddress`: not an address of this machine · `tls`: certificate or key · `other`. */
+export type ListenErrorKind = 'inUse' | 'denied' | 'badAddress' | 'tls' | 'other';
+
+export class ListenError extends Error {
+  readonly kind: ListenErrorKind;
+
+  constructor(kind: ListenErrorKind, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'ListenError';
+    this.kind = kind;
+  }
+}
+
+const limits: ServerOptions = {
+  // Go's clients keep idle connections for 90 s: closing first would break their next request.
+  keepAliveTimeout: 95_000,
+  headersTimeout: 20_000,
+  // A limit on whole requests would cut slow ones; bodies have their own (request-body.ts).
+  requestTimeout: 0,
+  connectionsCheckingInterval: 5_000,
+  // podman asks for a thousand ranges in one header.
+  maxHeaderSize: 64 * 1024,
+  noDelay: true,
+  // Finds peers that vanished while they waited for a transfer.
+  keepAlive: true,
+  keepAliveInitialDelay: 60_000,
+  insecureHTTPParser: false,
+  // Refused with a readable answer instead (front.ts).
+  requireHostHeader: false,
+  optimizeEmptyRequests: true,
+};
+
+export class Listener {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  /** The one answer that each busy connection is giving; what waits behind it is not in here. */
+  readonly #answers = new Map<Socket, ServerResponse>();
+  readonly #options: ListenOptions;
+  #isDraining = false;
+
+  private constructor(server: Server, options: ListenOptions) {
+    this.#server = server;
+    this.#options = options;
+    const turn = inTurn((req, res) => this.#handle(req, res));
+    server.on('request', turn);
+    // Neither is told to go on: the answer comes without what they would send.
+    server.on('checkContinue', turn);
+    server.on('checkExpectation', turn);
+    server.on('connection', (socket) => this.#track(socket));
+    server.on('clientError', (error, socket) => this.#refuse(error, socket));
+    server.on('connect', (_req, socket) => refuseRaw(socket, 'connect'));
+  }
+
+  /** Rejects with ListenError. Resolves when connections are accepted. */
+  static async listen(options: ListenOptions): Promise<Listener> {
+    const server = create(options);
+    server.maxRequestsPerSocket = 10_000;
+    server.timeout = 0;
+    if (options.maxConnections !== undefined) server.maxConnections = options.maxConnections;
+    const listener = new Listener(server, options);
+    await new Promise<void>((resolve, reject) => {
+      const onError = (error: Error): void => reject(listenError(options, error));
+      server.once('error', onError);
+      server.listen({ host: options.host, port: options.port, backlog: 4096 }, () => {
+        server.off('error', onError);
+        // After listening, errors are about single accepts, e.g. too many open files: they pass.
+        server.on('error', (error) => options.logger.error({ err: error, listener: options.name }, 'listener error'));
+        resolve();
+      });
+    });
+    return listener;
+  }
+
+  get address(): { readonly host: string; readonly port: number } {
+    const address = this.#server.address() as AddressInfo;
+    return { host: address.address, port: address.port };
+  }
+
+  /** Open connections. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  /**
+   * Accepts nothing any more, closes idle connections, and waits until the answers in progress are out; those that are
+   * not within `deadlineMs` are broken off. Resolves the number of connections that had to be broken. Call it once.
+   */
+  async drain(deadlineMs: number): Promise<number> {
+    this.#isDraining = true;
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+    });
+    for (const res of this.#answers.values()) res.shouldKeepAlive = false;
+    let broken = 0;
+    const timer = this.#options.clock.setTimer(deadlineMs, () => {
+      broken = this.#sockets.size;
+      for (const socket of this.#sockets) breakConnection(socket);
+    });
+    await closed;
+    timer.cancel();
+    return broken;
+  }
+
+  #handle(req: IncomingMessage, res: ServerResponse): void {
+    const { socket } = req;
+    this.#answers.set(socket, res);
+    if (this.#isDraining) res.shouldKeepAlive = false;
+    res.once('close', () => {
+      if (this.#answers.get(socket) === res) this.#answers.delete(socket);
+      // The head may have promised to keep the connection, before the end was known.
+      if (this.#isDraining) setImmediate(() => this.#server.closeIdleConnections());
+    });
+    this.#options.handler(req, res);
+  }
+
+  #track(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    // A client that closes its side has left. Node would end ours, and an HTTP/1.0 client would take that for the end
+    // of a body that is not.
+    socket.prependListener('end', () => {
+      if (this.#answers.has(socket)) breakConnection(socket);
+    });
+  }
+
+  /** What the parser refuses. Answered only where that cannot end up in the middle of another answer. */
+  #refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
+    const isBusy = socket instanceof Socket && this.#answers.has(socket);
+    if (socket.writable && error.code !== 'ECONNRESET' && !isBusy) refuseRaw(socket, refusalFor(error.code));
+    else if (socket instanceof Socket) breakConnection(socket);
+    else socket.destroy();
+  }
+}
+
+function create(options: ListenOptions): Server {
+  if (options.tls === undefined) return createHttpServer(limits);
+  try {
+    const { cert, key } = options.tls;
+    return createHttpsServer({ ...limits, cert: Buffer.from(cert), key: Buffer.from(key), minVersion: 'TLSv1.2' });
+  } catch (error) {
+    throw new ListenError('tls', `${options.name}: the certificate or the key cannot be used`, { cause: error });
+  }
+}
+
+function listenError({ name, host, port }: ListenOptions, error: NodeJS.ErrnoException): ListenError {
+  const place = `${name}: cannot listen on ${host.includes(':') ? `[${host}]` : host}:${port}`;
+  switch (error.code ?? '') {
+    case 'EADDRINUSE':
+      return new ListenError('inUse', `${place}: the address is in use, maybe by another weir`, { cause: error });
+    case 'EACCES':
+    case 'EPERM':
+      return new ListenError('denied', `${place}: not permitted (ports below 1024 need a privilege)`, { cause: error });
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+    case 'EAFNOSUPPORT':
+      return new ListenError('badAddress', `${place}: this machine has no such address`, { cause: error });
+    default:
+      return new ListenError('other', `${place}: ${error.message}`, { cause: error });
+  }
+}

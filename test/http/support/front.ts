@@ -1,0 +1,112 @@
+/** The front on a real listener over a fake cache, with everything that it reports kept. */
+import { BufferPool } from '../../../src/http/buffer-pool.ts';
+import type { HttpEvents } from '../../../src/http/context.ts';
+import { createFront } from '../../../src/http/front.ts';
+import { Listener } from '../../../src/http/server.ts';
+import { StallWatch } from '../../../src/http/stall-watch.ts';
+import { type Clock, systemClock } from '../../../src/lib/clock.ts';
+import type { LogFields, Logger } from '../../../src/lib/log.ts';
+import { createRouter } from '../../../src/upstream/routing.ts';
+import { FakeCache } from './fake-cache.ts';
+
+export type EndedRequest = Parameters<HttpEvents['requestEnded']>[0];
+
+export interface LogLine {
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly fields: LogFields;
+  readonly message: string;
+}
+
+export class LinesLogger implements Logger {
+  readonly lines: LogLine[] = [];
+
+  debug(fields: LogFields, message: string): void {
+    this.lines.push({ level: 'debug', fields, message });
+  }
+  info(fields: LogFields, message: string): void {
+    this.lines.push({ level: 'info', fields, message });
+  }
+  warn(fields: LogFields, message: string): void {
+    this.lines.push({ level: 'warn', fields, message });
+  }
+  error(fields: LogFields, message: string): void {
+    this.lines.push({ level: 'error', fields, message });
+  }
+  child(): Logger {
+    return this;
+  }
+
+  get requests(): readonly LogFields[] {
+    return this.lines.filter(({ message }) => message === 'request').map(({ fields }) => fields);
+  }
+
+  get errors(): readonly LogLine[] {
+    return this.lines.filter(({ level }) => level === 'error');
+  }
+}
+
+export interface FrontOptions {
+  readonly cache?: FakeCache;
+  readonly clock?: Clock;
+  readonly isAccessLogged?: boolean;
+  readonly headDeadlineMs?: number;
+  readonly stallMs?: number;
+  readonly tls?: { readonly cert: string; readonly key: string };
+}
+
+export interface Front extends AsyncDisposable {
+  readonly cache: FakeCache;
+  readonly listener: Listener;
+  readonly port: number;
+  readonly origin: string;
+  readonly ended: readonly EndedRequest[];
+  readonly log: LinesLogger;
+  readonly pool: BufferPool;
+  readonly stalls: StallWatch;
+}
+
+/** Upstreams: docker.io (the default), ghcr.io, and lab:5000 which also answers for the host lab.example. */
+export async function startFront(options: FrontOptions = {}): Promise<Front> {
+  const { cache = new FakeCache(), clock = systemClock } = options;
+  const ended: EndedRequest[] = [];
+  const log = new LinesLogger();
+  const pool = new BufferPool();
+  const stalls = new StallWatch(clock, options.stallMs);
+  const handler = createFront({
+    cache,
+    router: createRouter([
+      { key: 'docker.io', hosts: [], isDefault: true },
+      { key: 'ghcr.io', hosts: [], isDefault: false },
+      { key: 'lab:5000', hosts: ['lab.example'], isDefault: false },
+    ]),
+    clock,
+    logger: log,
+    events: { requestEnded: (event) => void ended.push(event) },
+    body: { pool, stalls, clock },
+    isAccessLogged: options.isAccessLogged ?? true,
+    headDeadlineMs: options.headDeadlineMs ?? 22_000,
+  });
+  const listener = await Listener.listen({
+    name: 'listen',
+    host: '127.0.0.1',
+    port: 0,
+    tls: options.tls,
+    handler,
+    clock,
+    logger: log,
+  });
+  const { port } = listener.address;
+  return {
+    cache,
+    listener,
+    port,
+    origin: `http://127.0.0.1:${port}`,
+    ended,
+    log,
+    pool,
+    stalls,
+    async [Symbol.asyncDispose]() {
+      await listener.drain(0);
+    },
+  };
+}
