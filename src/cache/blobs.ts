@@ -1,0 +1,199 @@
+/** Blobs: the right to read first, then the store, then a fill that everybody shares. */
+import type { Clock } from '../lib/clock.ts';
+import { Coalesce } from '../lib/coalesce.ts';
+import type { Logger } from '../lib/log.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { BlobStore } from '../store/blob-store.ts';
+import type { Catalog, RepositoryKey } from '../store/catalog.ts';
+import { UpstreamError } from '../upstream/errors.ts';
+import type { Upstream } from '../upstream/upstream.ts';
+import type { BlobQuery, BlobView } from './answers.ts';
+import { openBypass, proveFirstBytes } from './bypass-view.ts';
+import { BrokenBodyError, CacheError } from './errors.ts';
+import type { CacheEvents } from './events.ts';
+import type { Fill, FillHead } from './fill.ts';
+import type { FillTable } from './fill-table.ts';
+import { FillView } from './fill-view.ts';
+import { Negatives, isNotFound } from './negative.ts';
+import type { Outcome } from './outcome.ts';
+import type { UpstreamPolicy } from './policy.ts';
+import type { Rights } from './rights.ts';
+import { StoredView } from './stored-view.ts';
+
+/** A client hears something within this time (containerd gives up after 30 s). */
+const headDeadlineMs = 20_000;
+/** 404s are remembered this long, and nothing else is. */
+const negativeTtlMs = 5000;
+const hit: Outcome = { kind: 'hit' };
+
+export interface BlobsOptions {
+  readonly store: BlobStore;
+  readonly catalog: Catalog;
+  readonly upstreams: ReadonlyMap<string, UpstreamPolicy>;
+  readonly rights: Rights;
+  readonly fills: FillTable;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly events: CacheEvents;
+}
+
+export class Blobs {
+  readonly #options: BlobsOptions;
+  readonly #negatives: Negatives;
+  readonly #sizes = new Coalesce<number | undefined>();
+
+  constructor(options: BlobsOptions) {
+    this.#options = options;
+    this.#negatives = new Negatives(options.clock);
+  }
+
+  async get(query: BlobQuery, signal: AbortSignal): Promise<BlobView> {
+    const { rights, store, catalog } = this.#options;
+    const { digest } = query;
+    const { upstream } = this.#policy(query.upstream);
+    const key = { upstream: query.upstream, repository: query.repository };
+    await rights.admit(key, { digest, kind: 'blob' }, signal);
+    if (rights.isLinked(key, digest, 'blob')) {
+      const info = await store.stat(digest);
+      if (info !== undefined && !info.isSuspect) {
+        catalog.touch(digest);
+        const refill = (late: AbortSignal): Promise<BlobView> => this.#fill(query, upstream, late);
+        return new StoredView({ store, info, outcome: hit, refill });
+      }
+    }
+    const refusal = this.#negatives.get(negativeKey(key, digest));
+    if (refusal !== undefined) throw refusal;
+    try {
+      return await this.#withDeadline(query, signal, (limited) => this.#bring(query, upstream, limited));
+    } catch (error) {
+      if (isNotFound(error)) this.#negatives.remember(negativeKey(key, digest), error, negativeTtlMs);
+      throw error;
+    }
+  }
+
+  async #bring(query: BlobQuery, upstream: Upstream, signal: AbortSignal): Promise<BlobView> {
+    const { rights, store } = this.#options;
+    const { digest } = query;
+    const key = { upstream: query.upstream, repository: query.repository };
+    if (!rights.isLinked(key, digest, 'blob') && (await this.#isElsewhere(query))) {
+      // The bytes came, or are coming, through somebody else's repository: this one needs the upstream's own word.
+      await rights.ask(key, digest, 'blob', signal);
+      const info = await store.stat(digest);
+      if (info !== undefined && !info.isSuspect) return this.get(query, signal);
+    }
+    const isFilling = this.#options.fills.get(upstream.key, digest) !== undefined;
+    if (query.method === 'head' && !isFilling) return this.#size(query, upstream, signal);
+    return this.#fill(query, upstream, signal);
+  }
+
+  async #isElsewhere({ upstream, repository, digest }: BlobQuery): Promise<boolean> {
+    const { fills, store } = this.#options;
+    const fill = fills.get(upstream, digest);
+    if (fill !== undefined) return !fill.sources.has(repository);
+    if (store.partials().some(({ key }) => key.digest === digest && key.upstream === upstream)) return true;
+    return (await store.stat(digest)) !== undefined;
+  }
+
+  async #fill(query: BlobQuery, upstream: Upstream, signal: AbortSignal): Promise<BlobView> {
+    const { fills, rights, store } = this.#options;
+    const { digest, repository } = query;
+    const key = { upstream: upstream.key, repository };
+    for (;;) {
+      const { fill, isNew } = fills.join({ upstream, digest, repository, opening: query.ranges?.[0] });
+      if (fill.isStopping) {
+        await fill.done;
+        continue;
+      }
+      // Somebody else's fill began between the question and the join.
+      if (!isNew && !fill.sources.has(repository) && !rights.isLinked(key, digest, 'blob')) {
+        await rights.ask(key, digest, 'blob', signal);
+        continue;
+      }
+      const leave = fill.attach();
+      try {
+        const head = await fill.head(repository, signal);
+        if (head.kind !== 'stored') return await this.#view(query, fill, head, isNew, signal);
+        // Proved a moment ago, or found in the store by the fill's own look.
+        const refill = (late: AbortSignal): Promise<BlobView> => this.#fill(query, upstream, late);
+        return new StoredView({ store, info: head.info, outcome: hit, refill });
+      } finally {
+        leave();
+      }
+    }
+  }
+
+  async #view(
+    query: BlobQuery,
+    fill: Fill,
+    head: Exclude<FillHead, { kind: 'stored' }>,
+    isNew: boolean,
+    signal: AbortSignal,
+  ): Promise<BlobView> {
+    const { clock, events } = this.#options;
+    const { digest, repository } = query;
+    const { upstream } = fill;
+    const bypass = (): Promise<BlobView> =>
+      openBypass({ upstream, digest, repository, clock, isRanged: query.ranges !== undefined }, signal);
+    if (head.kind === 'bypass') return bypass();
+    const { generation } = head;
+    const outcome: Outcome = isNew ? { kind: 'miss', isStored: true } : { kind: 'miss', isCollapsed: true };
+    const view = new FillView({ fill, generation, repository, outcome, clock, events });
+    if (query.method === 'head' || view.sizeBytes === undefined || view.sizeBytes > proveFirstBytes) return view;
+    // Small enough to be proved before a head is written, so that a failure becomes an honest answer.
+    try {
+      await view.proved(signal);
+      return view;
+    } catch (error) {
+      view.close();
+      if (view.isFrozen) return bypass();
+      const cause = error instanceof BrokenBodyError ? error.cause : undefined;
+      throw cause instanceof CacheError || cause instanceof UpstreamError ? cause : error;
+    }
+  }
+
+  /** Answers a HEAD without bringing anything. */
+  async #size(query: BlobQuery, upstream: Upstream, signal: AbortSignal): Promise<BlobView> {
+    const { catalog } = this.#options;
+    const { digest, repository } = query;
+    const key = { upstream: upstream.key, repository };
+    const sizeBytes = await this.#sizes.run(
+      negativeKey(key, digest),
+      async (work) => {
+        const found = await upstream.statBlob(repository, digest, work);
+        catalog.addLink(key, digest, 'blob');
+        return found.sizeBytes;
+      },
+      signal,
+    );
+    const refused = (): Promise<never> => Promise.reject(new BrokenBodyError('a HEAD has no body'));
+    const outcome: Outcome = { kind: 'miss' };
+    return { digest, sizeBytes, outcome, isProved: false, proved: refused, open: refused, close: () => undefined };
+  }
+
+  async #withDeadline<T>(
+    query: BlobQuery,
+    signal: AbortSignal,
+    work: (limited: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const control = new AbortController();
+    const isRange = query.ranges !== undefined;
+    using _timer = this.#options.clock.setTimer(headDeadlineMs, () =>
+      control.abort(
+        new UpstreamError('timeout', `no answer within ${headDeadlineMs / 1000} s${isRange ? ' for this range' : ''}`, {
+          upstream: query.upstream,
+        }),
+      ),
+    );
+    return await work(AbortSignal.any([signal, control.signal]));
+  }
+
+  #policy(upstream: string): UpstreamPolicy {
+    const policy = this.#options.upstreams.get(upstream);
+    if (policy === undefined) throw new CacheError('nameUnknown', upstream, `no upstream is named ${upstream}`);
+    return policy;
+  }
+}
+
+function negativeKey(key: RepositoryKey, digest: Digest): string {
+  return `${key.upstream}/${key.repository}@${digest}`;
+}

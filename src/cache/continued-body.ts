@@ -1,0 +1,155 @@
+/**
+ * One stretch of a blob from an upstream, continued across cuts: the caller sees its bytes in order, once each, however
+ * often the connection breaks. Whether those bytes are right is for the hash to say.
+ */
+import type { Clock } from '../lib/clock.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Repository } from '../oci/reference.ts';
+import { UpstreamError } from '../upstream/errors.ts';
+import type { AskedRange, BlobBody, Upstream } from '../upstream/upstream.ts';
+
+/** Attempts in a row that may add no byte. */
+const maxIdleAttempts = 5;
+/** Waits before attempts that follow one without progress, in milliseconds. */
+const idleDelaysMs = [100, 500, 1500, 4000] as const;
+const maxBreakerWaitMs = 10_000;
+
+/** What all transfers of one fill share: where to ask, and what has been learnt about it. */
+export interface BodySource {
+  readonly upstream: Upstream;
+  readonly digest: Digest;
+  readonly clock: Clock;
+  /** Endpoints that contradicted themselves or broke without giving a byte. */
+  readonly avoidEndpoints: Set<string>;
+  /** Endpoints that contributed bytes. */
+  readonly usedEndpoints: Set<string>;
+  /** Set once the upstream has shown that it ignores or refuses ranges of this blob. */
+  ignoresRange: boolean;
+  /** Some answer was accepted before, so a failure now is an interruption and not the answer. */
+  readonly hasStarted: boolean;
+  /** The repository to ask through. */
+  repository(): Repository;
+  /** The upstream says that this repository does not have it or may not be read; true when another one can be asked. */
+  sourceFailed(repository: Repository, error: UpstreamError): boolean;
+  /** A good head came; `sizeBytes` is what it says about the whole blob. False when that contradicts what is known. */
+  accept(repository: Repository, sizeBytes: number | undefined): boolean;
+  /** A broken transfer is being continued. */
+  resumed(): void;
+}
+
+export interface Stretch {
+  readonly start: number;
+  /** Exclusive; undefined while the size is unknown. Asked again before each attempt, because it may shrink. */
+  end(): number | undefined;
+  /** A body that was opened already and begins at `start`. */
+  readonly opened?: BlobBody;
+}
+
+/**
+ * Yields the bytes of `stretch` in order. Ends when the stretch is complete; with an unknown end, when the upstream ended
+ * its body cleanly. Leaving the loop early destroys the connection. Rejects with UpstreamError.
+ */
+export async function* continuedBody(
+  source: BodySource,
+  stretch: Stretch,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, void> {
+  let position = stretch.start;
+  let idleAttempts = 0;
+  let opened = stretch.opened;
+  for (;;) {
+    const before = position;
+    let body: BlobBody | undefined;
+    try {
+      body = opened ?? (await openAt(source, position, stretch.end(), signal));
+      opened = undefined;
+      source.usedEndpoints.add(body.endpoint);
+      let skip = body.answer.kind === 'whole' ? position : 0;
+      for await (const chunk of body.chunks) {
+        if (skip >= chunk.byteLength) {
+          skip -= chunk.byteLength;
+          continue;
+        }
+        const bytes = skip === 0 ? chunk : chunk.subarray(skip);
+        skip = 0;
+        position += bytes.byteLength;
+        yield bytes;
+      }
+      const end = stretch.end() ?? (body.answer.kind === 'whole' ? position : undefined);
+      if (end !== undefined && position >= end) return;
+      throw new UpstreamError('cut', `the body ended at byte ${position}`, { upstream: source.upstream.key });
+    } catch (error) {
+      if (!(error instanceof UpstreamError) || error.kind === 'aborted' || signal.aborted) throw error;
+      if (position > before) idleAttempts = 0;
+      if (isAboutRange(error, source)) continue;
+      if (error.kind === 'notFound' || error.kind === 'denied') {
+        if (source.sourceFailed(source.repository(), error)) continue;
+        throw error;
+      }
+      if (position === before) {
+        if (body !== undefined) source.avoidEndpoints.add(body.endpoint);
+        if (!source.hasStarted || error.kind === 'offline' || idleAttempts + 1 >= maxIdleAttempts) {
+          throw error;
+        }
+        await source.clock.sleep(delayMs(error, idleAttempts), signal);
+        idleAttempts += 1;
+      }
+      source.resumed();
+    }
+  }
+}
+
+/** Opens the body that continues at `position`: a plain GET from 0, else a closed range, else a GET whose start is dropped. */
+async function openAt(
+  source: BodySource,
+  position: number,
+  end: number | undefined,
+  signal: AbortSignal,
+): Promise<BlobBody> {
+  const range = rangeFor(source, position, end);
+  const repository = source.repository();
+  const body = await source.upstream.openBlob(
+    {
+      repository,
+      digest: source.digest,
+      avoidEndpoints: source.avoidEndpoints,
+      ...(range === undefined ? {} : { range }),
+    },
+    signal,
+  );
+  const { answer } = body;
+  if (!source.accept(repository, answer.kind === 'whole' ? answer.sizeBytes : answer.totalBytes)) {
+    body.abort();
+    source.avoidEndpoints.add(body.endpoint);
+    throw new UpstreamError('badResponse', 'the upstream contradicts itself about the size of the blob', {
+      upstream: source.upstream.key,
+    });
+  }
+  if (range === undefined || answer.kind === 'part') return body;
+  if (position > 0) {
+    // A 200 in place of a part: nobody wants the bytes before `position`. The next attempt asks without Range.
+    body.abort();
+    throw new UpstreamError('rangeRefused', 'the upstream ignores Range', { upstream: source.upstream.key });
+  }
+  source.ignoresRange = true;
+  return body;
+}
+
+function rangeFor(source: BodySource, position: number, end: number | undefined): AskedRange | undefined {
+  // From 0 with nothing known, the plain request is the one that every upstream understands.
+  if (source.ignoresRange || end === undefined) return undefined;
+  return { kind: 'closed', start: position, end };
+}
+
+/** Odd answers to Range say nothing about the blob; the first one switches this fill to plain requests. */
+function isAboutRange(error: UpstreamError, source: BodySource): boolean {
+  if (error.kind !== 'rangeRefused' || source.ignoresRange) return false;
+  source.ignoresRange = true;
+  return true;
+}
+
+function delayMs(error: UpstreamError, idleAttempts: number): number {
+  const base = idleDelaysMs[idleAttempts] ?? 0;
+  if (error.kind !== 'breakerOpen' && error.kind !== 'rateLimited') return base;
+  return Math.min(Math.max(base, error.retryAfterMs ?? 0), maxBreakerWaitMs);
+}

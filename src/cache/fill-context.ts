@@ -1,0 +1,21 @@
+/** What every fill of a cache shares. */
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import type { Semaphore } from '../lib/semaphore.ts';
+import type { BlobStore } from '../store/blob-store.ts';
+import type { Catalog } from '../store/catalog.ts';
+import type { CacheEvents } from './events.ts';
+import type { Space } from './space.ts';
+
+export interface FillContext {
+  readonly store: BlobStore;
+  readonly catalog: Catalog;
+  readonly space: Space;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly events: CacheEvents;
+  /** Turns for hashing what must be read back. */
+  readonly hashTurns: Semaphore;
+  /** What happens to a fill that nobody waits for any more. */
+  readonly onAbandon: 'finish' | 'keep';
+}

@@ -1,0 +1,143 @@
+/**
+ * One client following one span of a growing spool. A slow reader costs itself only: it reads from the file at its own
+ * pace, and a late one starts at its own offset.
+ */
+import type { Repository } from '../oci/reference.ts';
+import type { BlobReader, BodySpan } from './answers.ts';
+import { BrokenBodyError } from './errors.ts';
+import type { CacheEvents } from './events.ts';
+import type { Generation } from './generation.ts';
+import type { TailReader } from './tail-reader.ts';
+import type { Follower, Wants } from './wants.ts';
+
+/** Ranges longer than this wait for the proof like whole bodies do; shorter ones are for clients that check chunks themselves. */
+export const maxUnprovedRangeBytes = 4 * 1024 * 1024;
+
+export interface FillReaderOptions {
+  readonly generation: Generation;
+  readonly wants: Wants;
+  readonly span: BodySpan;
+  /** What the head that the client got said about the whole blob. */
+  readonly declaredBytes: number | undefined;
+  readonly repository: Repository;
+  readonly events: CacheEvents;
+  /** The generation that follows a broken one, when there is one. */
+  readonly successor: (broken: Generation) => Promise<Generation> | undefined;
+  /** A transfer of its own from `position`, for when the store takes no more. */
+  readonly openTail: (generation: Generation, span: BodySpan, position: number) => Promise<TailReader>;
+}
+
+export class FillReader implements BlobReader, Follower {
+  readonly #options: FillReaderOptions;
+  readonly #isRanged: boolean;
+  readonly #isWithheld: boolean;
+  #generation: Generation;
+  #tail: TailReader | undefined;
+  #hasRead = false;
+  #isClosed = false;
+  position: number;
+
+  constructor(options: FillReaderOptions) {
+    const { generation, span, declaredBytes, wants } = options;
+    this.#options = options;
+    this.#generation = generation;
+    this.position = span.start;
+    this.#isRanged = span.start > 0 || span.end !== declaredBytes;
+    this.#isWithheld = !isShortRange(span, declaredBytes);
+    generation.hold();
+    if (this.#isRanged) wants.add(this);
+    generation.touch();
+  }
+
+  get end(): number {
+    return this.#options.span.end ?? Infinity;
+  }
+
+  readable(position: number, signal: AbortSignal): number | Promise<number> {
+    this.position = position;
+    if (this.#tail !== undefined) return this.#tail.readable(position, signal);
+    const now = this.#available(position);
+    return now > position || this.#isEnd(position) ? now : this.#wait(position, signal);
+  }
+
+  async read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<number> {
+    this.#hasRead = true;
+    if (this.#tail !== undefined) return this.#tail.read(buffer, offset, length, position);
+    const count = await this.#generation.file.read(buffer, offset, length, position);
+    if (count === 0) throw new BrokenBodyError(`the spool ends at ${position}`);
+    if (this.#generation.state !== 'proved')
+      this.#options.events.unprovedRangeBytes({ bytes: this.#isWithheld ? 0 : count });
+    return count;
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#options.wants.remove(this);
+    this.#tail?.close();
+    this.#generation.release();
+  }
+
+  #isEnd(position: number): boolean {
+    const { span } = this.#options;
+    if (span.end !== undefined) return position >= span.end;
+    return this.#generation.state === 'proved' && position >= (this.#generation.sizeBytes ?? 0);
+  }
+
+  /** The end of what may be read now; `position` when that is nothing. */
+  #available(position: number): number {
+    const { span, declaredBytes } = this.#options;
+    const generation = this.#generation;
+    if (generation.state === 'proved') {
+      const { sizeBytes } = generation;
+      if (declaredBytes !== undefined && declaredBytes !== sizeBytes) {
+        throw new BrokenBodyError(`the blob has ${sizeBytes} bytes, and ${declaredBytes} were announced`);
+      }
+      return span.end ?? sizeBytes ?? position;
+    }
+    const end = this.#isRanged ? generation.pieces.readableEnd(position) : generation.wholeLimit(position);
+    const limit = (span.end ?? Infinity) - (this.#isWithheld ? 1 : 0);
+    return Math.max(position, Math.min(end, limit));
+  }
+
+  async #wait(position: number, signal: AbortSignal): Promise<number> {
+    for (;;) {
+      signal.throwIfAborted();
+      if (this.#isClosed) throw new BrokenBodyError('the reader was closed');
+      const generation = this.#generation;
+      const { sequence } = generation.watermark;
+      const now = this.#available(position);
+      if (now > position || this.#isEnd(position)) return now;
+      if (generation.state === 'broken') {
+        await this.#follow(generation);
+        continue;
+      }
+      if (generation.state === 'frozen') {
+        this.#tail = await this.#options.openTail(generation, this.#options.span, position);
+        if (this.#isClosed) this.#tail.close();
+        return this.#tail.readable(position, signal);
+      }
+      // A reader of the whole needs nothing before the prefix grows; others may be served by any piece.
+      if (!this.#isRanged && position >= generation.watermark.position)
+        await generation.watermark.past(position, signal);
+      else await generation.watermark.changed(sequence, signal);
+    }
+  }
+
+  /** A reader that was given no byte yet moves on to the next generation; any other one must be reset. */
+  async #follow(broken: Generation): Promise<void> {
+    const next = this.#hasRead ? undefined : this.#options.successor(broken);
+    if (next === undefined) throw broken.failure ?? new BrokenBodyError('the transfer was given up');
+    const generation = await next;
+    if (this.#isClosed) return;
+    generation.hold();
+    broken.release();
+    this.#generation = generation;
+  }
+}
+
+/** True for a 206 that may leave before the blob is proved: short, and not from the start. */
+export function isShortRange(span: BodySpan, declaredBytes: number | undefined): boolean {
+  const isWhole = span.start === 0 && span.end === declaredBytes;
+  return !isWhole && span.start > 0 && span.end !== undefined && span.end - span.start <= maxUnprovedRangeBytes;
+}

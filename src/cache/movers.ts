@@ -1,0 +1,164 @@
+/**
+ * Brings the absent bytes of one generation: one transfer at the frontier and one for wants. Both draw from the same piece
+ * map, so no byte is asked for twice.
+ *
+ * Until somebody wants bytes ahead, the frontier is one plain GET of everything. From the first want on it moves in pieces,
+ * so that it never has to be cut off in the middle of bytes that it has asked for.
+ */
+import type { RequestRange } from '../oci/range.ts';
+import { UpstreamError } from '../upstream/errors.ts';
+import type { AskedRange, BlobBody } from '../upstream/upstream.ts';
+import { type BodySource, continuedBody } from './continued-body.ts';
+import type { Generation } from './generation.ts';
+import type { Claim } from './piece-map.ts';
+import type { Lease } from './space.ts';
+import { SpoolWriter } from './spool-writer.ts';
+import { type Wants, pieceBytes } from './wants.ts';
+
+/** What one request of the frontier asks for once ranges are wanted. */
+const frontierPieceBytes = 2 * pieceBytes;
+
+export interface MoversOptions {
+  readonly generation: Generation;
+  readonly source: BodySource;
+  readonly lease: Lease;
+  readonly wants: Wants;
+  /** The range that the first client asked for, when the size is still unknown: it is fetched first. */
+  readonly opening: RequestRange | undefined;
+}
+
+export class Movers {
+  readonly #options: MoversOptions;
+  /** The transfer of the opening range, which runs beside the frontier. */
+  #opening: Promise<void> | undefined;
+  #isRanged: boolean;
+
+  constructor(options: MoversOptions) {
+    this.#options = options;
+    this.#isRanged = options.opening !== undefined;
+  }
+
+  /** Resolves when every byte is written. Rejects with UpstreamError, StoreError, or the signal's reason. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { opening, generation } = this.#options;
+    const control = new AbortController();
+    const both = AbortSignal.any([signal, control.signal]);
+    if (opening !== undefined && generation.sizeBytes === undefined) await this.#open(opening, both);
+    const wants = this.#followWants(both);
+    try {
+      await this.#followFrontier(both);
+    } finally {
+      control.abort();
+      await Promise.all([wants, this.#opening]);
+    }
+  }
+
+  /** Asks for the first client's range before anything else: its answer also tells the size. */
+  async #open(opening: RequestRange, signal: AbortSignal): Promise<void> {
+    const { source } = this.#options;
+    const repository = source.repository();
+    let body: BlobBody;
+    try {
+      const request = { repository, digest: source.digest, range: askFor(opening) };
+      body = await source.upstream.openBlob(request, signal);
+    } catch (error) {
+      // A refusal may be about the range; any other failure meets the frontier too, which knows what to do about it.
+      if (error instanceof UpstreamError && error.kind === 'rangeRefused') source.ignoresRange = true;
+      return;
+    }
+    const { answer } = body;
+    if (answer.kind === 'whole') {
+      source.ignoresRange = true;
+      if (!source.accept(repository, answer.sizeBytes)) return body.abort();
+      return this.#move(0, Infinity, signal, body);
+    }
+    if (!source.accept(repository, answer.totalBytes)) return body.abort();
+    // The frontier starts while this part is still coming; should it fail, the frontier brings these bytes too.
+    this.#opening = this.#move(answer.start, answer.end, signal, body).catch(() => undefined);
+  }
+
+  async #followFrontier(signal: AbortSignal): Promise<void> {
+    const { generation, source } = this.#options;
+    const { pieces, watermark } = generation;
+    while (!pieces.isComplete) {
+      signal.throwIfAborted();
+      const { sequence } = watermark;
+      const gap = pieces.firstAbsent(0);
+      if (gap === undefined) {
+        await watermark.changed(sequence, signal);
+        continue;
+      }
+      const isWhole = !this.#isRanged || source.ignoresRange || pieces.sizeBytes === undefined;
+      await this.#move(gap.start, isWhole ? gap.end : Math.min(gap.end, gap.start + frontierPieceBytes), signal);
+    }
+  }
+
+  /** Never rejects: what the wants cannot bring, the frontier brings, or fails for both. */
+  async #followWants(signal: AbortSignal): Promise<void> {
+    const { generation, source, wants } = this.#options;
+    const { pieces, watermark } = generation;
+    try {
+      while (!source.ignoresRange) {
+        const { sequence } = watermark;
+        this.#yieldToWants();
+        const next = pieces.sizeBytes === undefined ? undefined : wants.next(pieces);
+        if (next === undefined) await watermark.changed(sequence, signal);
+        else await this.#move(next.start, next.end, signal);
+      }
+    } catch (error) {
+      if (!signal.aborted && !(error instanceof UpstreamError)) generation.touch();
+    }
+  }
+
+  /** A transfer that asked for everything ends where somebody wants bytes far ahead of it. */
+  #yieldToWants(): void {
+    const { generation, wants } = this.#options;
+    const { pieces } = generation;
+    if (wants.isEmpty || pieces.sizeBytes === undefined) return;
+    const frontier = pieces.claimAt(pieces.frontier);
+    if (frontier === undefined) return;
+    const wanted = wants.firstWithin(frontier.position, frontier.end);
+    if (wanted === undefined) return;
+    // In pieces already: what is asked arrives soon, and asking again would bring it twice.
+    if (!this.#isRanged) pieces.shrink(frontier, wanted);
+    this.#isRanged = true;
+  }
+
+  async #move(start: number, end: number, signal: AbortSignal, opened?: BlobBody): Promise<void> {
+    const { generation, source, lease } = this.#options;
+    const { pieces } = generation;
+    const claim = pieces.claim(start, end);
+    const writer = new SpoolWriter(generation, claim, lease);
+    try {
+      const stretch = { start, end: () => finite(claim), ...(opened === undefined ? {} : { opened }) };
+      for await (const chunk of continuedBody(source, stretch, signal)) {
+        const wait = writer.push(chunk);
+        if (wait !== undefined) await wait;
+        if (pieces.isCommitted(claim)) break;
+      }
+      await writer.flush();
+      // A clean end of a body without length is the only thing that tells the size.
+      if (pieces.sizeBytes === undefined) generation.setSize(claim.position);
+    } finally {
+      // Nobody else may write here before the last write has ended.
+      await writer.idle();
+      pieces.release(claim);
+      generation.touch();
+    }
+  }
+}
+
+function finite(claim: Claim): number | undefined {
+  return Number.isFinite(claim.end) ? claim.end : undefined;
+}
+
+function askFor(range: RequestRange): AskedRange {
+  switch (range.kind) {
+    case 'closed':
+      return { kind: 'closed', start: range.first, end: Math.min(range.last + 1, range.first + pieceBytes) };
+    case 'open':
+      return { kind: 'closed', start: range.first, end: range.first + pieceBytes };
+    case 'suffix':
+      return { kind: 'suffix', suffixBytes: Math.min(Math.max(range.length, 1), pieceBytes) };
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * Through which repositories one digest can be asked for, and what the upstream has shown about itself while it was. A
+ * fill keeps the repository of each of its readers: a refusal for one of them says nothing about the others.
+ */
+import type { Clock } from '../lib/clock.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Repository } from '../oci/reference.ts';
+import type { UpstreamError } from '../upstream/errors.ts';
+import type { Upstream } from '../upstream/upstream.ts';
+import type { BodySource } from './continued-body.ts';
+
+export interface SourcesOptions {
+  readonly upstream: Upstream;
+  readonly digest: Digest;
+  readonly clock: Clock;
+  readonly repository: Repository;
+  readonly avoidEndpoints?: Iterable<string>;
+  /** A good answer came through `repository`. Returns false when its size contradicts what is known. */
+  readonly onAccept: (repository: Repository, sizeBytes: number | undefined) => boolean;
+  readonly onRefused?: (repository: Repository, error: UpstreamError) => void;
+  readonly onResumed?: () => void;
+}
+
+export class Sources implements BodySource {
+  readonly upstream: Upstream;
+  readonly digest: Digest;
+  readonly clock: Clock;
+  readonly avoidEndpoints: Set<string>;
+  readonly usedEndpoints = new Set<string>();
+  ignoresRange = false;
+  readonly #options: SourcesOptions;
+  readonly #repositories: Set<Repository>;
+  #hasStarted = false;
+  #resumes = 0;
+
+  constructor(options: SourcesOptions) {
+    this.upstream = options.upstream;
+    this.digest = options.digest;
+    this.clock = options.clock;
+    this.avoidEndpoints = new Set(options.avoidEndpoints);
+    this.#options = options;
+    this.#repositories = new Set([options.repository]);
+  }
+
+  get hasStarted(): boolean {
+    return this.#hasStarted;
+  }
+
+  /** How often a transfer was continued. */
+  get resumes(): number {
+    return this.#resumes;
+  }
+
+  /** A new generation begins, made of one transfer so far. */
+  resetResumes(): void {
+    this.#resumes = 0;
+  }
+
+  has(repository: Repository): boolean {
+    return this.#repositories.has(repository);
+  }
+
+  add(repository: Repository): void {
+    this.#repositories.add(repository);
+  }
+
+  /** Bytes are there already, so a failure from now on is an interruption. */
+  start(): void {
+    this.#hasStarted = true;
+  }
+
+  repository(): Repository {
+    for (const repository of this.#repositories) return repository;
+    // `sourceFailed` never empties the set.
+    throw new Error('a fill without a repository');
+  }
+
+  sourceFailed(repository: Repository, error: UpstreamError): boolean {
+    this.#options.onRefused?.(repository, error);
+    if (this.#repositories.size === 1) return false;
+    this.#repositories.delete(repository);
+    return true;
+  }
+
+  accept(repository: Repository, sizeBytes: number | undefined): boolean {
+    if (!this.#options.onAccept(repository, sizeBytes)) return false;
+    this.#hasStarted = true;
+    return true;
+  }
+
+  resumed(): void {
+    this.#resumes += 1;
+    this.#options.onResumed?.();
+  }
+}

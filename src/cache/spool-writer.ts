@@ -1,0 +1,94 @@
+/**
+ * Writes what arrives for one claim. The first chunk is written at once, so that readers start; while a write runs, chunks
+ * gather and go out as one, so that a fast upstream costs few writes.
+ */
+import { StoreError } from '../store/blob-store.ts';
+import type { Generation } from './generation.ts';
+import type { Claim } from './piece-map.ts';
+import type { Lease } from './space.ts';
+
+/** Chunks waiting beyond this make the upstream wait. */
+const maxWaitingBytes = 1024 * 1024;
+
+export class SpoolWriter {
+  readonly #generation: Generation;
+  readonly #claim: Claim;
+  readonly #lease: Lease;
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+  #running: Promise<void> | undefined;
+  #failure: Error | undefined;
+
+  constructor(generation: Generation, claim: Claim, lease: Lease) {
+    this.#generation = generation;
+    this.#claim = claim;
+    this.#lease = lease;
+  }
+
+  /**
+   * Takes the next bytes of the claim; what lies beyond its end is dropped. Resolves when more may be pushed. Rejects
+   * with StoreError once writing has failed.
+   */
+  push(chunk: Uint8Array): Promise<void> | void {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const accepted = this.#generation.pieces.commit(this.#claim, chunk.byteLength);
+    if (accepted > 0) {
+      this.#waiting.push(accepted === chunk.byteLength ? chunk : chunk.subarray(0, accepted));
+      this.#waitingBytes += accepted;
+    }
+    this.#running ??= this.#run();
+    if (this.#waitingBytes >= maxWaitingBytes) return this.#settled();
+  }
+
+  /** Resolves when everything that was pushed is written and announced. */
+  async flush(): Promise<void> {
+    while (this.#running !== undefined) await this.#settled();
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Resolves when no write is under way, whatever became of it. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  async #settled(): Promise<void> {
+    await this.#running;
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Never rejects: the failure is kept for the next `push` or `flush`. */
+  async #run(): Promise<void> {
+    try {
+      while (this.#waiting.length > 0) {
+        const chunks = this.#waiting;
+        const bytes = this.#waitingBytes;
+        this.#waiting = [];
+        this.#waitingBytes = 0;
+        await this.#write(chunks, bytes);
+      }
+    } catch (error) {
+      this.#failure = error instanceof Error ? error : new Error('writing failed', { cause: error });
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  async #write(chunks: readonly Uint8Array[], bytes: number): Promise<void> {
+    const { spool, pieces } = this.#generation;
+    const { position } = this.#claim;
+    const left = pieces.sizeBytes === undefined ? Infinity : pieces.sizeBytes - pieces.writtenBytes;
+    const isCovered = this.#lease.cover(spool.allocatedBytes() + bytes, left);
+    if (!(isCovered === true || (await isCovered))) {
+      throw new StoreError('full', 'the cache has no room for more of this blob');
+    }
+    try {
+      await spool.write(chunks, position);
+    } catch (error) {
+      // A full disk is worth one eviction and one more try; the write is positional, so repeating it is harmless.
+      if (!(error instanceof StoreError) || error.kind !== 'full' || !(await this.#lease.relieve())) throw error;
+      await spool.write(chunks, position);
+    }
+    pieces.advance(this.#claim, position + bytes);
+    this.#generation.written(chunks, position);
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * The file under a generation, in two kinds: an ingest that is being filled, and a blob that is there already but must be
+ * proved again after an unclean stop. To the engine they are the same thing: some bytes are written, a hash follows them,
+ * and in the end they are accepted or given up.
+ */
+import type { Digest } from '../oci/digest.ts';
+import type { BlobInfo, BlobStore, Ingest, Interval, PositionalReader } from '../store/blob-store.ts';
+
+export interface Spool {
+  /** What was on disk when it was opened. */
+  readonly resumed: readonly Interval[];
+  readonly claimedSizeBytes: number | undefined;
+  /** False for a blob that is only being proved: nothing may be written to it. */
+  readonly isWritable: boolean;
+  write(buffers: readonly Uint8Array[], position: number): Promise<void>;
+  openReader(): Promise<PositionalReader & { close(): Promise<void> }>;
+  sync(written: readonly Interval[], sizeBytes: number | undefined): Promise<void>;
+  allocatedBytes(): number;
+  /** Takes the proved bytes. */
+  adopt(sizeBytes: number): Promise<BlobInfo>;
+  keep(written: readonly Interval[], sizeBytes: number | undefined): Promise<void>;
+  /** The bytes are wrong or nobody wants them. */
+  abort(reason: string): Promise<void>;
+}
+
+export function ingestSpool(ingest: Ingest): Spool {
+  return {
+    resumed: ingest.resumed,
+    claimedSizeBytes: ingest.claimedSizeBytes,
+    isWritable: true,
+    write: (buffers, position) => ingest.write(buffers, position),
+    openReader: () => ingest.openReader(),
+    sync: (written, sizeBytes) => ingest.sync(written, sizeBytes),
+    allocatedBytes: () => ingest.allocatedBytes(),
+    adopt: (sizeBytes) => ingest.adopt(sizeBytes),
+    keep: (written, sizeBytes) => ingest.keep(written, sizeBytes),
+    abort: () => ingest.abort(),
+  };
+}
+
+/** A suspect blob as a spool whose bytes are all there; undefined when the file has gone. */
+export async function suspectSpool(store: BlobStore, digest: Digest): Promise<Spool | undefined> {
+  const info = await store.stat(digest);
+  if (info === undefined || !info.isSuspect) return undefined;
+  const { sizeBytes } = info;
+  const nothing = async (): Promise<void> => {};
+  return {
+    resumed: [{ start: 0, end: sizeBytes }],
+    claimedSizeBytes: sizeBytes,
+    isWritable: false,
+    write: () => Promise.reject(new Error('a blob that is being proved is never written')),
+    async openReader() {
+      const blob = await store.open(digest);
+      if (blob === undefined) throw new Error(`${digest} has gone while it was being proved`);
+      return blob;
+    },
+    sync: nothing,
+    allocatedBytes: () => 0,
+    async adopt() {
+      await store.prove(digest, sizeBytes);
+      return { ...info, isSuspect: false };
+    },
+    keep: nothing,
+    abort: (reason) => store.quarantine(digest, reason),
+  };
+}
