@@ -77,8 +77,9 @@ export const skopeo = client(
     writeFileSync(config, registriesConf(site));
     const target = join(directory, 'pulled');
     const from = `docker://${site.upstream.name}/${referenceOf(artifact, by)}`;
-    const args = ['--insecure-policy', 'copy', '--all', '--preserve-digests', from, `dir:${target}`];
-    await run(site.tools.skopeo, args, { env: cleanEnvironment({ CONTAINERS_REGISTRIES_CONF: config }), timeoutMs });
+    const global = ['--insecure-policy', '--registries-conf', config];
+    const args = [...global, 'copy', '--all', '--preserve-digests', from, `dir:${target}`];
+    await run(site.tools.skopeo, args, { timeoutMs });
     return { digests: [await hashFile(join(target, 'manifest.json'))], blobs: await hashBlobs(target) };
   },
 );

@@ -18,6 +18,7 @@ import (
 const usage = `usage:
   oras-client push [-artifact-type T] [-config-type T] [-subject DIGEST] HOST/REPO[:TAG] FILE=MEDIATYPE...
   oras-client pull HOST/REPO:REFERENCE LAYOUT-DIR
+  oras-client extract LAYOUT-DIR REFERENCE LAYOUT-DIR
   oras-client copy HOST/REPO:REFERENCE HOST/REPO:TAG     the artifact together with all its referrers
   oras-client discover [-artifact-type T] HOST/REPO:REFERENCE
 `
@@ -27,6 +28,7 @@ type command func(ctx context.Context, args []string) (any, error)
 var commands = map[string]command{
 	"push":     push,
 	"pull":     pull,
+	"extract":  extract,
 	"copy":     copyGraph,
 	"discover": discover,
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2"
@@ -23,6 +24,26 @@ func pull(ctx context.Context, args []string) (any, error) {
 		return nil, err
 	}
 	root, err := oras.Copy(ctx, repo, reference, layout, reference, oras.DefaultCopyOptions)
+	if err != nil {
+		return nil, err
+	}
+	return describe(root), nil
+}
+
+// extract copies everything below a reference of one OCI layout into another one, reading the first one as it lies there.
+func extract(ctx context.Context, args []string) (any, error) {
+	if len(args) != 3 {
+		return nil, fmt.Errorf("a directory, a reference and another directory are needed")
+	}
+	from, err := oci.NewFromFS(ctx, os.DirFS(args[0]))
+	if err != nil {
+		return nil, err
+	}
+	to, err := oci.NewWithContext(ctx, args[2])
+	if err != nil {
+		return nil, err
+	}
+	root, err := oras.Copy(ctx, from, args[1], to, "extracted", oras.DefaultCopyOptions)
 	if err != nil {
 		return nil, err
 	}
