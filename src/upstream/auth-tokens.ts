@@ -48,7 +48,7 @@ export class Tokens {
   async get(wanted: TokenFor, signal: AbortSignal): Promise<HeldToken> {
     const { upstream, events } = this.#options;
     const { registry, challenge } = wanted;
-    const verdict = judgeRealm(challenge.realm, registry, { realms: wanted.realms });
+    const verdict = judgeRealm(challenge.realm, registry, wanted.realms);
     if (verdict.kind === 'unusable') {
       events.upstreamRejected({ upstream, reason: 'realm' });
       const message = `${upstream}: ${registry.origin} names a token server that cannot be used: ${verdict.reason}`;

@@ -62,6 +62,13 @@ export function credentialIdentity(...parts: readonly string[]): string {
   return hmac.digest('base64url').slice(0, 22);
 }
 
+/** What a registry is called in credential files and by helpers: Docker Hub by one name, whichever of its hosts answers. */
+export function registryName(registry: URL): string {
+  return hubHosts.has(registry.host) ? 'docker.io' : registry.host;
+}
+
+export const hubHosts: ReadonlySet<string> = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io']);
+
 /** Asks several sources in order; the first that has a credential wins. An error of one is not skipped. */
 export function firstOf(sources: readonly CredentialSource[]): CredentialSource {
   return {

@@ -4,11 +4,7 @@
  * the registry's own origin, what is written down here, and what the operator lists in `upstreams.X.realms`. A list of
  * public suffixes would add a dependency, and trust in whoever else gets a name under the same domain.
  */
-
-export interface RealmPolicy {
-  /** Hosts (`host[:port]`, https like the registry) or origins (`http://host:port`) that the operator trusts. */
-  readonly realms: readonly string[];
-}
+import { isSameOrigin, originMatches } from './origin.ts';
 
 export type RealmVerdict =
   /** Not to be used at all: no URL, another scheme, user info. */
@@ -33,24 +29,20 @@ const knownRealms: ReadonlyMap<string, readonly string[]> = new Map([
 const alibabaRegistry =
   /^(?:registry(?:-intl)?\.(?<shared>[a-z]{2}-[a-z]+(?:-[0-9])?)|[a-z0-9-]+\.(?<own>[a-z]{2}-[a-z]+(?:-[0-9])?)(?:\.personal)?\.cr)\.aliyuncs\.com$/;
 
-export function judgeRealm(realm: string, registry: URL, policy: RealmPolicy): RealmVerdict {
+/**
+ * What may be done with the realm that `registry` names. `realms`: what the operator trusts, origins
+ * (`https://host:port`) or `host[:port]` with the scheme of the registry.
+ */
+export function judgeRealm(realm: string, registry: URL, realms: readonly string[]): RealmVerdict {
   const url = realm.length <= maxRealmLength && URL.canParse(realm) ? new URL(realm) : undefined;
   if (url === undefined) return { kind: 'unusable', reason: 'not a URL' };
   if (url.protocol !== 'https:' && url.protocol !== 'http:')
     return { kind: 'unusable', reason: `scheme ${url.protocol}` };
   if (url.username !== '' || url.password !== '') return { kind: 'unusable', reason: 'user info in the URL' };
   url.hash = '';
-  if (url.origin === registry.origin || isListed(url, registry, policy.realms) || isKnown(url, registry)) {
-    return { kind: 'trusted', url };
-  }
+  const isTrusted = isSameOrigin(url, registry) || originMatches(realms, registry, url) || isKnown(url, registry);
+  if (isTrusted) return { kind: 'trusted', url };
   return { kind: 'anonymous', url, reason: `${url.origin} is not a realm of ${registry.origin}` };
-}
-
-function isListed(url: URL, registry: URL, realms: readonly string[]): boolean {
-  return realms.some((entry) => {
-    const origin = entry.includes('://') ? entry : `${registry.protocol}//${entry}`;
-    return URL.canParse(origin) && new URL(origin).origin === url.origin;
-  });
 }
 
 function isKnown(url: URL, registry: URL): boolean {
