@@ -202,14 +202,29 @@ describe('a scripted upstream misbehaves as told', () => {
     ],
     ['a document', script.json({ a: 1 }), { status: 200, bytes: 7 }],
     ['no header', script.headers({ 'Docker-Content-Digest': undefined, X: ['1', '2'] }), { headers: { x: '1, 2' } }],
+    ['a longer body', script.damage((bytes) => Buffer.concat([bytes, bytes])), { bytes: 400_000, cleanEnd: true }],
+    [
+      'a short body',
+      [script.damage(() => Buffer.from('x')), script.declare(2), script.last('silent')],
+      { bytes: 1, cleanEnd: false },
+    ],
+    ['a farewell', script.last(), { headers: { connection: 'close' } }],
     ['raw bytes', script.raw('HTTP/1.1 299 Odd\r\n\r\nx'), { status: 299, bytes: 1 }],
     ['a redirect', script.redirect(({ reference }) => `/cdn/${reference}`), { status: 307 }],
   ])('sends %s', async (_, behaviour, expected) => {
-    upstream.on({ kind: 'blob' }, behaviour);
+    upstream.on({ kind: 'blob' }, ...[behaviour].flat());
     const got = await rawFetch(blobUrl);
     expect(got).toMatchObject(expected);
     if (got.status === 200 && 'x' in got.headers) expect('docker-content-digest' in got.headers).toBe(false);
     if (got.status === 307) expect(got.headers['location']).toBe(`/cdn/${digest}`);
+  });
+
+  it('says more than it was asked', async () => {
+    upstream.on({ kind: 'ping' }, script.trailing('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!'));
+    using connection = await RawConnection.open(upstream.url);
+    connection.send('/v2/');
+    expect((await connection.body(await connection.head())).body.toString()).toBe('{}');
+    expect((await connection.body(await connection.head())).body.toString()).toBe('!');
   });
 
   it('compresses', async () => {

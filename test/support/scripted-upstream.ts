@@ -19,6 +19,7 @@ import { type Behaviour, combine } from './upstream/behaviour.ts';
 import { RegistryContent } from './upstream/content.ts';
 import { applyRange, errorReply, type Reply, rightReply } from './upstream/reply.ts';
 import { type Match, matches, readRequest, type RecordedRequest } from './upstream/request.ts';
+import { type Rule, RuleBook, type RuleOptions } from './upstream/rules.ts';
 import { resetSocket, secure, sendReply } from './upstream/send.ts';
 
 export interface UpstreamOptions {
@@ -31,29 +32,6 @@ export interface UpstreamOptions {
   readonly hasReferrersApi?: boolean;
   /** Default 1000. */
   readonly pageSize?: number;
-}
-
-export interface RuleOptions {
-  /** The rule applies to this many matching requests, then no more. */
-  readonly times?: number;
-  /** So many matching requests are left alone first. */
-  readonly skip?: number;
-  /** Also for requests that fail authentication, which otherwise get their 401 without counting. */
-  readonly beforeAuth?: boolean;
-}
-
-export interface Rule {
-  /** How many requests it was applied to. */
-  readonly hits: number;
-  remove(): void;
-}
-
-interface ActiveRule extends Rule {
-  readonly match: Match;
-  readonly options: RuleOptions;
-  readonly behaviour: Behaviour;
-  seen: number;
-  hits: number;
 }
 
 export class ScriptedUpstream implements AsyncDisposable {
@@ -72,7 +50,7 @@ export class ScriptedUpstream implements AsyncDisposable {
   readonly #tokens: TokenIssuer | undefined;
   readonly #gates = new Map<string, Gate>();
   readonly #sockets = new Set<Socket>();
-  #rules: ActiveRule[] = [];
+  readonly #rules = new RuleBook();
   #server: Server | undefined;
   #port = 0;
   #accepted = 0;
@@ -150,24 +128,12 @@ export class ScriptedUpstream implements AsyncDisposable {
    * The first of `script` may be the rule's options.
    */
   on(match: Match, ...script: readonly (RuleOptions | Behaviour)[]): Rule {
-    const options = combine(script as readonly Behaviour[]) as RuleOptions & Behaviour;
-    const rule: ActiveRule = {
-      match,
-      options,
-      behaviour: options,
-      seen: 0,
-      hits: 0,
-      remove: () => {
-        this.#rules = this.#rules.filter((other) => other !== rule);
-      },
-    };
-    this.#rules.unshift(rule);
-    return rule;
+    return this.#rules.add(match, script);
   }
 
   /** Back to a correct registry. What was recorded stays. */
   clearRules(): void {
-    this.#rules = [];
+    this.#rules.clear();
     this.always = {};
   }
 
@@ -235,23 +201,11 @@ export class ScriptedUpstream implements AsyncDisposable {
 
   async #answer(socket: Socket, request: RecordedRequest): Promise<'keep' | 'close' | 'gone'> {
     const refusal = this.#refusal(request);
-    const rule = this.#take(request, refusal !== undefined);
-    const behaviour = combine([this.always, rule?.behaviour ?? {}]);
+    const scripted = this.#rules.take(request, refusal !== undefined);
+    const behaviour = combine([this.always, scripted ?? {}]);
     if (behaviour.delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, behaviour.delayMs));
-    const reply = refusal !== undefined && rule === undefined ? refusal : this.#reply(request, behaviour);
+    const reply = refusal !== undefined && scripted === undefined ? refusal : this.#reply(request, behaviour);
     return sendReply(socket, request, reply, behaviour);
-  }
-
-  #take(request: RecordedRequest, isRefused: boolean): ActiveRule | undefined {
-    for (const rule of this.#rules) {
-      const { times = Infinity, skip = 0, beforeAuth = false } = rule.options;
-      if ((isRefused && !beforeAuth) || !matches(rule.match, request)) continue;
-      rule.seen++;
-      if (rule.seen <= skip || rule.hits >= times) continue;
-      rule.hits++;
-      return rule;
-    }
-    return undefined;
   }
 
   #refusal(request: RecordedRequest): Reply | undefined {

@@ -138,6 +138,15 @@ export const flip = (offset: number): Behaviour => ({ flip: offset });
 
 export const body = (bytes: NonNullable<Behaviour['body']>): Behaviour => ({ body: bytes });
 
+/** Any change of the body that would be sent; the declared length follows unless `declare` says otherwise. */
+export const damage = (change: (correct: Uint8Array) => Uint8Array): Behaviour => ({ damage: change });
+
+/** The connection closes after the answer; `silent`: without having said so. */
+export const last = (how: 'announced' | 'silent' = 'announced'): Behaviour => ({ last: how });
+
+/** Bytes after the answer that nobody asked for. */
+export const trailing = (bytes: Uint8Array | string): Behaviour => ({ trailing: bytes });
+
 export const range = (how: RangeAnswer): Behaviour => ({ range: how });
 
 export const redirect = (to: string | ((request: RecordedRequest) => string), status = 307): Behaviour => ({
