@@ -1,0 +1,124 @@
+/**
+ * An upstream of one blob, scripted per request: for tests of the fill engine that need exact control over which byte
+ * arrives when. Everything it is asked and everything it hands out is recorded.
+ */
+import type { Digest } from '../../../src/oci/digest.ts';
+import { digestOf } from '../../../src/oci/digest.ts';
+import { UpstreamError } from '../../../src/upstream/errors.ts';
+import type { BlobBody, BlobRequest, Upstream } from '../../../src/upstream/upstream.ts';
+
+export interface Asked {
+  readonly repository: string;
+  /** `whole`, or the half-open range that was asked for. */
+  readonly range: 'whole' | readonly [number, number];
+  readonly avoided: readonly string[];
+}
+
+/** What one request does; the default sends everything right. */
+export interface Script {
+  /** Rejects instead of answering. */
+  readonly fail?: UpstreamError;
+  /** Breaks the body after this many bytes. */
+  readonly cutAfter?: number;
+  /** Bytes sent in place of the right ones. */
+  readonly bytes?: Uint8Array;
+  /** Answers a range with 200 and everything. */
+  readonly ignoreRange?: boolean;
+  /** Declares this size instead of the right one (`unknown`: none). */
+  readonly declare?: number | 'unknown';
+  /** Held before the head. */
+  readonly beforeHead?: Promise<void>;
+  /** Called before each chunk; holding it holds the body. */
+  readonly beforeChunk?: (position: number) => Promise<void> | undefined;
+  readonly endpoint?: string;
+}
+
+export class BlobUpstream implements Upstream {
+  readonly key: string;
+  readonly hasCredential = false;
+  readonly digest: Digest;
+  readonly asked: Asked[] = [];
+  /** Bytes handed out. */
+  sentBytes = 0;
+  /** Bodies that are open now. */
+  openBodies = 0;
+  script: (request: BlobRequest, index: number) => Script = () => ({});
+  readonly #bytes: Uint8Array;
+  readonly #chunkBytes: number;
+
+  constructor(bytes: Uint8Array, options: { key?: string; chunkBytes?: number } = {}) {
+    this.key = options.key ?? 'lab';
+    this.#bytes = bytes;
+    this.#chunkBytes = options.chunkBytes ?? 64 * 1024;
+    this.digest = digestOf(bytes);
+  }
+
+  async openBlob(request: BlobRequest, signal: AbortSignal): Promise<BlobBody> {
+    const total = this.#bytes.byteLength;
+    const { range } = request;
+    const span: readonly [number, number] | undefined =
+      range === undefined
+        ? undefined
+        : range.kind === 'suffix'
+          ? [Math.max(0, total - range.suffixBytes), total]
+          : [range.start, Math.min(range.end, total)];
+    const script = this.script(request, this.asked.length);
+    this.asked.push({
+      repository: request.repository,
+      range: span ?? 'whole',
+      avoided: [...(request.avoidEndpoints ?? [])],
+    });
+    await script.beforeHead;
+    signal.throwIfAborted();
+    if (script.fail !== undefined) throw script.fail;
+    const source = script.bytes ?? this.#bytes;
+    const isPart = span !== undefined && script.ignoreRange !== true;
+    if (isPart && span[0] >= total) throw this.error('rangeRefused', '416');
+    const [start, end] = isPart ? span : [0, source.byteLength];
+    const sizeBytes = script.declare === 'unknown' ? undefined : (script.declare ?? source.byteLength);
+    return {
+      endpoint: script.endpoint ?? 'http://lab',
+      answer: isPart
+        ? { kind: 'part', start, end, totalBytes: script.declare === 'unknown' ? total : (script.declare ?? total) }
+        : { kind: 'whole', sizeBytes },
+      chunks: this.#chunks(source, start, end, script, signal),
+      abort: () => undefined,
+    };
+  }
+
+  error(kind: ConstructorParameters<typeof UpstreamError>[0], message = kind as string): UpstreamError {
+    return new UpstreamError(kind, message, { upstream: this.key });
+  }
+
+  async *#chunks(source: Uint8Array, start: number, end: number, script: Script, signal: AbortSignal) {
+    this.openBodies += 1;
+    try {
+      let position = start;
+      const cutAt = script.cutAfter === undefined ? Infinity : start + script.cutAfter;
+      while (position < end) {
+        const hold = script.beforeChunk?.(position);
+        if (hold !== undefined) await Promise.race([hold, aborted(signal)]);
+        signal.throwIfAborted();
+        if (position >= cutAt) throw this.error('cut');
+        const next = Math.min(position + this.#chunkBytes, end, cutAt);
+        this.sentBytes += next - position;
+        yield source.slice(position, next);
+        position = next;
+      }
+    } finally {
+      this.openBodies -= 1;
+    }
+  }
+
+  statBlob = async (): Promise<{ sizeBytes: number }> => ({ sizeBytes: this.#bytes.byteLength });
+  headManifest = (): Promise<never> => Promise.reject(this.error('notFound'));
+  getManifest = (): Promise<never> => Promise.reject(this.error('notFound'));
+  listTags = (): Promise<never> => Promise.reject(this.error('notFound'));
+  listReferrers = (): Promise<never> => Promise.reject(this.error('unsupported'));
+  probeAnonymous = (): Promise<boolean> => Promise.resolve(true);
+  close = (): Promise<void> => Promise.resolve();
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}

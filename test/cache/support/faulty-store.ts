@@ -1,0 +1,189 @@
+/** A store in memory whose faults a test controls: full at a byte count, sick at adopt, gated writes. */
+import { type Digest, digestAlgorithm, digestOf } from '../../../src/oci/digest.ts';
+import {
+  type BlobInfo,
+  type BlobStore,
+  type Ingest,
+  type IngestKey,
+  type Interval,
+  type OpenBlob,
+  type PartialInfo,
+  StoreError,
+  type StoreUsage,
+} from '../../../src/store/blob-store.ts';
+import type { Catalog } from '../../../src/store/catalog.ts';
+
+interface Partial {
+  readonly key: IngestKey;
+  readonly bytes: Buffer;
+  readonly written: readonly Interval[];
+  readonly sizeBytes: number | undefined;
+}
+
+const room = 8 * 1024 * 1024;
+
+export class FaultyStore implements BlobStore {
+  readonly blobs = new Map<Digest, Buffer>();
+  readonly suspects = new Set<Digest>();
+  readonly kept = new Map<string, Partial>();
+  readonly quarantined: { digest: Digest; reason: string }[] = [];
+  readonly open_ = new Map<Digest, number>();
+  openIngests = 0;
+  openReaders = 0;
+  ingestBytes = 0;
+  /** Total bytes that spools may hold before writes are refused as full. */
+  fullAt = Infinity;
+  /** Reject createIngest. */
+  isSick = false;
+  /** Reject adopt. */
+  failsAdopt = false;
+  readonly #catalog: Catalog;
+
+  constructor(catalog: Catalog) {
+    this.#catalog = catalog;
+  }
+
+  async stat(digest: Digest): Promise<BlobInfo | undefined> {
+    const bytes = this.blobs.get(digest);
+    if (bytes === undefined) return undefined;
+    return { digest, sizeBytes: bytes.byteLength, path: undefined, isSuspect: this.suspects.has(digest) };
+  }
+
+  async open(digest: Digest): Promise<OpenBlob | undefined> {
+    const info = await this.stat(digest);
+    const bytes = this.blobs.get(digest);
+    if (info === undefined || bytes === undefined) return undefined;
+    this.openReaders += 1;
+    this.open_.set(digest, (this.open_.get(digest) ?? 0) + 1);
+    const close = async (): Promise<void> => {
+      this.openReaders -= 1;
+      this.open_.set(digest, (this.open_.get(digest) ?? 1) - 1);
+    };
+    return { info, read: reading(() => bytes), close, [Symbol.asyncDispose]: close };
+  }
+
+  async readAll(digest: Digest): Promise<Uint8Array | undefined> {
+    return this.blobs.get(digest);
+  }
+
+  async put(digest: Digest, bytes: Uint8Array): Promise<BlobInfo> {
+    if (digestOf(bytes, digestAlgorithm(digest)) !== digest) throw new StoreError('mismatch', 'wrong bytes');
+    this.#seal(digest, Buffer.from(bytes));
+    return { digest, sizeBytes: bytes.byteLength, path: undefined, isSuspect: false };
+  }
+
+  async createIngest(key: IngestKey): Promise<Ingest> {
+    if (this.isSick) throw new StoreError('sick', 'the disk is sick');
+    return this.#ingest(key, Buffer.alloc(room), [], undefined);
+  }
+
+  async resumeIngest(key: IngestKey): Promise<Ingest | undefined> {
+    const partial = this.kept.get(name(key));
+    if (partial === undefined) return undefined;
+    this.kept.delete(name(key));
+    const bytes = Buffer.alloc(room);
+    for (const { start, end } of partial.written) partial.bytes.copy(bytes, start, start, end);
+    return this.#ingest(key, bytes, partial.written, partial.sizeBytes);
+  }
+
+  partials(): readonly PartialInfo[] {
+    return [...this.kept.values()].map(({ key }) => ({ key, allocatedBytes: 0, updatedAtMs: 0 }));
+  }
+
+  async removePartial(key: IngestKey): Promise<void> {
+    this.kept.delete(name(key));
+  }
+
+  async prove(digest: Digest): Promise<void> {
+    this.suspects.delete(digest);
+  }
+
+  async remove(digest: Digest): Promise<number | undefined> {
+    const bytes = this.blobs.get(digest);
+    this.blobs.delete(digest);
+    this.#catalog.forgetSealed(digest);
+    return bytes?.byteLength;
+  }
+
+  async quarantine(digest: Digest, reason: string): Promise<void> {
+    this.quarantined.push({ digest, reason });
+    this.blobs.delete(digest);
+    this.suspects.delete(digest);
+  }
+
+  isOpen(digest: Digest): boolean {
+    return (this.open_.get(digest) ?? 0) > 0;
+  }
+
+  usage(): StoreUsage {
+    let blobBytes = 0;
+    for (const bytes of this.blobs.values()) blobBytes += bytes.byteLength;
+    return { blobs: this.blobs.size, blobBytes, ingestBytes: this.ingestBytes, zombieBytes: 0, overheadBytes: 0 };
+  }
+
+  async freeSpace(): Promise<{ freeBytes: number; totalBytes: number }> {
+    return { freeBytes: 2 ** 40, totalBytes: 2 ** 41 };
+  }
+
+  async close(): Promise<void> {}
+
+  #seal(digest: Digest, bytes: Buffer): void {
+    this.blobs.set(digest, bytes);
+    this.#catalog.recordSealed({ digest, sizeBytes: bytes.byteLength, allocatedBytes: bytes.byteLength });
+  }
+
+  #ingest(key: IngestKey, bytes: Buffer, resumed: readonly Interval[], claimed: number | undefined): Ingest {
+    this.openIngests += 1;
+    let held = 0;
+    const end = (): void => {
+      this.openIngests -= 1;
+      this.ingestBytes -= held;
+      held = 0;
+    };
+    return {
+      key,
+      path: undefined,
+      resumed,
+      claimedSizeBytes: claimed,
+      write: async (buffers, position) => {
+        let at = position;
+        for (const buffer of buffers) {
+          if (this.ingestBytes + buffer.byteLength > this.fullAt) throw new StoreError('full', 'no space left');
+          bytes.set(buffer, at);
+          at += buffer.byteLength;
+          held += buffer.byteLength;
+          this.ingestBytes += buffer.byteLength;
+        }
+      },
+      openReader: async () => {
+        this.openReaders += 1;
+        return { read: reading(() => bytes), close: async () => void (this.openReaders -= 1) };
+      },
+      sync: async () => undefined,
+      allocatedBytes: () => held,
+      adopt: async (sizeBytes) => {
+        end();
+        if (this.failsAdopt) throw new StoreError('sick', 'fsync failed');
+        this.#seal(key.digest, bytes.subarray(0, sizeBytes));
+        return { digest: key.digest, sizeBytes, path: undefined, isSuspect: false };
+      },
+      keep: async (written, sizeBytes) => {
+        end();
+        this.kept.set(name(key), { key, bytes, written: [...written], sizeBytes });
+      },
+      abort: async () => end(),
+    };
+  }
+}
+
+function reading(bytes: () => Buffer) {
+  return async (buffer: Uint8Array, offset: number, length: number, position: number): Promise<number> => {
+    const part = bytes().subarray(position, position + length);
+    buffer.set(part, offset);
+    return part.byteLength;
+  };
+}
+
+function name(key: IngestKey): string {
+  return `${key.digest}|${key.upstream}`;
+}
