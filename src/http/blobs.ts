@@ -1,6 +1,6 @@
 /** GET and HEAD of blobs: conditions, ranges, and the body. */
 import type { BlobQuery, BlobReader, BlobView, BodySpan } from '../cache/answers.ts';
-import { CacheError } from '../cache/errors.ts';
+import { BrokenBodyError, CacheError } from '../cache/errors.ts';
 import { OciError } from '../oci/errors.ts';
 import { formatContentRange, formatUnsatisfied, parseRange, type RequestRange, resolveRanges } from '../oci/range.ts';
 import { BodyWriter } from './body.ts';
@@ -33,23 +33,45 @@ export async function serveBlob(
     exchange.isHead || !admitsRange(headers['if-range']?.toString(), query.digest) ? 'ignore' : rangesOf(headers.range);
   const isUnchanged = matchesEtag(headers['if-none-match'], query.digest);
   const needsBytes = !exchange.isHead && !isUnchanged && ranges !== 'unsatisfiable';
-  const view = await deps.cache.blob(
-    {
-      ...query,
-      method: needsBytes ? 'get' : 'head',
-      ranges: needsBytes && typeof ranges !== 'string' ? ranges : undefined,
-    },
-    exchange.signal,
-  );
-  try {
+  using views = new DisposableStack();
+  const ask = async (method: 'get' | 'head'): Promise<BlobView> => {
+    const wanted = method === 'get' && typeof ranges !== 'string' ? ranges : undefined;
+    const view = await deps.cache.blob({ ...query, method, ranges: wanted }, exchange.signal);
+    views.defer(() => view.close());
     exchange.outcome = view.outcome;
-    if (isUnchanged) sendHead(exchange, 304, identity(view));
-    else if (ranges === 'unsatisfiable') throw unsatisfiable(view.sizeBytes);
-    else if (exchange.isHead) sendHead(exchange, 200, [...wholeHeaders(view, path), ...lengthOf(view.sizeBytes)]);
-    else await sendBody(deps, exchange, view, ranges === 'ignore' ? undefined : ranges, path);
-  } finally {
-    view.close();
+    return view;
+  };
+  const view = await ask(needsBytes ? 'get' : 'head');
+  if (isUnchanged) {
+    sendHead(exchange, 304, identity(view));
+  } else if (ranges === 'unsatisfiable') {
+    throw unsatisfiable(view.sizeBytes);
+  } else if (exchange.isHead) {
+    sendHead(exchange, 200, [...wholeHeaders(view, path), ...lengthOf(view.sizeBytes)]);
+  } else {
+    const isCounted = ranges !== 'ignore' || exchange.req.httpVersion === '1.0';
+    const sized = isCounted && view.sizeBytes === undefined ? await withSize(exchange, view, ask) : view;
+    await sendBody(deps, exchange, sized, ranges === 'ignore' ? undefined : ranges, path);
   }
+}
+
+/**
+ * The same blob once it is proved, and its size with that. A range needs the size; and a client of HTTP/1.0 takes any end
+ * of the connection for the end of a body without a length, so that nothing may fail after its head.
+ */
+async function withSize(
+  exchange: Exchange,
+  view: BlobView,
+  ask: (method: 'get') => Promise<BlobView>,
+): Promise<BlobView> {
+  try {
+    await view.proved(exchange.signal);
+  } catch (error) {
+    if (!(error instanceof BrokenBodyError) || error.cause !== undefined) throw error;
+    const message = 'the upstream does not say how long this blob is, and it is not cached';
+    throw new CacheError('noLength', exchange.upstream ?? '', message, { cause: error });
+  }
+  return view.sizeBytes === undefined ? await ask('get') : view;
 }
 
 function rangesOf(header: string | undefined): ReturnType<typeof parseRange> {
@@ -63,14 +85,12 @@ async function sendBody(
   ranges: readonly RequestRange[] | undefined,
   path: string,
 ): Promise<void> {
-  // A client of HTTP/1.0 takes any end of the connection for the end of the body: nothing may fail any more after the
-  // head, unless it can count.
-  const mustCount = ranges !== undefined || exchange.req.httpVersion === '1.0';
-  if (mustCount && view.sizeBytes === undefined) await view.proved(exchange.signal);
   const plan = planOf(view, ranges, path);
   const [firstSpan = { start: 0, end: 0 }] = plan.spans;
   let reader: BlobReader | undefined = await view.open(firstSpan, exchange.signal);
   try {
+    // A failure can be told as long as no head is out, so the first bytes come first.
+    await reader.readable(firstSpan.start, exchange.signal);
     if (!writeHead(exchange, plan.status, plan.headers)) return;
     const writer = new BodyWriter(exchange.res, deps.body);
     try {

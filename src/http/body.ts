@@ -39,7 +39,6 @@ export class BodyWriter implements Watched {
   #taken: PromiseWithResolvers<boolean> | undefined;
   #isGone: boolean;
   #keepsUp = false;
-  #isBegun = false;
 
   constructor(res: ServerResponse, tools: BodyTools) {
     this.#res = res;
@@ -69,7 +68,6 @@ export class BodyWriter implements Watched {
     let position = span.start;
     while (position !== span.end) {
       const promised = reader.readable(position, signal);
-      if (typeof promised !== 'number') this.#flushHead();
       const end = typeof promised === 'number' ? promised : await promised;
       if (end <= position) break;
       if (!this.#keepsUp) await this.#drained();
@@ -94,13 +92,6 @@ export class BodyWriter implements Watched {
     breakConnection(this.#res.socket);
   }
 
-  /** Whoever has to wait for the first bytes should know at least that the answer has begun. */
-  #flushHead(): void {
-    if (this.#isBegun || this.#isGone) return;
-    this.#isBegun = true;
-    this.#res.flushHeaders();
-  }
-
   async #move(reader: BlobReader, position: number, available: number): Promise<number> {
     const buffer = this.#keepsUp ? this.#tools.pool.takeLarge() : this.#tools.pool.takeSmall();
     let length: number;
@@ -116,7 +107,6 @@ export class BodyWriter implements Watched {
   }
 
   #write(buffer: Buffer, length: number): void {
-    this.#isBegun = true;
     this.#inFlight = { buffer, length };
     this.#taken = Promise.withResolvers();
     this.#pendingSinceMs = this.#tools.clock.monotonic();

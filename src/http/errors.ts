@@ -99,7 +99,10 @@ export function toErrorAnswer(error: unknown, subject: Subject, requestId: strin
     return answer(row, aboutUpstream(error.upstream, error.message), error.retryAfterMs);
   }
   if (error instanceof CacheError) return answer(cacheRows[error.kind], aboutUpstream(error.upstream, error.message));
-  if (error instanceof BrokenBodyError) return answer(badGateway, error.message);
+  if (error instanceof BrokenBodyError) {
+    const isExplained = error.cause instanceof CacheError || error.cause instanceof UpstreamError;
+    return isExplained ? toErrorAnswer(error.cause, subject, requestId) : answer(badGateway, error.message);
+  }
   if (error instanceof StoreError) return answer(storeRows[error.kind], storeText(error.kind, requestId));
   return answer(
     { status: 500, code: 'UNKNOWN', isUnexpected: true },
