@@ -49,13 +49,11 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error';
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 export interface UpstreamConfig {
   /** Names the upstream everywhere: `docker.io`, `localhost:6000`, `lab`. Lower case. */
   readonly key: string;
-  /** Other names for the same upstream in `?ns=` and as first path segment: Docker Hub's, and `host-port` of a key with a port. */
-  readonly aliases: readonly string[];
   /** `host` or `host:port` of Host headers that mean this upstream; without a port, any port. Lower case. */
   readonly hosts: readonly string[];
   /** Serves requests that name no upstream. */
@@ -63,7 +61,7 @@ export interface UpstreamConfig {
   readonly isBuiltin: boolean;
   /**
    * Base URLs in the order in which they are tried, at least one: http or https, no credentials, no query, no trailing
-   * slash. A path is put between `/v2/` and the repository's name.
+   * slash. `/v2/` is appended to it.
    */
   readonly endpoints: readonly string[];
   /** `public`: serve only what an anonymous client could read there. `all`: whatever the credential can read. */
@@ -74,7 +72,7 @@ export interface UpstreamConfig {
   readonly staleIfErrorMs: number;
   /** Patterns with `*` and `?`; `tagMatcher` compiles them. */
   readonly immutableTags: readonly string[];
-  /** Origins (`https://auth.example`) that may be sent the credential as token endpoint, besides the endpoints' own. */
+  /** `host[:port]` or origins of token endpoints that may get the credential, besides the endpoints' own. Lower case. */
   readonly realms: readonly string[];
   /** `host` (any port) or `host:port` that redirects may lead to although their address is private. Lower case. */
   readonly allowHosts: readonly string[];
