@@ -14,7 +14,7 @@ import type { CacheEvents } from './events.ts';
 import type { Fill, FillHead } from './fill.ts';
 import type { FillTable } from './fill-table.ts';
 import { FillView } from './fill-view.ts';
-import { Negatives, isNotFound } from './negative.ts';
+import { Negatives } from './negative.ts';
 import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { Rights } from './rights.ts';
@@ -66,7 +66,8 @@ export class Blobs {
     try {
       return await this.#withDeadline(query, signal, (limited) => this.#bring(query, upstream, limited));
     } catch (error) {
-      if (isNotFound(error)) this.#negatives.remember(negativeKey(key, digest), error, negativeTtlMs);
+      if (error instanceof UpstreamError && error.kind === 'notFound')
+        this.#negatives.remember(negativeKey(key, digest), error, negativeTtlMs);
       throw error;
     }
   }

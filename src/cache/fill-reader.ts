@@ -95,6 +95,8 @@ export class FillReader implements BlobReader, Follower {
       }
       return span.end ?? sizeBytes ?? position;
     }
+    // Nobody gets more of bytes that were given up: they may be wrong.
+    if (generation.state === 'broken') return position;
     const end = this.#isRanged ? generation.pieces.readableEnd(position) : generation.wholeLimit(position);
     const limit = (span.end ?? Infinity) - (this.#isWithheld ? 1 : 0);
     return Math.max(position, Math.min(end, limit));

@@ -58,6 +58,8 @@ export class TailReader implements BlobReader {
 
   close(): void {
     this.#control.abort(new BrokenBodyError('the reader left'));
+    // Owned here: ends a transfer that is waiting for its next reader; what it fails with concerns nobody any more.
+    void this.#chunks.return().catch(() => undefined);
   }
 
   #isEnd(position: number): boolean {

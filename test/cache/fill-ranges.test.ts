@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest';
+import { digestOf } from '../../src/oci/digest.ts';
+import { Gate, eventually } from '../support/gate.ts';
+import { BlobUpstream } from './support/blob-upstream.ts';
+import { Engine, content } from './support/engine.ts';
+
+const mib = 1024 * 1024;
+const blob = content(7 * mib + 321);
+const part = (first: number, last: number) => [{ kind: 'closed', first, last }] as const;
+
+/** How often a byte was asked for: at least and at most, over all bytes. */
+function askedCounts(upstream: BlobUpstream, size: number): { least: number; most: number } {
+  const spans = upstream.asked.map(({ range }) => (range === 'whole' ? ([0, size] as const) : range));
+  const edges = [0, ...spans.flatMap(([start, end]) => [start, Math.min(end, size)])].filter((edge) => edge < size);
+  const counts = edges.map((edge) => spans.filter(([start, end]) => start <= edge && edge < end).length);
+  return { least: Math.min(...counts), most: Math.max(...counts) };
+}
+
+describe('a range of a blob that is not cached', () => {
+  it('is fetched first, alone, and the rest follows with every byte asked for once', async () => {
+    const upstream = new BlobUpstream(blob);
+    await using engine = new Engine([upstream]);
+    const ranges = part(3 * mib, 4 * mib - 1);
+    const received = await engine.get(upstream, { ranges });
+    expect(received.digest).toBe(digestOf(blob.subarray(3 * mib, 4 * mib)));
+    expect(upstream.asked[0]?.range).toEqual([3 * mib, 4 * mib]);
+    await engine.settled();
+    expect(engine.store.blobs.get(upstream.digest)).toEqual(blob);
+    expect(askedCounts(upstream, blob.byteLength)).toEqual({ least: 1, most: 1 });
+    expect(upstream.sentBytes).toBe(blob.byteLength);
+    expect(engine.counts.unproved).toBe(mib);
+  });
+
+  it('works for a footer, whose place nobody knows before the answer', async () => {
+    const upstream = new BlobUpstream(blob);
+    await using engine = new Engine([upstream]);
+    const received = await engine.get(upstream, { ranges: [{ kind: 'suffix', length: 8 }] });
+    expect(received.digest).toBe(digestOf(blob.subarray(-8)));
+    await engine.settled();
+    expect(engine.store.blobs.get(upstream.digest)).toEqual(blob);
+    expect(askedCounts(upstream, blob.byteLength)).toEqual({ least: 1, most: 1 });
+  });
+
+  it('overtakes a whole transfer that is far behind it', async () => {
+    const upstream = new BlobUpstream(blob);
+    const slow = new Gate('slow');
+    upstream.script = (_, index) =>
+      index === 0 ? { beforeChunk: (position) => (position >= mib ? slow.pass() : undefined) } : {};
+    await using engine = new Engine([upstream]);
+    const whole = engine.get(upstream);
+    await slow.arrived();
+    const received = await engine.get(upstream, { ranges: part(5 * mib, 5 * mib + 99) });
+    expect(received.digest).toBe(digestOf(blob.subarray(5 * mib, 5 * mib + 100)));
+    slow.open();
+    expect((await whole).digest).toBe(upstream.digest);
+    await engine.settled();
+    expect(engine.store.blobs.get(upstream.digest)).toEqual(blob);
+    expect(upstream.sentBytes).toBeLessThanOrEqual(blob.byteLength + 128 * 1024);
+  });
+
+  it('is cheap when many clients ask for many parts at once', async () => {
+    const upstream = new BlobUpstream(blob);
+    await using engine = new Engine([upstream]);
+    const parts = 16;
+    const size = Math.ceil(blob.byteLength / parts);
+    const clients = Array.from({ length: 10 * parts }, (_, index) => {
+      const first = (index % parts) * size;
+      const last = Math.min(first + size, blob.byteLength) - 1;
+      return engine.get(upstream, { ranges: part(first, last) }).then(({ digest }) => {
+        expect(digest).toBe(digestOf(blob.subarray(first, last + 1)));
+      });
+    });
+    await Promise.all(clients);
+    await engine.settled();
+    expect(askedCounts(upstream, blob.byteLength)).toEqual({ least: 1, most: 1 });
+    expect(upstream.sentBytes).toBe(blob.byteLength);
+  });
+
+  it('that is open-ended does not bring the tail ahead of its client', async () => {
+    const large = content(7 * mib);
+    const upstream = new BlobUpstream(large);
+    const frontier = new Gate('frontier');
+    upstream.script = ({ range }) =>
+      range?.kind === 'closed' && range.start === 0 ? { beforeChunk: () => frontier.pass() } : {};
+    await using engine = new Engine([upstream]);
+    const ranges = [{ kind: 'open', first: mib }] as const;
+    await engine.get(upstream, { ranges, stopAt: 1000 });
+    const asked = upstream.asked.map(({ range }) => range);
+    expect(asked[0]).toEqual([mib, 5 * mib]);
+    frontier.open();
+    await engine.settled();
+    expect(engine.store.blobs.get(upstream.digest)).toEqual(large);
+  });
+
+  it('waits for the proof when it is long or starts at 0', async () => {
+    const upstream = new BlobUpstream(blob);
+    const rest = new Gate('rest');
+    upstream.script = (_, index) => (index === 0 ? {} : { beforeChunk: () => rest.pass() });
+    await using engine = new Engine([upstream]);
+    let seen = 0;
+    const leading = engine.get(upstream, { ranges: part(0, 999_999), onBytes: (received) => void (seen = received) });
+    await eventually(() => seen === 999_999);
+    await rest.arrived();
+    expect(seen).toBe(999_999);
+    rest.open();
+    expect((await leading).digest).toBe(digestOf(blob.subarray(0, 1_000_000)));
+    expect(engine.counts.unproved).toBe(0);
+  });
+
+  it('is served from the one plain transfer when the upstream ignores Range', async () => {
+    const upstream = new BlobUpstream(blob);
+    upstream.script = () => ({ ignoreRange: true });
+    await using engine = new Engine([upstream]);
+    const received = await engine.get(upstream, { ranges: part(3 * mib, 3 * mib + 9) });
+    expect(received.digest).toBe(digestOf(blob.subarray(3 * mib, 3 * mib + 10)));
+    await engine.settled();
+    expect(upstream.asked).toHaveLength(1);
+    expect(engine.store.blobs.get(upstream.digest)).toEqual(blob);
+  });
+
+  it('beyond the end learns the size from a plain request', async () => {
+    const upstream = new BlobUpstream(blob);
+    await using engine = new Engine([upstream]);
+    const view = await engine.view(upstream, { ranges: part(blob.byteLength + 5, blob.byteLength + 9) });
+    expect(view.sizeBytes).toBe(blob.byteLength);
+    view.close();
+    await engine.settled();
+    expect(engine.store.blobs.get(upstream.digest)).toEqual(blob);
+  });
+
+  it('answers a HEAD without starting a transfer, and links', async () => {
+    const upstream = new BlobUpstream(blob);
+    await using engine = new Engine([upstream]);
+    const view = await engine.view(upstream, { method: 'head' });
+    expect(view.sizeBytes).toBe(blob.byteLength);
+    view.close();
+    expect(upstream.asked).toEqual([]);
+    expect(engine.counts.started).toBe(0);
+  });
+});
