@@ -7,12 +7,13 @@ import type { Upstream } from '../upstream/upstream.ts';
 import { CacheError } from './errors.ts';
 import { headManifest } from './head-manifest.ts';
 import { contentText, repositoryText } from './keys.ts';
-import { isNotFound, Negatives } from './negative.ts';
+import { Negatives } from './negative.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { ProbeSubject, RepositoryRights, RightsDeps } from './policy-deps.ts';
 import { discoverTag, probe, type ProbeResult, subjectText } from './probe.ts';
 import { Refresh } from './refresh.ts';
 import { Verdicts } from './verdicts.ts';
+import { isNotFound } from './refusals.ts';
 
 /** How many repositories that hold a digest are looked at for a public one. */
 const maxLinks = 32;

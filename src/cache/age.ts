@@ -32,9 +32,13 @@ export function ageOf(checkedAtMs: number, nowMs: number, elapsedMs: number | un
   return { freshnessMs: Math.max(elapsedMs, wallMs), outageMs: elapsedMs };
 }
 
-/** Remaining freshness in whole seconds for Cache-Status; at most -1 once it is stale. */
-export function ttlSeconds(age: Age, ttlMs: number, isFresh: boolean): number {
-  if (isFresh) return Math.ceil((ttlMs - age.freshnessMs) / 1000);
+/** Remaining freshness for Cache-Status, in whole seconds. */
+export function freshSeconds(age: Age, ttlMs: number): number {
+  return Math.max(0, Math.ceil((ttlMs - age.freshnessMs) / 1000));
+}
+
+/** The same for an answer that is served although it is not fresh: at most -1. */
+export function staleSeconds(age: Age, ttlMs: number): number {
   return Math.min(-1, Math.floor((ttlMs - age.outageMs) / 1000));
 }
 

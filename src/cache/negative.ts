@@ -51,13 +51,3 @@ export class Negatives {
     this.#entries.set(key, { refusal, untilMs: this.#clock.monotonic() + ttlMs });
   }
 }
-
-/** 404: the upstream's word that there is nothing. */
-export function isNotFound(error: unknown): error is UpstreamError {
-  return error instanceof UpstreamError && error.kind === 'notFound';
-}
-
-/** 401 or 403 for the repository: the upstream's word that it is not for us. */
-export function isDenied(error: unknown): error is UpstreamError {
-  return error instanceof UpstreamError && error.kind === 'denied';
-}

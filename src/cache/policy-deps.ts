@@ -74,12 +74,17 @@ export interface RightsDeps {
   readonly options: PolicyOptions;
 }
 
+/** What manifests need of `Space`. */
+export interface SpaceGrants {
+  lease(): { cover(bytes: number, leftBytes: number): boolean | Promise<boolean>; release(): void };
+}
+
 export interface PolicyDeps extends RightsDeps {
   readonly store: BlobStore;
   readonly rights: RepositoryRights;
   readonly events: CacheEvents;
-  /** Makes room for a small object before it is stored; false means that it must not be. Absent: there always is. */
-  readonly makeRoom?: (bytes: number) => Promise<boolean>;
+  /** Grants room before something is stored. Absent: there always is. */
+  readonly space?: SpaceGrants;
 }
 
 /** Every call rejects with CacheError or UpstreamError; a signal ends only the caller's waiting. */

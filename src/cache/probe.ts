@@ -1,12 +1,12 @@
 /** Finding out whether an anonymous client could read a repository. */
 import { parseTag, type Tag } from '../oci/reference.ts';
 import type { RepositoryKey } from '../store/catalog.ts';
-import { UpstreamError } from '../upstream/errors.ts';
+import type { UpstreamError } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { headManifest } from './head-manifest.ts';
-import { isDenied, isNotFound } from './negative.ts';
 import type { ProbeSubject } from './policy-deps.ts';
 import { readTags } from './tags-page.ts';
+import { isDenied, isNotFound, isUnsupported } from './refusals.ts';
 
 /** An error (404) says that the subject does not exist there, so nothing was learnt about the repository. */
 export type ProbeResult = 'public' | 'private' | UpstreamError;
@@ -48,8 +48,7 @@ export async function discoverTag(
     const page = await upstream.listTags(key.repository, { n: 1 }, signal);
     return parseTag(readTags(page.bytes)?.[0] ?? '');
   } catch (error) {
-    const isUnsupported = error instanceof UpstreamError && error.kind === 'unsupported';
-    if (isNotFound(error) || isDenied(error) || isUnsupported) return undefined;
+    if (isNotFound(error) || isDenied(error) || isUnsupported(error)) return undefined;
     throw error;
   }
 }

@@ -5,8 +5,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
 import { Coalesce } from '../lib/coalesce.ts';
-import { isOutage, UpstreamError } from '../upstream/errors.ts';
-import { CacheError } from './errors.ts';
+import { isNoAnswer } from './refusals.ts';
 
 export type Refreshed<V> =
   | { readonly kind: 'answered'; readonly value: V; readonly isCollapsed: boolean }
@@ -40,7 +39,6 @@ export class Refresh<V> {
   /** Questions that have run for too long, by upstream. */
   readonly #overdue = new Map<string, Set<string>>();
   readonly #failures = new LRUCache<string, Failure>({ max: 10_000 });
-  #isClosed = false;
 
   constructor(clock: Clock, options: RefreshOptions) {
     this.#clock = clock;
@@ -79,7 +77,6 @@ export class Refresh<V> {
 
   /** Ends what runs. */
   close(): void {
-    this.#isClosed = true;
     this.#flights.close();
   }
 
@@ -102,9 +99,6 @@ export class Refresh<V> {
   }
 
   #unanswered(error: unknown): Refreshed<V> {
-    if (this.#isClosed && error instanceof UpstreamError && error.kind === 'aborted') {
-      throw new CacheError('shuttingDown', error.upstream, 'weir is shutting down', { cause: error });
-    }
     if (isNoAnswer(error)) return { kind: 'unanswered', error };
     throw error;
   }
@@ -130,9 +124,4 @@ export class Refresh<V> {
     this.#overdue.set(upstream, none);
     return none;
   }
-}
-
-/** Nothing that the upstream meant to say: an outage, or bytes that are not what they should be. */
-export function isNoAnswer(error: unknown): error is UpstreamError | CacheError {
-  return isOutage(error) || (error instanceof CacheError && error.kind === 'mismatch');
 }

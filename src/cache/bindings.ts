@@ -1,0 +1,100 @@
+/**
+ * What each tag points to. A binding whose manifest is stored lies in the catalog; one that was only heard of, by a HEAD
+ * or while the store was full, lives in memory until its manifest arrives, so that no tag in the catalog points to nothing.
+ */
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../lib/clock.ts';
+import type { Catalog, ManifestRecord, RepositoryKey, TagKey, TagRecord } from '../store/catalog.ts';
+import { type Age, ageOf, Ages, type Moment } from './age.ts';
+import { tagText } from './keys.ts';
+
+export interface Binding extends TagRecord {
+  /** It is in the catalog; otherwise it is only known to this process. */
+  readonly isRecorded: boolean;
+}
+
+interface Heard {
+  readonly key: TagKey;
+  readonly record: TagRecord;
+  readonly asked: Moment;
+}
+
+/** Tags that were heard of and whose manifests nobody has fetched. */
+const maxHeard = 4096;
+
+export class TagBindings {
+  readonly #catalog: Catalog;
+  readonly #clock: Clock;
+  readonly #ages: Ages;
+  readonly #heard = new LRUCache<string, Heard>({ max: maxHeard });
+
+  constructor(catalog: Catalog, clock: Clock) {
+    this.#catalog = catalog;
+    this.#clock = clock;
+    this.#ages = new Ages(clock);
+  }
+
+  now(): Moment {
+    return this.#ages.now();
+  }
+
+  /** The latest word of the upstream. */
+  get(key: TagKey): Binding | undefined {
+    const heard = this.#heard.get(tagText(key));
+    return heard === undefined ? this.recorded(key) : { ...heard.record, isRecorded: false };
+  }
+
+  /** The latest one whose manifest was stored. */
+  recorded(key: TagKey): Binding | undefined {
+    const record = this.#catalog.tag(key);
+    return record === undefined ? undefined : { ...record, isRecorded: true };
+  }
+
+  age(key: TagKey, binding: Binding): Age {
+    const text = tagText(key);
+    const heard = binding.isRecorded ? undefined : this.#heard.get(text);
+    if (heard === undefined) return this.#ages.of(text, binding.checkedAtMs);
+    const elapsedMs = this.#clock.monotonic() - heard.asked.monotonicMs;
+    return ageOf(binding.checkedAtMs, this.#clock.now(), elapsedMs);
+  }
+
+  /** The upstream, asked at `asked`, says that the tag points to this manifest. */
+  confirm(key: TagKey, { digest, mediaType, sizeBytes }: ManifestRecord, asked: Moment): Binding {
+    const record = { digest, mediaType, sizeBytes, checkedAtMs: asked.wallMs, isDenied: false };
+    const isRecorded = this.#catalog.manifest(digest) !== undefined;
+    if (isRecorded) this.#record(key, record, asked);
+    else this.#heard.set(tagText(key), { key, record, asked });
+    return { ...record, isRecorded };
+  }
+
+  /** A manifest was stored for this repository: tags that were waiting for it are bound. */
+  arrived(repository: RepositoryKey, { digest, mediaType, sizeBytes }: ManifestRecord): void {
+    for (const { key, record, asked } of this.#heard.values()) {
+      if (record.digest !== digest || key.repository !== repository.repository) continue;
+      if (key.upstream === repository.upstream) this.#record(key, { ...record, mediaType, sizeBytes }, asked);
+    }
+  }
+
+  /** 401 or 403: kept, but not served until the upstream confirms it again. */
+  deny(key: TagKey): void {
+    this.#heard.delete(tagText(key));
+    const record = this.#catalog.tag(key);
+    if (record !== undefined && !record.isDenied) this.#catalog.putTag(key, { ...record, isDenied: true });
+  }
+
+  /** 404: forgotten, unless somebody has pinned it. */
+  forget(key: TagKey): void {
+    this.#heard.delete(tagText(key));
+    if (this.#catalog.tag(key) !== undefined && !this.isPinned(key)) this.#catalog.forgetTag(key);
+  }
+
+  isPinned(key: TagKey): boolean {
+    return this.#catalog.isTagPinned(key);
+  }
+
+  #record(key: TagKey, record: TagRecord, asked: Moment): void {
+    this.#catalog.putTag(key, record);
+    this.#ages.mark(tagText(key), asked);
+    this.#heard.delete(tagText(key));
+  }
+}

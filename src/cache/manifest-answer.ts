@@ -1,0 +1,28 @@
+/** Putting an answer together from a manifest and from what had to be done for it. */
+import type { ManifestRecord } from '../store/catalog.ts';
+import type { ManifestAnswer, ManifestQuery } from './answers.ts';
+import type { ProvedManifest } from './manifest-check.ts';
+import type { Outcome } from './outcome.ts';
+
+export interface Content {
+  readonly record: ManifestRecord;
+  readonly bytes: Uint8Array | undefined;
+  /** Whether a manifest that was just fetched could be stored; undefined when nothing was fetched. */
+  readonly isStored?: boolean | undefined;
+}
+
+export function contentOf(manifest: ProvedManifest, isStored?: boolean): Content {
+  const { digest, mediaType, bytes } = manifest;
+  return { record: { digest, mediaType, sizeBytes: bytes.byteLength }, bytes, isStored };
+}
+
+export function answerOf(content: Content, method: ManifestQuery['method'], outcome: Outcome): ManifestAnswer {
+  const { digest, mediaType, sizeBytes } = content.record;
+  const bytes = method === 'get' ? content.bytes : undefined;
+  return { digest, mediaType, sizeBytes, bytes, outcome: withStorage(outcome, content.isStored) };
+}
+
+function withStorage(outcome: Outcome, isStored: boolean | undefined): Outcome {
+  if (isStored === undefined) return outcome;
+  return isStored ? { ...outcome, isStored } : { ...outcome, kind: 'bypass' };
+}

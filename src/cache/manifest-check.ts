@@ -1,0 +1,50 @@
+/** Proving that what an upstream sent is the manifest that was asked for. */
+import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
+import { readManifest } from '../oci/manifest.ts';
+import { storedMediaType } from '../oci/media-type.ts';
+
+/** A manifest whose bytes have been hashed here. */
+export interface ProvedManifest {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly bytes: Uint8Array;
+}
+
+export interface ManifestRefusal {
+  readonly kind: 'refused';
+  /** A word from a fixed set, for counting. */
+  readonly reason:
+    | 'digest-mismatch'
+    | 'media-type-conflict'
+    | 'too-large'
+    | 'too-deep'
+    | 'not-json'
+    | 'not-an-object'
+    | 'too-many-entries';
+  readonly message: string;
+}
+
+/**
+ * `expected` is the digest that was asked for; for a tag, what the upstream announced, undefined where it announced
+ * nothing. Then the sha256 of the bytes becomes the digest.
+ */
+export function proveManifest(
+  sent: { readonly bytes: Uint8Array; readonly mediaType: string | undefined },
+  expected: Digest | undefined,
+): ProvedManifest | ManifestRefusal {
+  const digest = digestOf(sent.bytes, expected === undefined ? 'sha256' : digestAlgorithm(expected));
+  if (expected !== undefined && digest !== expected) {
+    return refused('digest-mismatch', `expected ${expected}, got ${digest} (${sent.bytes.byteLength} bytes)`);
+  }
+  const facts = readManifest(sent.bytes);
+  if (facts.kind === 'invalid') return refused(facts.problem, facts.message);
+  const type = storedMediaType(sent.mediaType, facts);
+  if (type.kind === 'conflict') {
+    return refused('media-type-conflict', `the answer says ${type.header}, the document ${type.document}`);
+  }
+  return { digest, mediaType: type.mediaType, bytes: sent.bytes };
+}
+
+function refused(reason: ManifestRefusal['reason'], message: string): ManifestRefusal {
+  return { kind: 'refused', reason, message };
+}

@@ -1,0 +1,87 @@
+/** Manifests by tag and by digest, from here or from upstream. Rights first, then look-ups. */
+import type { Digest } from '../oci/digest.ts';
+import type { RepositoryKey } from '../store/catalog.ts';
+import type { Upstream } from '../upstream/upstream.ts';
+import type { ManifestAnswer, ManifestQuery } from './answers.ts';
+import { TagBindings } from './bindings.ts';
+import { CacheError } from './errors.ts';
+import { answerOf, contentOf } from './manifest-answer.ts';
+import { ManifestFetch } from './manifest-fetch.ts';
+import { ManifestShelf } from './manifest-shelf.ts';
+import type { Manifests, PolicyDeps } from './policy-deps.ts';
+import { TagResolver } from './resolve.ts';
+import { isAborted, shuttingDown } from './refusals.ts';
+
+export function createManifests(deps: PolicyDeps): Manifests {
+  return new CachedManifests(deps);
+}
+
+class CachedManifests implements Manifests {
+  readonly #deps: PolicyDeps;
+  readonly #shelf: ManifestShelf;
+  readonly #fetch: ManifestFetch;
+  readonly #resolver: TagResolver;
+  #isClosed = false;
+
+  constructor(deps: PolicyDeps) {
+    this.#deps = deps;
+    const bindings = new TagBindings(deps.catalog, deps.clock);
+    this.#shelf = new ManifestShelf(deps);
+    this.#fetch = new ManifestFetch(deps, this.#shelf, (key, { manifest, isStored }) => {
+      if (isStored) bindings.arrived(key, contentOf(manifest).record);
+    });
+    this.#resolver = new TagResolver(deps, { shelf: this.#shelf, fetch: this.#fetch, bindings });
+  }
+
+  async manifest(query: ManifestQuery, signal: AbortSignal): Promise<ManifestAnswer> {
+    const { upstream: name, repository, reference, method } = query;
+    const policy = this.#deps.upstreams.get(name);
+    if (policy === undefined) throw new CacheError('nameUnknown', name, `no upstream ${name} is configured`);
+    const key = { upstream: name, repository };
+    await this.#deps.rights.admit(key, { kind: 'manifest', reference }, signal);
+    try {
+      if (reference.kind === 'tag') {
+        return await this.#resolver.resolve({ ...key, tag: reference.tag }, method, policy, signal);
+      }
+      return await this.#byDigest(policy.upstream, key, reference.digest, method, signal);
+    } catch (error) {
+      throw this.#isClosed && isAborted(error) ? shuttingDown(error) : error;
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#resolver.close();
+    this.#fetch.close();
+  }
+
+  async #byDigest(
+    upstream: Upstream,
+    key: RepositoryKey,
+    digest: Digest,
+    method: ManifestQuery['method'],
+    signal: AbortSignal,
+  ): Promise<ManifestAnswer> {
+    const { rights } = this.#deps;
+    const isLinked = rights.isLinked(key, digest, 'manifest');
+    if (isLinked || (await this.#shelf.stat(digest)) !== undefined) {
+      // Whoever knows a digest may have read it in somebody else's manifest.
+      if (!isLinked) await rights.ask(key, digest, 'manifest', signal);
+      const here = await this.#here(digest, method);
+      if (here !== undefined) return here;
+    }
+    const record = method === 'head' ? await this.#fetch.headByDigest(upstream, key, digest, signal) : undefined;
+    if (record !== undefined) return answerOf({ record, bytes: undefined }, method, { kind: 'miss' });
+    const { manifest, isStored, isCollapsed } = await this.#fetch.byDigest(upstream, key, digest, signal);
+    return answerOf(contentOf(manifest, isStored), method, { kind: 'miss', ...(isCollapsed ? { isCollapsed } : {}) });
+  }
+
+  async #here(digest: Digest, method: ManifestQuery['method']): Promise<ManifestAnswer | undefined> {
+    if (method === 'head') {
+      const record = await this.#shelf.stat(digest);
+      return record === undefined ? undefined : answerOf({ record, bytes: undefined }, method, { kind: 'hit' });
+    }
+    const manifest = await this.#shelf.read(digest);
+    return manifest === undefined ? undefined : answerOf(contentOf(manifest), method, { kind: 'hit' });
+  }
+}
