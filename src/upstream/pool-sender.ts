@@ -19,6 +19,8 @@ import type { StallLimits } from './stall-watch.ts';
 
 export interface PoolSenderOptions extends DialOptions {
   readonly bodyLimits: StallLimits;
+  /** Called for each piece of a body. */
+  readonly onBytes: (bytes: number) => void;
 }
 
 /** Signed URLs in Location are long; Go accepts 10 MiB, Node 16 KiB. */
@@ -83,7 +85,7 @@ export class PoolSender implements Sender {
     signal: AbortSignal,
     onEnd: () => void,
   ): Promise<IncomingResponse> {
-    const { upstream, bodyLimits, clock, proxyFor } = this.#options;
+    const { upstream, bodyLimits, clock, proxyFor, onBytes } = this.#options;
     const { url, method } = request;
     const place = withoutSecrets(url);
     const answer = await this.#head(request, connection, signal).catch(async (cause: unknown) => {
@@ -106,6 +108,7 @@ export class PoolSender implements Sender {
       declaredBytes: hasBody ? parseContentLength(headers['content-length']) : undefined,
       limits: bodyLimits,
       clock,
+      onBytes,
       broken: (kind, reason, cause) =>
         cause === undefined || kind !== 'cut'
           ? failure(kind, upstream, `body from ${place}: ${reason}`, cause)
@@ -174,5 +177,6 @@ function isSuspicious(error: Error | undefined): boolean {
 }
 
 function aborted(upstream: string, signal: AbortSignal): UpstreamError {
-  return failure('aborted', upstream, 'given up by the caller', abortReason(signal));
+  const reason = abortReason(signal);
+  return reason instanceof UpstreamError ? reason : failure('aborted', upstream, 'given up by the caller', reason);
 }

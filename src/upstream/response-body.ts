@@ -15,6 +15,7 @@ export interface ResponseBodyOptions {
   readonly broken: (kind: 'cut' | 'timeout' | 'badResponse', reason: string, cause?: unknown) => UpstreamError;
   /** Looked at when the body is complete: what is wrong with the connection nevertheless. */
   readonly suspicion: () => Error | undefined;
+  readonly onBytes: (bytes: number) => void;
   /** Called once: `isClean` when the whole body was read and nothing is wrong. */
   readonly onEnd: (isClean: boolean) => void;
 }
@@ -25,6 +26,7 @@ const discardLimit = { bytes: 64 * 1024, ms: 1000 };
 export class ResponseBody implements AsyncIterable<Uint8Array> {
   readonly #options: ResponseBodyOptions;
   #hasEnded = false;
+  #isClean = false;
 
   constructor(options: ResponseBodyOptions) {
     this.#options = options;
@@ -33,7 +35,8 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
-    const { source, declaredBytes, limits, clock, broken } = this.#options;
+    const { source, declaredBytes, limits, clock, broken, onBytes } = this.#options;
+    if (this.#hasEnded) return this.#again();
     const watch = new StallWatch(limits, clock, (reason) => source.destroy(broken('timeout', reason)));
     let readBytes = 0;
     try {
@@ -43,6 +46,7 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
         const next = await chunks.next();
         if (next.done === true) break;
         watch.arrived(next.value.byteLength);
+        onBytes(next.value.byteLength);
         readBytes += next.value.byteLength;
         if (declaredBytes !== undefined && readBytes > declaredBytes) throw broken('badResponse', 'more than declared');
         yield next.value;
@@ -86,9 +90,15 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
     throw broken(declaredBytes === undefined ? 'cut' : 'badResponse', 'followed by something else', cause);
   }
 
+  /** There is nothing left of a body that was read to its end; one that was given up must not look like that. */
+  #again(): void {
+    if (!this.#isClean) throw this.#options.broken('cut', 'given up by us');
+  }
+
   #end(isClean: boolean): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
+    this.#isClean = isClean;
     this.#options.onEnd(isClean);
   }
 }

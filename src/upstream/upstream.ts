@@ -74,18 +74,33 @@ export interface Upstream {
    */
   openBlob(request: BlobRequest, signal: AbortSignal): Promise<BlobBody>;
   /** Size of a blob, by HEAD; where HEAD is refused (401, 403, 404, 405, 5xx) by `bytes=0-0`. Proves the repository has it. */
-  statBlob(repository: Repository, digest: Digest, signal: AbortSignal): Promise<{ readonly sizeBytes: number | undefined }>;
+  statBlob(
+    repository: Repository,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<{ readonly sizeBytes: number | undefined }>;
   /** `path` continues a listing: the `next` of its previous page. */
-  listTags(repository: Repository, page: { n?: number; last?: string; path?: string }, signal: AbortSignal): Promise<ListingPage>;
+  listTags(
+    repository: Repository,
+    page: { n?: number; last?: string; path?: string },
+    signal: AbortSignal,
+  ): Promise<ListingPage>;
   /** Rejects with `unsupported` when the upstream has no referrers API. */
-  listReferrers(repository: Repository, digest: Digest, page: { path?: string }, signal: AbortSignal): Promise<ListingPage>;
+  listReferrers(
+    repository: Repository,
+    digest: Digest,
+    page: { path?: string },
+    signal: AbortSignal,
+  ): Promise<ListingPage>;
   /**
    * Asks without any credential whether an anonymous client can read this repository: HEAD of the given manifest or
    * blob. Resolves the upstream's word; rejects when there was none (an outage).
    */
   probeAnonymous(
     repository: Repository,
-    subject: { readonly kind: 'manifest'; readonly reference: Reference } | { readonly kind: 'blob'; readonly digest: Digest },
+    subject:
+      | { readonly kind: 'manifest'; readonly reference: Reference }
+      | { readonly kind: 'blob'; readonly digest: Digest },
     signal: AbortSignal,
   ): Promise<boolean>;
   /** Ends pools and timers. Idempotent. */

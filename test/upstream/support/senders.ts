@@ -26,6 +26,7 @@ export function senderFor(home: URL, overrides: Overrides = {}): PoolSender & As
     connectTimeoutMs: 3000,
     tlsTimeoutMs: 5000,
     bodyLimits: { idleMs: 60_000, floorBytesPerSecond: 16 * 1024, floorWindowMs: 60_000 },
+    onBytes: () => undefined,
     ...rest,
   });
   return Object.assign(sender, { [Symbol.asyncDispose]: () => sender.close() });

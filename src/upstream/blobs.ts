@@ -1,0 +1,115 @@
+/** Blobs at one endpoint: opening a body, and finding out whether and how large without reading it. */
+import type { Digest } from '../oci/digest.ts';
+import { parseContentRange } from '../oci/range.ts';
+import type { Repository } from '../oci/reference.ts';
+import { refusedAnswer, statusFailure } from './answer.ts';
+import { type Ask, askEndpoint, type Attempt, type Endpoint } from './endpoint.ts';
+import { UpstreamError } from './errors.ts';
+import { failure } from './failure.ts';
+import { firstOf, parseContentLength } from './framing.ts';
+import { isEncoded } from './manifests.ts';
+import { withoutSecrets } from './origin.ts';
+import { rangeHeader, readRangeAnswer } from './range-answer.ts';
+import type { IncomingResponse } from './sender.ts';
+import type { AskedRange, BlobBody } from './upstream.ts';
+
+export interface BlobQuestion {
+  readonly repository: Repository;
+  readonly digest: Digest;
+  readonly isAnonymous: boolean;
+}
+
+export interface OpenedBlob {
+  readonly answer: BlobBody['answer'];
+  readonly response: IncomingResponse;
+}
+
+export async function openBlobAt(
+  endpoint: Endpoint,
+  question: BlobQuestion,
+  asked: AskedRange | undefined,
+  attempt: Attempt,
+  nowMs: number,
+): Promise<OpenedBlob> {
+  const answer = await askEndpoint(endpoint, askFor('GET', question, asked), attempt);
+  const { response, url } = answer;
+  const { status, headers } = response;
+  const { upstream } = attempt;
+  const place = withoutSecrets(url);
+  if ((status === 200 || status === 206) && isEncoded(headers)) {
+    response.abort();
+    throw failure('badResponse', upstream, `${place}: a Content-Encoding that was not asked for`);
+  }
+  if (asked === undefined) {
+    if (status !== 200) throw await refusedAnswer(answer, upstream, nowMs);
+    return { answer: { kind: 'whole', sizeBytes: parseContentLength(headers['content-length']) }, response };
+  }
+  const read = readRangeAnswer(asked, status, headers);
+  if (read.kind !== 'odd') return { answer: read, response };
+  if (isOutageStatus(status)) throw await refusedAnswer(answer, upstream, nowMs);
+  response.abort();
+  const message = `${place} does not give this range: ${read.reason}`;
+  throw new UpstreamError('rangeRefused', message, { upstream, status });
+}
+
+/** The size that this repository's blob has, undefined when nobody says. Rejects when it is not there. */
+export async function statBlobAt(
+  endpoint: Endpoint,
+  question: BlobQuestion,
+  attempt: Attempt,
+  nowMs: number,
+): Promise<number | undefined> {
+  try {
+    const answer = await askEndpoint(endpoint, askFor('HEAD', question), attempt);
+    // No layer is empty: servers that say 0 to HEAD do not know.
+    if (answer.response.status === 200)
+      return parseContentLength(answer.response.headers['content-length']) || undefined;
+    throw await refusedAnswer(answer, attempt.upstream, nowMs);
+  } catch (error) {
+    if (!(error instanceof UpstreamError) || !isHeadRefusal(error)) throw error;
+    return statByRange(endpoint, question, attempt, nowMs);
+  }
+}
+
+/** ECR Public answers 401 to HEAD of every blob, Harbor's proxy 404, signed URLs 403: they all answer GET. */
+function isHeadRefusal({ kind, status }: UpstreamError): boolean {
+  if (status === undefined || kind === 'rateLimited' || kind === 'credentialRefused') return false;
+  return [401, 403, 404, 405].includes(status) || status >= 500;
+}
+
+async function statByRange(
+  endpoint: Endpoint,
+  question: BlobQuestion,
+  attempt: Attempt,
+  nowMs: number,
+): Promise<number | undefined> {
+  const first: AskedRange = { kind: 'closed', start: 0, end: 1 };
+  const answer = await askEndpoint(endpoint, askFor('GET', question, first), attempt);
+  const { status, headers } = answer.response;
+  const said = firstOf(headers['content-range']);
+  const range = said === undefined ? undefined : parseContentRange(said);
+  if (status === 200) {
+    answer.response.abort();
+    return parseContentLength(headers['content-length']);
+  }
+  if (status === 206) {
+    await answer.response.discard();
+    return range?.size;
+  }
+  if (status !== 416) throw await refusedAnswer(answer, attempt.upstream, nowMs);
+  answer.response.abort();
+  // The first byte is asked for, so only an empty blob cannot satisfy it.
+  if (range?.kind === 'unsatisfied' && range.size === 0) return 0;
+  throw statusFailure('badResponse', attempt.upstream, answer.url, { status });
+}
+
+/** Statuses that say something about the server, not about Range. */
+function isOutageStatus(status: number): boolean {
+  return status === 429 || status === 408 || (status >= 500 && status !== 501);
+}
+
+function askFor(method: 'GET' | 'HEAD', question: BlobQuestion, asked?: AskedRange): Ask {
+  const { repository, digest, isAnonymous } = question;
+  const range = asked === undefined ? {} : { range: rangeHeader(asked) };
+  return { method, path: `/v2/${repository}/blobs/${digest}`, repository, isAnonymous, ...range };
+}

@@ -1,0 +1,168 @@
+/** One base URL of an upstream with what belongs to it, and one request there through authentication and redirects. */
+import type { Clock } from '../lib/clock.ts';
+import type { Repository } from '../oci/reference.ts';
+import type { AuthExchange, Authorizer } from './auth.ts';
+import { statusFailure } from './answer.ts';
+import type { UpstreamError } from './errors.ts';
+import { failure } from './failure.ts';
+import { firstOf, linesOf } from './framing.ts';
+import { isSameOrigin, withoutSecrets } from './origin.ts';
+import { type Hop, isRedirect, maxRedirects, nextHop } from './redirect.ts';
+import type { IncomingResponse, Sender } from './sender.ts';
+import { readText } from './small-body.ts';
+
+export interface Endpoint {
+  /** Names it in logs and for `avoidEndpoints`: origin and path. */
+  readonly name: string;
+  /** `/v2/` lies under this. */
+  readonly url: URL;
+  /** Connects on behalf of this endpoint. */
+  readonly sender: Sender;
+  readonly authorizer: Authorizer;
+  /** The same without any credential. */
+  readonly anonymous: Authorizer;
+  /** Plain http may follow https at this place. */
+  readonly mayDowngrade: (url: URL) => boolean;
+}
+
+export interface Ask {
+  readonly method: 'GET' | 'HEAD';
+  /** Path and query below the endpoint: `/v2/…`. */
+  readonly path: string;
+  readonly repository: Repository;
+  readonly accept?: string;
+  readonly range?: string;
+  readonly isAnonymous?: boolean;
+}
+
+export interface Answer {
+  readonly response: IncomingResponse;
+  /** Where it came from after all redirects. */
+  readonly url: URL;
+  /** `elsewhere`: storage or a CDN speaks, which knows bytes but not repositories. */
+  readonly from: 'registry' | 'elsewhere';
+}
+
+/** What one attempt at one endpoint may take, and what is known about it when it fails. */
+export interface Attempt {
+  readonly upstream: string;
+  readonly clock: Pick<Clock, 'monotonic'>;
+  /** Aborts when the caller gives up or the attempt has had its time. */
+  readonly signal: AbortSignal;
+  /** Monotonic time at which it has had its time. */
+  readonly endsAtMs: number;
+  /** Set as soon as the registry has done its part and the rest is up to somebody else. */
+  hasLeftRegistry: boolean;
+  /** Sees each answer of a registry. */
+  readonly onRegistryAnswer: (response: IncomingResponse) => void;
+}
+
+const headTimeoutMs = 8_000;
+const userAgent = 'weir';
+
+/** The state of a walk along redirects. */
+interface Walk {
+  url: URL;
+  /** Undefined where nothing must be shown. */
+  exchange: AuthExchange | undefined;
+}
+
+/**
+ * Resolves with the first answer that is neither a redirect nor a refusal that authentication can do something about.
+ * Its body is the caller's to read, discard or abort. 401 and 403 of a registry reject (`denied`, `credentialRefused`);
+ * those of a CDN, after one new start, are returned.
+ */
+export async function askEndpoint(endpoint: Endpoint, ask: Ask, attempt: Attempt): Promise<Answer> {
+  const start = (): Walk => {
+    const authorizer = ask.isAnonymous === true ? endpoint.anonymous : endpoint.authorizer;
+    return { url: new URL(`${endpoint.name}${ask.path}`), exchange: authorizer.begin(endpoint.url, ask.repository) };
+  };
+  let walk = start();
+  let hops = 0;
+  let mayRestart = ask.method === 'GET';
+  const been = new Set<string>();
+  for (;;) {
+    const response = await send(endpoint, ask, walk, attempt);
+    const { status } = response;
+    if (isRedirect(status)) {
+      await response.discard();
+      been.add(walk.url.href);
+      const hop = nextHop(walk.url, firstOf(response.headers.location), endpoint.mayDowngrade);
+      walk = follow(hop, walk, ask, endpoint, attempt);
+      if (++hops > maxRedirects) throw refusal(attempt, `more than ${maxRedirects} redirects`);
+      if (been.has(walk.url.href)) throw refusal(attempt, `a loop at ${withoutSecrets(walk.url)}`);
+      continue;
+    }
+    if (status !== 401 && status !== 403) return answerOf(response, walk);
+    if (walk.exchange !== undefined) {
+      await learn(response, walk.exchange, walk.url, attempt);
+      continue;
+    }
+    // A signed URL that has expired on the way: the registry signs another one.
+    if (!mayRestart) return answerOf(response, walk);
+    await response.discard();
+    mayRestart = false;
+    walk = start();
+    been.clear();
+  }
+}
+
+function answerOf(response: IncomingResponse, { url, exchange }: Walk): Answer {
+  return { response, url, from: exchange === undefined ? 'elsewhere' : 'registry' };
+}
+
+function follow(hop: Hop, walk: Walk, ask: Ask, endpoint: Endpoint, attempt: Attempt): Walk {
+  switch (hop.kind) {
+    case 'refused':
+      throw refusal(attempt, hop.reason);
+    case 'same':
+      return { url: hop.url, exchange: walk.exchange };
+    case 'elsewhere':
+      attempt.hasLeftRegistry = true;
+      return { url: hop.url, exchange: undefined };
+    case 'registry': {
+      attempt.hasLeftRegistry = !isSameOrigin(hop.url, endpoint.url);
+      const authorizer = ask.isAnonymous === true ? endpoint.anonymous : endpoint.authorizer;
+      return { url: hop.url, exchange: authorizer.begin(hop.registry, hop.repository) };
+    }
+  }
+}
+
+async function send(endpoint: Endpoint, ask: Ask, walk: Walk, attempt: Attempt): Promise<IncomingResponse> {
+  const authorization = await walk.exchange?.authorization(attempt.signal);
+  const leftMs = attempt.endsAtMs - attempt.clock.monotonic();
+  if (leftMs <= 0) throw failure('timeout', attempt.upstream, `${endpoint.name}: no time left`);
+  // Built anew for every hop, so that nothing can follow us by accident.
+  const headers = {
+    'accept-encoding': 'identity',
+    'user-agent': userAgent,
+    ...(ask.accept !== undefined && { accept: ask.accept }),
+    ...(ask.range !== undefined && { range: ask.range }),
+    ...(authorization?.header !== undefined && { authorization: authorization.header }),
+  };
+  const response = await endpoint.sender.send(
+    {
+      method: ask.method,
+      url: walk.url,
+      headers,
+      credentialSet: authorization?.credentialSet ?? 'anonymous',
+      headTimeoutMs: Math.min(headTimeoutMs, leftMs),
+    },
+    attempt.signal,
+  );
+  if (walk.exchange !== undefined) attempt.onRegistryAnswer(response);
+  return response;
+}
+
+/** Returns when the request is worth repeating. */
+async function learn(response: IncomingResponse, exchange: AuthExchange, url: URL, attempt: Attempt): Promise<void> {
+  const { status, headers } = response;
+  const body = await readText(response);
+  const wwwAuthenticate = linesOf(headers['www-authenticate']);
+  const verdict = await exchange.challenged({ status, wwwAuthenticate, body }, attempt.signal);
+  if (verdict !== 'retry') throw statusFailure(verdict, attempt.upstream, url, { status, body });
+}
+
+function refusal({ upstream }: Attempt, reason: string): UpstreamError {
+  return failure('redirectRefused', upstream, `redirect not followed: ${reason}`);
+}

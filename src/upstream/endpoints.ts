@@ -1,0 +1,126 @@
+/**
+ * The endpoints of one upstream, asked in order until one gives an answer: an outage of one is the next one's turn, an
+ * answer (404 and 403 included) is final. All inside one deadline, because clients give up after thirty seconds.
+ */
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import type { Attempt, Endpoint } from './endpoint.ts';
+import { isOutage, UpstreamError } from './errors.ts';
+import { failure } from './failure.ts';
+import type { Breaker, BreakerPermit } from './limits.ts';
+import type { UpstreamEvents } from './upstream.ts';
+
+export interface EndpointsOptions {
+  readonly upstream: string;
+  /** In the order of preference, at least one. */
+  readonly endpoints: readonly Endpoint[];
+  readonly breaker: Breaker;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly events: Pick<UpstreamEvents, 'upstreamRejected'>;
+  readonly onRegistryAnswer: Attempt['onRegistryAnswer'];
+}
+
+export type Work<T> = (endpoint: Endpoint, attempt: Attempt) => Promise<T>;
+
+const totalMs = 20_000;
+/** Kept for the next endpoint while there is one. */
+const reservedMs = 8_000;
+/** An endpoint that failed goes last for so long, so that a dead mirror does not cost every request its time-out. */
+const restMs = 30_000;
+
+export class Endpoints {
+  readonly #options: EndpointsOptions;
+  readonly #restsUntilMs = new Map<Endpoint, number>();
+
+  constructor(options: EndpointsOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects with UpstreamError only. Endpoints named in `avoid` are used when all others have failed. */
+  async ask<T>(work: Work<T>, signal: AbortSignal, avoid: ReadonlySet<string> = new Set()): Promise<T> {
+    const permit = this.#options.breaker.enter();
+    const { clock } = this.#options;
+    const endsAtMs = clock.monotonic() + totalMs;
+    const order = this.#order(avoid);
+    for (const [index, endpoint] of order.entries()) {
+      const isLast = index === order.length - 1;
+      const attempt = this.#attempt(signal, isLast ? endsAtMs : endsAtMs - reservedMs);
+      try {
+        const value = await attempt.run(() => work(endpoint, attempt.state));
+        this.#restsUntilMs.delete(endpoint);
+        permit.succeeded();
+        return value;
+      } catch (cause) {
+        const error = this.#asUpstreamError(cause, signal);
+        this.#note(error, endpoint, attempt.state);
+        if (isOutage(error) && !isLast && clock.monotonic() < endsAtMs) continue;
+        settle(permit, error, attempt.state);
+        throw error;
+      }
+    }
+    permit.abandoned();
+    throw failure('unreachable', this.#options.upstream, 'no endpoint is configured');
+  }
+
+  #order(avoid: ReadonlySet<string>): readonly Endpoint[] {
+    const nowMs = this.#options.clock.monotonic();
+    const rank = (endpoint: Endpoint): number =>
+      (avoid.has(endpoint.name) ? 2 : 0) + ((this.#restsUntilMs.get(endpoint) ?? 0) > nowMs ? 1 : 0);
+    // Sorting keeps the order of equals.
+    return this.#options.endpoints.toSorted((a, b) => rank(a) - rank(b));
+  }
+
+  #attempt(signal: AbortSignal, endsAtMs: number): { state: Attempt; run: <T>(work: () => Promise<T>) => Promise<T> } {
+    const { upstream, clock, onRegistryAnswer } = this.#options;
+    const control = new AbortController();
+    const late = failure('timeout', upstream, 'no complete answer in time');
+    const state: Attempt = {
+      upstream,
+      clock,
+      signal: AbortSignal.any([signal, control.signal]),
+      endsAtMs,
+      hasLeftRegistry: false,
+      onRegistryAnswer,
+    };
+    const run = async <T>(work: () => Promise<T>): Promise<T> => {
+      using _timer = clock.setTimer(endsAtMs - clock.monotonic(), () => control.abort(late));
+      try {
+        return await work();
+      } catch (error) {
+        throw control.signal.aborted && !signal.aborted ? late : error;
+      }
+    };
+    return { state, run };
+  }
+
+  #asUpstreamError(cause: unknown, signal: AbortSignal): UpstreamError {
+    if (cause instanceof UpstreamError) return cause;
+    const { upstream, logger } = this.#options;
+    if (signal.aborted) return failure('aborted', upstream, 'given up by the caller', cause);
+    logger.error({ upstream, err: cause }, 'an error that upstreams do not have');
+    return failure('badResponse', upstream, 'unexpected failure', cause);
+  }
+
+  #note(error: UpstreamError, endpoint: Endpoint, { hasLeftRegistry }: Attempt): void {
+    const { upstream, logger, events, clock } = this.#options;
+    if (error.kind === 'badResponse' || error.kind === 'tooLarge' || error.kind === 'redirectRefused') {
+      events.upstreamRejected({ upstream, reason: error.kind });
+    }
+    if (!isOutage(error)) return;
+    if (!hasLeftRegistry) this.#restsUntilMs.set(endpoint, clock.monotonic() + restMs);
+    logger.debug({ upstream, endpoint: endpoint.name, kind: error.kind, reason: error.message }, 'endpoint failed');
+  }
+}
+
+/** Storage behind a redirect may be down while the registry is well; a body that breaks is no news either. */
+function settle(permit: BreakerPermit, error: UpstreamError, { hasLeftRegistry }: Attempt): void {
+  if (error.kind === 'aborted') permit.abandoned();
+  else if (hasLeftRegistry || !isOutage(error) || isAnswer(error)) permit.succeeded();
+  else permit.failed(error);
+}
+
+/** Outages for the cache, but the registry has answered. */
+function isAnswer({ kind }: UpstreamError): boolean {
+  return kind === 'tooLarge' || kind === 'redirectRefused' || kind === 'cut';
+}

@@ -1,0 +1,90 @@
+/** Manifests at one endpoint: HEAD and GET, with what their headers may say. */
+import { type Digest, isDigestGrammar, parseDigest } from '../oci/digest.ts';
+import { manifestAccept, stripParameters } from '../oci/media-type.ts';
+import { type Reference, referenceText, type Repository } from '../oci/reference.ts';
+import { refusedAnswer } from './answer.ts';
+import { type Answer, type Ask, askEndpoint, type Attempt, type Endpoint } from './endpoint.ts';
+import type { UpstreamError } from './errors.ts';
+import { failure } from './failure.ts';
+import { firstOf, parseContentLength } from './framing.ts';
+import { withoutSecrets } from './origin.ts';
+import { readWhole } from './small-body.ts';
+import type { ManifestBody, ManifestHead } from './upstream.ts';
+
+/** What the specification asks registries to accept, and what containerd and others accept at most. */
+const maxManifestBytes = 4 * 1024 * 1024;
+
+export interface ManifestQuestion {
+  readonly repository: Repository;
+  readonly reference: Reference;
+  readonly isAnonymous: boolean;
+}
+
+export async function headManifestAt(
+  endpoint: Endpoint,
+  question: ManifestQuestion,
+  attempt: Attempt,
+  nowMs: number,
+): Promise<ManifestHead> {
+  const answer = await askEndpoint(endpoint, askFor('HEAD', question), attempt);
+  const { status } = answer.response;
+  if (status === 200) return headOf(answer, attempt.upstream);
+  // The method is what is refused: the manifest itself may well be there.
+  if (status !== 405 && status !== 501) throw await refusedAnswer(answer, attempt.upstream, nowMs);
+  await answer.response.discard();
+  const { digest, mediaType, sizeBytes } = await getManifestAt(endpoint, question, attempt, nowMs);
+  return { digest, mediaType, sizeBytes };
+}
+
+export async function getManifestAt(
+  endpoint: Endpoint,
+  question: ManifestQuestion,
+  attempt: Attempt,
+  nowMs: number,
+): Promise<ManifestBody> {
+  const answer = await askEndpoint(endpoint, askFor('GET', question), attempt);
+  const { upstream } = attempt;
+  if (answer.response.status !== 200) throw await refusedAnswer(answer, upstream, nowMs);
+  const head = headOf(answer, upstream);
+  const place = withoutSecrets(answer.url);
+  const bytes = await readWhole(answer.response, maxManifestBytes, () =>
+    failure('tooLarge', upstream, `${place}: a manifest of more than ${maxManifestBytes} bytes`),
+  );
+  if (bytes.byteLength === 0) throw failure('badResponse', upstream, `${place}: an empty manifest`);
+  return { ...head, bytes, sizeBytes: bytes.byteLength };
+}
+
+function askFor(method: 'GET' | 'HEAD', { repository, reference, isAnonymous }: ManifestQuestion): Ask {
+  const path = `/v2/${repository}/manifests/${referenceText(reference)}`;
+  return { method, path, repository, accept: manifestAccept, isAnonymous };
+}
+
+/** Throws `badResponse`, and gives the body up, when the head says that this is no manifest. */
+function headOf({ response, url }: Answer, upstream: string): ManifestHead {
+  const { headers } = response;
+  const refuse = (reason: string): UpstreamError => {
+    response.abort();
+    return failure('badResponse', upstream, `${withoutSecrets(url)}: ${reason}`);
+  };
+  if (isEncoded(headers)) throw refuse('a Content-Encoding that was not asked for');
+  const mediaType = stripParameters(firstOf(headers['content-type']) ?? '');
+  if (isHtml(mediaType)) throw refuse('HTML instead of a manifest');
+  const told = firstOf(headers['docker-content-digest']);
+  if (told !== undefined && !isDigestGrammar(told)) throw refuse('a malformed Docker-Content-Digest');
+  const digest: Digest | undefined = told === undefined ? undefined : parseDigest(told);
+  // No manifest is empty: servers that say 0 to HEAD do not know.
+  const sizeBytes = parseContentLength(headers['content-length']) || undefined;
+  return { digest, mediaType: mediaType === '' ? undefined : mediaType, sizeBytes };
+}
+
+export function isHtml(mediaType: string): boolean {
+  const type = mediaType.toLowerCase();
+  return type === 'text/html' || type === 'application/xhtml+xml';
+}
+
+/** Only bytes as they are stored can be compared with a digest. */
+export function isEncoded(headers: Answer['response']['headers']): boolean {
+  const { 'content-encoding': encoding } = headers;
+  if (encoding === undefined) return false;
+  return typeof encoding !== 'string' || !['', 'identity'].includes(encoding.trim().toLowerCase());
+}
