@@ -35,29 +35,28 @@ export function readTags(bytes: Uint8Array): readonly Tag[] | undefined {
  * The page that the client asked for, out of what the upstream sent. An upstream that ignores `last` or `n` must neither
  * send a client round in circles nor give it more than it asked for.
  *
- * `nextTarget` is the target of the upstream's link to the next page.
+ * `nextTarget` is the target of the upstream's link to the next page. `continuation` repeats it where `last` alone does
+ * not lead there: some registries go on by a token of their own.
  */
 export function cutPage(
   sent: readonly Tag[],
   asked: { readonly n: number | undefined; readonly last: string | undefined },
   nextTarget: string | undefined,
-): TagsPage {
+): TagsPage & { readonly continuation?: string } {
   const tags = sent.slice(sent.findIndex((tag) => tag === asked.last) + 1);
-  if (asked.n !== undefined && tags.length > asked.n) {
-    const cut = tags.slice(0, asked.n);
+  const { n } = asked;
+  if (n !== undefined && tags.length > n) {
+    const cut = tags.slice(0, n);
     const last = cut.at(-1);
-    return { tags: cut, next: last === undefined ? undefined : { n: asked.n, last } };
+    return { tags: cut, next: last === undefined ? undefined : { n, last } };
   }
   if (nextTarget === undefined) return { tags, next: undefined };
   const query = queryOf(nextTarget);
-  const last = query.get('last') ?? tags.at(-1);
-  const isCircle = last === undefined || last === '' || last === asked.last;
-  return { tags, next: isCircle ? undefined : { n: pageSize(query.get('n')) ?? asked.n, last } };
-}
-
-/** Whether the next page can be asked for by `last` alone; some registries continue with a token of their own. */
-export function isPlainNext(nextTarget: string): boolean {
-  return queryOf(nextTarget).has('last');
+  const plainLast = query.get('last');
+  const last = plainLast ?? tags.at(-1);
+  if (last === undefined || last === '' || last === asked.last) return { tags, next: undefined };
+  const next = { n: pageSize(query.get('n')) ?? n, last };
+  return plainLast === null ? { tags, next, continuation: nextTarget } : { tags, next };
 }
 
 function queryOf(target: string): URLSearchParams {

@@ -1,0 +1,143 @@
+/**
+ * Listings (tags/list pages, referrers): fresh for half a minute, asked for once at a time, stale during an outage when
+ * marked so. The catalog keeps them across restarts, memory keeps them parsed.
+ */
+import { LRUCache } from 'lru-cache';
+import { isJsonObject } from '../oci/json.ts';
+import { UpstreamError } from '../upstream/errors.ts';
+import { Ages, freshSeconds, staleSeconds } from './age.ts';
+import { Negatives } from './negative.ts';
+import type { Outcome } from './outcome.ts';
+import type { UpstreamPolicy } from './policy.ts';
+import type { PolicyDeps } from './policy-deps.ts';
+import { Refresh } from './refresh.ts';
+import { isDenied, isNotFound, isOffline, isUnsupported } from './refusals.ts';
+
+/** Parsed listings in memory, counted by the length of their JSON. */
+const maxHotCharacters = 16 * 1024 * 1024;
+/** Larger ones live in memory only. */
+const maxKeptCharacters = 4 * 1024 * 1024;
+
+export interface ListingKey {
+  /** Names the listing. */
+  readonly text: string;
+  /** Its row in the catalog, which may be shared with others; undefined when it is not worth one. */
+  readonly row: string | undefined;
+  /** Where a missing API or repository is remembered. */
+  readonly negative: string;
+}
+
+export interface Listing<T> {
+  readonly value: T;
+  readonly outcome: Outcome;
+}
+
+interface Entry<T> {
+  readonly value: T;
+  readonly checkedAtMs: number;
+  readonly size: number;
+}
+
+export class ListingCache<T> {
+  readonly #deps: PolicyDeps;
+  readonly #parse: (json: unknown) => T | undefined;
+  readonly #hot: LRUCache<string, Entry<T>>;
+  readonly #ages: Ages;
+  readonly #refresh: Refresh<T>;
+  readonly #negatives: Negatives;
+
+  /** `parse` reads back what the catalog has kept; undefined when it cannot. */
+  constructor(deps: PolicyDeps, parse: (json: unknown) => T | undefined) {
+    this.#deps = deps;
+    this.#parse = parse;
+    this.#hot = new LRUCache({ maxSize: maxHotCharacters, sizeCalculation: ({ size }) => size });
+    this.#ages = new Ages(deps.clock);
+    this.#refresh = new Refresh(deps.clock, deps.options);
+    this.#negatives = new Negatives(deps.clock);
+  }
+
+  /** `fetch` asks the upstream, once for all who wait. Rejects with what it throws, unless an old answer will do. */
+  async get(
+    key: ListingKey,
+    policy: UpstreamPolicy,
+    fetch: (signal: AbortSignal) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<Listing<T>> {
+    const { listingTtlMs } = this.#deps.options;
+    const entry = this.#find(key);
+    const age = entry === undefined ? undefined : this.#ages.of(key.text, entry.checkedAtMs);
+    if (entry !== undefined && age !== undefined && age.freshnessMs < listingTtlMs) {
+      return { value: entry.value, outcome: { kind: 'hit', ttlSeconds: freshSeconds(age, listingTtlMs) } };
+    }
+    this.#negatives.check(key.negative);
+    const isServable = age !== undefined && age.outageMs <= listingTtlMs + policy.staleIfErrorMs;
+    const question = { key: key.text, upstream: policy.upstream.key, hasStale: isServable };
+    const told = await this.#refresh.run(question, (own) => this.#ask(key, fetch, own), signal);
+    if (told.kind === 'answered') {
+      const kind = entry === undefined ? 'miss' : 'stale';
+      const outcome = { kind, isStored: true, ttlSeconds: Math.ceil(listingTtlMs / 1000) } as const;
+      return { value: told.value, outcome: told.isCollapsed ? { ...outcome, isCollapsed: true } : outcome };
+    }
+    if (entry === undefined || age === undefined || !(isServable || isOffline(told.error))) {
+      throw told.error ?? new UpstreamError('timeout', 'no answer', { upstream: policy.upstream.key });
+    }
+    const detail = isOffline(told.error) ? 'offline' : 'stale';
+    return { value: entry.value, outcome: { kind: 'hit', ttlSeconds: staleSeconds(age, listingTtlMs), detail } };
+  }
+
+  close(): void {
+    this.#refresh.close();
+  }
+
+  async #ask(key: ListingKey, fetch: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const { negativeTtlMs, listingTtlMs } = this.#deps.options;
+    const asked = this.#ages.now();
+    try {
+      const value = await fetch(signal);
+      this.#keep(key, value, asked.wallMs);
+      this.#ages.mark(key.text, asked);
+      return value;
+    } catch (error) {
+      if (isNotFound(error)) this.#negatives.remember(key.negative, error, negativeTtlMs);
+      else if (isUnsupported(error)) this.#negatives.remember(key.negative, error, listingTtlMs);
+      // These are answers: what was listed before is not true any more, or not for us.
+      if (isNotFound(error) || isUnsupported(error) || isDenied(error)) this.#forget(key);
+      throw error;
+    }
+  }
+
+  #keep(key: ListingKey, value: T, checkedAtMs: number): void {
+    const body = JSON.stringify({ key: key.text, value });
+    this.#hot.set(key.text, { value, checkedAtMs, size: body.length });
+    if (key.row === undefined || body.length > maxKeptCharacters) return;
+    this.#deps.catalog.putListing(key.row, { body, checkedAtMs });
+  }
+
+  #find(key: ListingKey): Entry<T> | undefined {
+    const hot = this.#hot.get(key.text);
+    if (hot !== undefined || key.row === undefined) return hot;
+    const record = this.#deps.catalog.listing(key.row);
+    if (record === undefined) return undefined;
+    const value = this.#read(key, record.body);
+    if (value === undefined) return undefined;
+    const entry = { value, checkedAtMs: record.checkedAtMs, size: record.body.length };
+    this.#hot.set(key.text, entry);
+    return entry;
+  }
+
+  /** Undefined for another listing of the same row, and for what somebody else has written. */
+  #read(key: ListingKey, body: string): T | undefined {
+    try {
+      const kept: unknown = JSON.parse(body);
+      return isJsonObject(kept) && kept['key'] === key.text ? this.#parse(kept['value']) : undefined;
+    } catch (error) {
+      this.#deps.logger.warn({ err: error, listing: key.text }, 'a kept listing cannot be read and is dropped');
+      return undefined;
+    }
+  }
+
+  #forget(key: ListingKey): void {
+    this.#hot.delete(key.text);
+    if (key.row !== undefined) this.#deps.catalog.forgetListing(key.row);
+  }
+}

@@ -1,0 +1,92 @@
+/** The lists that a registry gives: tags, referrers, repositories. Rights first. */
+import type { Tag } from '../oci/reference.ts';
+import type { RepositoryKey } from '../store/catalog.ts';
+import type {
+  CatalogAnswer,
+  CatalogQuery,
+  ReferrersAnswer,
+  ReferrersQuery,
+  RepositoryQuery,
+  TagsAnswer,
+  TagsQuery,
+} from './answers.ts';
+import { CacheError } from './errors.ts';
+import type { UpstreamPolicy } from './policy.ts';
+import type { Listings, PolicyDeps } from './policy-deps.ts';
+import { ReferrerLists } from './referrers.ts';
+import { isAborted, isNotFound, shuttingDown } from './refusals.ts';
+import { listRepositories } from './repositories.ts';
+import { TagLists } from './tags.ts';
+
+export function createListings(deps: PolicyDeps): Listings {
+  return new CachedListings(deps);
+}
+
+class CachedListings implements Listings {
+  readonly #deps: PolicyDeps;
+  readonly #tags: TagLists;
+  readonly #referrers: ReferrerLists;
+  #isClosed = false;
+
+  constructor(deps: PolicyDeps) {
+    this.#deps = deps;
+    this.#tags = new TagLists(deps);
+    this.#referrers = new ReferrerLists(deps);
+  }
+
+  async tags(query: TagsQuery, signal: AbortSignal): Promise<TagsAnswer> {
+    const policy = this.#policy(query);
+    await this.#deps.rights.admit(keyOf(query), undefined, signal);
+    return this.#unlessClosed(() => this.#tags.list(query, policy, signal));
+  }
+
+  async referrers(query: ReferrersQuery, signal: AbortSignal): Promise<ReferrersAnswer> {
+    const policy = this.#policy(query);
+    await this.#admitSubject(query, signal);
+    return this.#unlessClosed(() => this.#referrers.list(query, policy, signal));
+  }
+
+  catalog(query: CatalogQuery): CatalogAnswer {
+    return listRepositories(this.#deps, query);
+  }
+
+  cachedTags(query: RepositoryQuery): readonly Tag[] {
+    const key = keyOf(query);
+    return this.#deps.rights.isOpen(key) ? this.#deps.catalog.tagsOf(key) : [];
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#tags.close();
+    this.#referrers.close();
+  }
+
+  /** A subject need not exist (clients ask about made-up ones to find out about the API): then anything else proves. */
+  async #admitSubject(query: ReferrersQuery, signal: AbortSignal): Promise<void> {
+    const { rights } = this.#deps;
+    try {
+      await rights.admit(keyOf(query), { digest: query.digest, kind: 'manifest' }, signal);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      await rights.admit(keyOf(query), undefined, signal);
+    }
+  }
+
+  async #unlessClosed<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw this.#isClosed && isAborted(error) ? shuttingDown(error) : error;
+    }
+  }
+
+  #policy({ upstream }: RepositoryQuery): UpstreamPolicy {
+    const policy = this.#deps.upstreams.get(upstream);
+    if (policy !== undefined) return policy;
+    throw new CacheError('nameUnknown', upstream, `no upstream ${upstream} is configured`);
+  }
+}
+
+function keyOf({ upstream, repository }: RepositoryQuery): RepositoryKey {
+  return { upstream, repository };
+}

@@ -1,0 +1,80 @@
+/**
+ * Referrers: the whole list of a subject is fetched once, whatever filter the first client had, and every client gets its
+ * page of it. No answer is ever made up: an upstream that cannot say leaves an error, not an empty list, because a client
+ * that looks for signatures would believe it.
+ */
+import type { RepositoryKey } from '../store/catalog.ts';
+import { UpstreamError } from '../upstream/errors.ts';
+import type { ReferrersAnswer, ReferrersQuery } from './answers.ts';
+import { contentText, repositoryText } from './keys.ts';
+import { ListingCache } from './listing-cache.ts';
+import type { UpstreamPolicy } from './policy.ts';
+import type { PolicyDeps } from './policy-deps.ts';
+import { cutReferrers, readReferrers, type Referrer, referrersOf } from './referrers-index.ts';
+
+const maxPages = 64;
+const maxBytes = 16 * 1024 * 1024;
+
+export class ReferrerLists {
+  readonly #deps: PolicyDeps;
+  readonly #lists: ListingCache<readonly unknown[]>;
+
+  constructor(deps: PolicyDeps) {
+    this.#deps = deps;
+    this.#lists = new ListingCache<readonly unknown[]>(deps, (json) => (Array.isArray(json) ? json : undefined));
+  }
+
+  async list(query: ReferrersQuery, policy: UpstreamPolicy, signal: AbortSignal): Promise<ReferrersAnswer> {
+    const key = { upstream: query.upstream, repository: query.repository };
+    const text = `referrers ${contentText(key, query.digest)}`;
+    // Subjects can be made up, so only those that weir has served get a row.
+    const isKnown = this.#deps.rights.isLinked(key, query.digest, 'manifest');
+    const { value, outcome } = await this.#lists.get(
+      { text, row: isKnown ? text : undefined, negative: `referrers ${repositoryText(key)}` },
+      policy,
+      (own) => this.#fetch(key, query, policy, own),
+      signal,
+    );
+    const page = cutReferrers(referrersOf(value), query);
+    return { ...page, isFiltered: query.artifactType !== undefined, outcome };
+  }
+
+  close(): void {
+    this.#lists.close();
+  }
+
+  async #fetch(
+    key: RepositoryKey,
+    { digest }: ReferrersQuery,
+    policy: UpstreamPolicy,
+    signal: AbortSignal,
+  ): Promise<readonly unknown[]> {
+    const found = new Map<string, Referrer>();
+    const seen = new Set<string>();
+    let bytes = 0;
+    for (let path: string | undefined; ;) {
+      const page = await policy.upstream.listReferrers(
+        key.repository,
+        digest,
+        path === undefined ? {} : { path },
+        signal,
+      );
+      const referrers = readReferrers(page.bytes);
+      if (referrers === undefined) throw this.#refused(key, 'bad-referrers', 'the answer is no index');
+      for (const referrer of referrers) if (!found.has(referrer.digest)) found.set(referrer.digest, referrer);
+      bytes += page.bytes.byteLength;
+      path = page.next;
+      if (path === undefined) return [...found.values()].map(({ descriptor }) => descriptor);
+      if (seen.has(path)) throw this.#refused(key, 'page-loop', 'its pages go round in circles');
+      seen.add(path);
+      if (seen.size >= maxPages || bytes > maxBytes)
+        throw this.#refused(key, 'too-many-referrers', 'the list is too long');
+    }
+  }
+
+  #refused(key: RepositoryKey, reason: string, message: string): UpstreamError {
+    this.#deps.events.rejected({ reason });
+    const { upstream } = key;
+    return new UpstreamError('badResponse', `${upstream}/${key.repository}: referrers: ${message}`, { upstream });
+  }
+}

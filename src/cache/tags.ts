@@ -1,0 +1,113 @@
+/** tags/list: the upstream's pages as the client asked for them; offline, the tags that weir knows. */
+import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import { isJsonObject } from '../oci/json.ts';
+import { parseTag, type Tag } from '../oci/reference.ts';
+import type { RepositoryKey } from '../store/catalog.ts';
+import { UpstreamError } from '../upstream/errors.ts';
+import type { TagsAnswer, TagsQuery } from './answers.ts';
+import { repositoryText } from './keys.ts';
+import { ListingCache } from './listing-cache.ts';
+import type { UpstreamPolicy } from './policy.ts';
+import type { PolicyDeps } from './policy-deps.ts';
+import { isOffline } from './refusals.ts';
+import { cutPage, maxPageSize, readTags, type TagsPage } from './tags-page.ts';
+
+/** Rows in the catalog for the pages of one repository: clients choose `n` and `last`, so there must be a bound. */
+const rowsPerRepository = 16;
+
+interface PageQuery {
+  readonly n: number | undefined;
+  readonly last: string | undefined;
+}
+
+export class TagLists {
+  readonly #deps: PolicyDeps;
+  readonly #pages: ListingCache<TagsPage>;
+  /** Where a page continues on upstreams that go on by a token of their own instead of `last`. */
+  readonly #continuations = new LRUCache<string, string>({ max: 4096 });
+
+  constructor(deps: PolicyDeps) {
+    this.#deps = deps;
+    this.#pages = new ListingCache(deps, readPage);
+  }
+
+  async list(query: TagsQuery, policy: UpstreamPolicy, signal: AbortSignal): Promise<TagsAnswer> {
+    const key = { upstream: query.upstream, repository: query.repository };
+    // Nothing is wanted, but whether there is such a repository is still a question.
+    const n = query.n === undefined ? undefined : Math.min(Math.max(query.n, 1), maxPageSize);
+    const page = { n, last: query.last };
+    const text = pageText(key, page);
+    const listingKey = { text, row: rowOf(key, text), negative: repositoryText(key) };
+    try {
+      const { value, outcome } = await this.#pages.get(
+        listingKey,
+        policy,
+        (own) => this.#fetch(key, page, policy, own),
+        signal,
+      );
+      return query.n === 0 ? { tags: [], next: undefined, outcome } : { ...value, outcome };
+    } catch (error) {
+      if (isOffline(error)) return this.#known(key, query, error);
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#pages.close();
+  }
+
+  async #fetch(key: RepositoryKey, page: PageQuery, policy: UpstreamPolicy, signal: AbortSignal): Promise<TagsPage> {
+    const path = this.#continuations.get(pageText(key, page));
+    const { n, last } = page;
+    const asked =
+      path === undefined ? { ...(n === undefined ? {} : { n }), ...(last === undefined ? {} : { last }) } : { path };
+    const sent = await policy.upstream.listTags(key.repository, asked, signal);
+    const tags = readTags(sent.bytes);
+    if (tags === undefined) {
+      this.#deps.events.rejected({ reason: 'bad-tags-page' });
+      const message = `${key.upstream}/${key.repository}: the answer is no list of tags`;
+      throw new UpstreamError('badResponse', message, { upstream: key.upstream });
+    }
+    const cut = cutPage(tags, page, sent.next);
+    if (cut.next !== undefined && cut.continuation !== undefined) {
+      this.#continuations.set(pageText(key, cut.next), cut.continuation);
+    }
+    return { tags: cut.tags, next: cut.next };
+  }
+
+  /** Everything that was pulled by tag through weir. */
+  #known(key: RepositoryKey, query: PageQuery, error: unknown): TagsAnswer {
+    const known = this.#deps.catalog.tagsOf(key);
+    if (known.length === 0) throw error;
+    const { last, n } = query;
+    const rest = last === undefined ? known : known.filter((tag) => tag > last);
+    const tags = n === undefined ? rest : rest.slice(0, n);
+    const end = tags.at(-1);
+    const next = end === undefined || tags.length === rest.length ? undefined : { n, last: end };
+    return { tags, next, outcome: { kind: 'hit', detail: 'offline' } };
+  }
+}
+
+function pageText(key: RepositoryKey, { n, last }: PageQuery): string {
+  return `tags ${repositoryText(key)} ${n ?? ''} ${last ?? ''}`;
+}
+
+function rowOf(key: RepositoryKey, text: string): string {
+  const slot = createHash('sha256').update(text).digest().readUInt8(0) % rowsPerRepository;
+  return `tags ${repositoryText(key)} ${slot}`;
+}
+
+/** A page as the catalog has kept it. */
+function readPage(json: unknown): TagsPage | undefined {
+  if (!isJsonObject(json) || !Array.isArray(json['tags'])) return undefined;
+  const tags = json['tags'].flatMap((tag: unknown): Tag[] => {
+    const parsed = typeof tag === 'string' ? parseTag(tag) : undefined;
+    return parsed === undefined ? [] : [parsed];
+  });
+  const next = json['next'];
+  if (!isJsonObject(next)) return { tags, next: undefined };
+  const { n, last } = next;
+  if (typeof last !== 'string') return undefined;
+  return { tags, next: { n: typeof n === 'number' ? n : undefined, last } };
+}
