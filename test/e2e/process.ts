@@ -1,5 +1,5 @@
 /** Starting programs: commands that end by themselves, and daemons that are stopped. Nothing outlives `stopEverything`. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,6 +27,14 @@ export class CommandError extends Error {
 }
 
 const running = new Set<ChildProcess>();
+let isEnding = false;
+
+function start(command: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+  if (isEnding) throw new CommandError('spawn', `${command}: the suite is ending`);
+  const child = spawn(command, args, { ...options, detached: true });
+  running.add(child);
+  return child;
+}
 
 /** What a program may know of this machine: no weir, registry, proxy or container settings of whoever runs the suite. */
 export function cleanEnvironment(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
@@ -46,11 +54,10 @@ export async function run(
   args: readonly string[],
   { cwd, env = cleanEnvironment(), timeoutMs = 120_000 }: CommandOptions = {},
 ): Promise<Finished> {
-  const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
-  running.add(child);
+  const child = start(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text));
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => (output.stdout += text));
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (output.stderr += text));
   const shown = [command.split('/').at(-1), ...args].join(' ');
   let timedOut = false;
   const timer = setTimeout(() => {
@@ -93,9 +100,8 @@ export class Daemon {
     this.name = name;
     this.logFile = logFile;
     const log = openSync(logFile, 'a');
-    this.#child = spawn(command, args, { env, stdio: ['ignore', log, log], detached: true });
+    this.#child = start(command, args, { env, stdio: ['ignore', log, log] });
     closeSync(log);
-    running.add(this.#child);
     this.#closed = new Promise((resolve) => {
       this.#child.once('error', (error) => resolve(error.message));
       this.#child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
@@ -141,8 +147,12 @@ export class Daemon {
   }
 }
 
-/** Ends every process the suite started: first politely, because dockerd and podman have children to end themselves. */
+/**
+ * Ends every process the suite started, and lets no further one start: first politely, because dockerd and podman have
+ * children to end themselves.
+ */
 export async function stopEverything(graceMs = 10_000): Promise<void> {
+  isEnding = true;
   const ends = [...running].map(async (child) => {
     if (child.exitCode === null && child.signalCode === null && child.pid !== undefined) {
       const closed = new Promise((resolve) => child.once('exit', resolve));

@@ -19,10 +19,10 @@ import { stopEverything } from './process.ts';
 import { Report } from './report.ts';
 import { playCopy } from './scenarios/copy.ts';
 import { playLayout } from './scenarios/layout.ts';
-import { artifactsFor, matrixName, playMatrix } from './scenarios/matrix.ts';
+import { playMatrix } from './scenarios/matrix.ts';
 import type { Seeded, Stage } from './stage.ts';
 import { describeTools, prepareTools, type Tools } from './tools.ts';
-import { startUpstreams } from './upstreams.ts';
+import { startUpstreams, upstreamNames } from './upstreams.ts';
 import { Workspace } from './workspace.ts';
 
 const { values: options } = parseArgs({
@@ -35,41 +35,51 @@ const { values: options } = parseArgs({
 
 const clients: readonly Client[] = [crane, skopeo, podman, helm, orasGo, referrers, ...containerds, dockerd];
 
+/** The upstream that also holds the large file. */
+const largeUpstream = 'dist3.test';
+
 interface Scenario {
   readonly name: string;
-  readonly play: () => Promise<void>;
+  readonly needsLarge: boolean;
+  readonly play: (stage: Stage) => Promise<void>;
 }
 
-function seededAs(stage: Stage, name: string): Seeded {
-  const found = stage.seeded.find(({ upstream }) => upstream.name === name);
+function seededAs({ seeded }: Stage, name: string): Seeded {
+  const found = seeded.find(({ upstream }) => upstream.name === name);
   if (found === undefined) throw new Error(`no upstream ${name}`);
   return found;
 }
 
-function scenarios(stage: Stage): readonly Scenario[] {
-  const { oras } = stage.tools;
-  const all = oras === undefined ? clients : [...clients, orasCli(oras)];
+function scenarios(tools: Tools): readonly Scenario[] {
+  const all = tools.oras === undefined ? clients : [...clients, orasCli(tools.oras)];
   const matrix = all.flatMap((client) =>
-    stage.seeded
-      .filter((seeded) => artifactsFor(client, seeded).length > 0)
-      .map((seeded) => ({
-        name: matrixName(client, seeded.upstream),
-        play: () => playMatrix(stage, client, seeded),
-      })),
+    upstreamNames(tools).map((name) => ({
+      name: `${client.name} @ ${name}`,
+      needsLarge: name === largeUpstream && client.kinds.includes('large'),
+      play: (stage: Stage) => playMatrix(stage, client, seededAs(stage, name)),
+    })),
   );
-  const [dist3, referring] = [seededAs(stage, 'dist3.test'), seededAs(stage, 'referrers.test')];
+  const copy = (stage: Stage): Promise<void> =>
+    playCopy(stage, seededAs(stage, 'referrers.test'), seededAs(stage, 'dist3.test'));
+  const layout = (stage: Stage): Promise<void> => playLayout(stage, seededAs(stage, 'dist3.test'));
   return [
     ...matrix,
-    { name: 'copy', play: () => playCopy(stage, referring, dist3) },
-    { name: 'layout', play: () => playLayout(stage, dist3) },
+    { name: 'copy', needsLarge: false, play: copy },
+    { name: 'layout', needsLarge: false, play: layout },
   ];
 }
 
-async function seed(tools: Tools, workspace: Workspace, report: Report): Promise<readonly Seeded[]> {
+async function seed(
+  tools: Tools,
+  workspace: Workspace,
+  report: Report,
+  needsLarge: boolean,
+): Promise<readonly Seeded[]> {
   const seeded: Seeded[] = [];
   for (const upstream of await startUpstreams(tools, workspace)) {
     const identity = `${upstream.name} ${workspace.root}`;
-    const content = await Content.make(tools, workspace, identity, upstream.name === 'dist3.test');
+    const hasLarge = needsLarge && upstream.name === largeUpstream;
+    const content = await Content.make(tools, workspace, identity, hasLarge);
     await content.push(upstream);
     seeded.push({ upstream, content, artifacts: await content.describe(upstream) });
     report.say(`${upstream.title} is ${upstream.name} on ${upstream.host}`);
@@ -79,16 +89,18 @@ async function seed(tools: Tools, workspace: Workspace, report: Report): Promise
 
 async function play(workspace: Workspace, report: Report): Promise<void> {
   const tools = await prepareTools((line) => report.say(line));
-  const stage: Stage = { tools, workspace, report, seeded: await seed(tools, workspace, report), entry: options.entry };
-  const chosen = scenarios(stage).filter(
+  const chosen = scenarios(tools).filter(
     ({ name }) => options.only.length === 0 || options.only.some((word) => name.includes(word)),
   );
+  if (chosen.length === 0) throw new Error(`no scenario is named ${options.only.join(' or ')}; --list names them`);
   if (options.list) {
     for (const line of [...chosen.map(({ name }) => name), '', ...describeTools()]) console.log(line);
     return;
   }
-  if (chosen.length === 0) throw new Error(`no scenario is named ${options.only.join(' or ')}; --list names them`);
-  for (const scenario of chosen) await scenario.play();
+  const needsLarge = chosen.some((scenario) => scenario.needsLarge);
+  const seeded = await seed(tools, workspace, report, needsLarge);
+  const stage: Stage = { tools, workspace, report, seeded, entry: options.entry };
+  for (const scenario of chosen) await scenario.play(stage);
   for (const name of ['oras', 'zot'] as const) {
     if (tools[name] === undefined) report.skip(name, 'not on the PATH');
   }
@@ -98,7 +110,7 @@ async function play(workspace: Workspace, report: Report): Promise<void> {
 async function cleanUp(workspace: Workspace): Promise<readonly string[]> {
   await stopEverything();
   const left = workspace.killLeftovers();
-  await workspace.remove(workspace.root);
+  workspace.remove(workspace.root);
   return left;
 }
 

@@ -62,7 +62,7 @@ export async function withWeir(
       await afterwards(weir);
     }
   }
-  await workspace.remove(directory);
+  workspace.remove(directory);
 }
 
 async function leavesSoundStore(weir: Weir): Promise<string> {

@@ -162,6 +162,11 @@ export class Upstream {
 
 const mark = 'e2e-mark';
 
+/** weir's names for the upstreams of a run. */
+export function upstreamNames(tools: Tools): readonly string[] {
+  return kinds(tools).map(({ name }) => name);
+}
+
 /** All upstreams, started and empty. */
 export async function startUpstreams(tools: Tools, workspace: Workspace): Promise<readonly Upstream[]> {
   const upstreams: Upstream[] = [];

@@ -1,8 +1,8 @@
 /** The suite's temporary directory, and the proof at the end that nothing of it is left: no process, no mount, no file. */
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { run } from './process.ts';
 
 export class Workspace {
   readonly root: string;
@@ -21,8 +21,11 @@ export class Workspace {
   }
 
   /** Removes a directory below the workspace together with whatever a container runtime has mounted there. */
-  async remove(path: string): Promise<void> {
-    for (const mount of mountsBelow(path)) await run('umount', ['-l', mount]);
+  remove(path: string): void {
+    for (const mount of mountsBelow(path)) {
+      const { status, stderr } = spawnSync('umount', ['-l', mount], { encoding: 'utf8' });
+      if (status !== 0) throw new Error(`umount ${mount}: ${stderr}`);
+    }
     rmSync(path, { recursive: true, force: true, maxRetries: 3 });
   }
 

@@ -113,7 +113,7 @@ class CtrSession implements Session {
 
   async close(): Promise<void> {
     await this.#daemon.stop();
-    await this.#site.workspace.remove(this.#directory);
+    this.#site.workspace.remove(this.#directory);
   }
 }
 

@@ -70,7 +70,7 @@ class DockerSession implements Session {
 
   async close(): Promise<void> {
     await this.#daemon.stop();
-    await this.#site.workspace.remove(this.#directory);
+    this.#site.workspace.remove(this.#directory);
   }
 }
 

@@ -62,7 +62,7 @@ export const podman: Client = {
         const digests = (JSON.parse(names) as readonly string[]).map((name) => name.split('@')[1] ?? name);
         return { digests, said: await instance.runImage(image) };
       } finally {
-        await site.workspace.remove(directory);
+        site.workspace.remove(directory);
       }
     },
     close: async () => {},

@@ -24,7 +24,7 @@ function eachInItsOwnDirectory(site: Site, name: string, pull: PullInto): Sessio
       try {
         return await pull(site, directory, artifact, by);
       } finally {
-        await site.workspace.remove(directory);
+        site.workspace.remove(directory);
       }
     },
     close: async () => {},

@@ -7,19 +7,10 @@ import { revive, withWeir, type Seeded, type Stage } from '../stage.ts';
 import type { Upstream } from '../upstreams.ts';
 import { coldCost, noContent, onceEach } from './cost.ts';
 
-export function matrixName(client: Client, upstream: Upstream): string {
-  return `${client.name} @ ${upstream.name}`;
-}
-
-/** The artifacts of this client; empty when it has nothing to pull here. */
-export function artifactsFor(client: Client, { artifacts }: Seeded): readonly Artifact[] {
-  return artifacts.filter(({ kind }) => client.kinds.includes(kind));
-}
-
 export async function playMatrix(stage: Stage, client: Client, seeded: Seeded): Promise<void> {
   const { upstream } = seeded;
-  const row = matrixName(client, upstream);
-  const artifacts = artifactsFor(client, seeded);
+  const row = `${client.name} @ ${upstream.name}`;
+  const artifacts = seeded.artifacts.filter(({ kind }) => client.kinds.includes(kind));
   const others = stage.seeded.map((one) => one.upstream).filter((one) => one !== upstream);
   await revive(seeded);
   await withWeir(stage, row, upstream, async (weir) => {
