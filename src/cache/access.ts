@@ -1,11 +1,11 @@
 /** Rights as an upstream gives them: links for contents, an anonymous probe for repositories behind a credential. */
 import { Coalesce } from '../lib/coalesce.ts';
-import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
+import { type Digest, digestAlgorithm } from '../oci/digest.ts';
+import type { Tag } from '../oci/reference.ts';
 import type { ContentKind, RepositoryKey } from '../store/catalog.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { CacheError } from './errors.ts';
-import { headManifest } from './head-manifest.ts';
 import { contentText, repositoryText } from './keys.ts';
 import { Negatives } from './negative.ts';
 import type { UpstreamPolicy } from './policy.ts';
@@ -78,7 +78,13 @@ class UpstreamRights implements RepositoryRights {
     this.#questions.close();
   }
 
-  async #ask(upstream: Upstream, key: RepositoryKey, digest: Digest, kind: ContentKind, signal: AbortSignal) {
+  async #ask(
+    upstream: Upstream,
+    key: RepositoryKey,
+    digest: Digest,
+    kind: ContentKind,
+    signal: AbortSignal,
+  ): Promise<void> {
     try {
       if (kind === 'blob') await upstream.statBlob(key.repository, digest, signal);
       else await askManifest(upstream, key, digest, signal);
@@ -107,7 +113,7 @@ class UpstreamRights implements RepositoryRights {
     const proof = await this.#probes.run(
       { key: text, upstream: key.upstream, hasStale: isHeld },
       async (own) => {
-        const result = await this.#probe(upstream, key, subject, isHeld, own);
+        const result = await this.#probe(upstream, key, subject, own);
         if (typeof result === 'string') return result;
         if (isHeld) throw new UpstreamError('badResponse', 'no word about the repository', { upstream: key.upstream });
         this.#negatives.remember(text, result, this.#deps.options.negativeTtlMs);
@@ -124,12 +130,11 @@ class UpstreamRights implements RepositoryRights {
     upstream: Upstream,
     key: RepositoryKey,
     subject: ProbeSubject | undefined,
-    isHeld: boolean,
     signal: AbortSignal,
   ): Promise<ProbeResult> {
     const asked = this.#verdicts.now();
     let absence: UpstreamError | undefined;
-    for await (const candidate of this.#candidates(upstream, key, subject, isHeld, signal)) {
+    for await (const candidate of this.#candidates(upstream, key, subject, signal)) {
       const result = await probe(upstream, key, candidate, signal);
       if (typeof result === 'string') {
         this.#verdicts.record(key, result === 'public', asked);
@@ -142,26 +147,19 @@ class UpstreamRights implements RepositoryRights {
   }
 
   /**
-   * What to ask for. A made-up tag must not decide about a repository, so when the thing asked for does not exist, what
-   * is known to exist is tried; but only for repositories that weir has something of, or when nothing was named.
+   * What to ask for. A made-up name must neither decide about a repository nor show, by another answer than for a real
+   * one, what a private repository holds; so when the thing asked for does not exist, something that does is tried.
    */
   async *#candidates(
     upstream: Upstream,
     key: RepositoryKey,
     subject: ProbeSubject | undefined,
-    isHeld: boolean,
     signal: AbortSignal,
   ): AsyncGenerator<ProbeSubject> {
     if (subject !== undefined) yield subject;
-    const known = this.#deps.catalog.tagsOf(key).slice(0, maxKnownTags);
-    for (const tag of known) yield { kind: 'manifest', reference: { kind: 'tag', tag } };
-    const isKnown = isHeld || subject === undefined || known.length > 0 || this.#hasLink(key, subject);
-    const tag = isKnown ? await discoverTag(upstream, key, signal) : undefined;
-    if (tag !== undefined) yield { kind: 'manifest', reference: { kind: 'tag', tag } };
-  }
-
-  #hasLink(key: RepositoryKey, subject: ProbeSubject): boolean {
-    return 'digest' in subject && this.#deps.catalog.hasLink(key, subject.digest, subject.kind);
+    for (const tag of this.#deps.catalog.tagsOf(key).slice(0, maxKnownTags)) yield tagSubject(tag);
+    const tag = await discoverTag(upstream, key, signal);
+    if (tag !== undefined) yield tagSubject(tag);
   }
 
   /** Proven public: nothing that it holds needs a right. */
@@ -182,19 +180,16 @@ function needsProof({ upstream, access }: UpstreamPolicy): boolean {
   return access === 'public' && upstream.hasCredential;
 }
 
-/** HEAD; where the upstream has none for manifests, GET. */
 async function askManifest(upstream: Upstream, key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<void> {
-  const reference = { kind: 'digest', digest } as const;
-  const algorithm = digestAlgorithm(digest);
-  const head = await headManifest(upstream, key.repository, reference, signal);
-  const got =
-    head === undefined
-      ? digestOf((await upstream.getManifest(key.repository, reference, signal)).bytes, algorithm)
-      : head.digest;
+  const { digest: got } = await upstream.headManifest(key.repository, { kind: 'digest', digest }, signal);
   // No digest, or one by another algorithm, contradicts nothing.
-  if (got === undefined || digestAlgorithm(got) !== algorithm || got === digest) return;
+  if (got === undefined || digestAlgorithm(got) !== digestAlgorithm(digest) || got === digest) return;
   const message = `${key.upstream}/${key.repository}: asked for ${digest}, got ${got}`;
   throw new CacheError('mismatch', key.upstream, message);
+}
+
+function tagSubject(tag: Tag): ProbeSubject {
+  return { kind: 'manifest', reference: { kind: 'tag', tag } };
 }
 
 function denied(key: RepositoryKey): CacheError {

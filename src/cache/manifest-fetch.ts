@@ -6,7 +6,6 @@ import type { Tag } from '../oci/reference.ts';
 import type { ManifestRecord, RepositoryKey } from '../store/catalog.ts';
 import type { ManifestBody, Upstream } from '../upstream/upstream.ts';
 import { CacheError } from './errors.ts';
-import { headManifest } from './head-manifest.ts';
 import { contentText } from './keys.ts';
 import { proveManifest } from './manifest-check.ts';
 import type { KeptManifest, ManifestShelf } from './manifest-shelf.ts';
@@ -99,8 +98,8 @@ export class ManifestFetch {
     digest: Digest,
     signal: AbortSignal,
   ): Promise<ManifestRecord | undefined> {
-    const head = await headManifest(upstream, key.repository, { kind: 'digest', digest }, signal);
-    const { mediaType = '', sizeBytes, digest: got = digest } = head ?? {};
+    const head = await upstream.headManifest(key.repository, { kind: 'digest', digest }, signal);
+    const { mediaType = '', sizeBytes, digest: got = digest } = head;
     // A digest by another algorithm contradicts nothing.
     const isOther = digestAlgorithm(got) === digestAlgorithm(digest) && got !== digest;
     if (isOther || sizeBytes === undefined || !isManifestType(mediaType)) return undefined;

@@ -3,7 +3,6 @@ import { parseTag, type Tag } from '../oci/reference.ts';
 import type { RepositoryKey } from '../store/catalog.ts';
 import type { UpstreamError } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
-import { headManifest } from './head-manifest.ts';
 import type { ProbeSubject } from './policy-deps.ts';
 import { readTags } from './tags-page.ts';
 import { isDenied, isNotFound, isUnsupported } from './refusals.ts';
@@ -18,13 +17,9 @@ export async function probe(
   subject: ProbeSubject,
   signal: AbortSignal,
 ): Promise<ProbeResult> {
-  try {
-    return (await upstream.probeAnonymous(key.repository, asked(subject), signal)) ? 'public' : 'private';
-  } catch (error) {
-    if (isDenied(error)) return 'private';
-    if (!isNotFound(error)) throw error;
-  }
-  // Some registries say 404 where they mean "not for you". What only the credential can see is private.
+  if (await isReadable(upstream, key, subject, signal)) return 'public';
+  // "No" also means "no such thing", and some registries say 404 where they mean "not for you". What only the credential
+  // can see is private; what nobody can see teaches nothing.
   try {
     await askWithCredential(upstream, key, subject, signal);
     return 'private';
@@ -60,6 +55,20 @@ export function subjectText(subject: ProbeSubject): string {
   return `manifest ${reference.kind === 'tag' ? reference.tag : reference.digest}`;
 }
 
+async function isReadable(
+  upstream: Upstream,
+  { repository }: RepositoryKey,
+  subject: ProbeSubject,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    return await upstream.probeAnonymous(repository, asked(subject), signal);
+  } catch (error) {
+    if (isDenied(error) || isNotFound(error)) return false;
+    throw error;
+  }
+}
+
 function asked(subject: ProbeSubject): Parameters<Upstream['probeAnonymous']>[1] {
   if ('reference' in subject) return { kind: 'manifest', reference: subject.reference };
   if (subject.kind === 'blob') return { kind: 'blob', digest: subject.digest };
@@ -74,7 +83,5 @@ async function askWithCredential(
 ): Promise<void> {
   const question = asked(subject);
   if (question.kind === 'blob') await upstream.statBlob(repository, question.digest, signal);
-  else if ((await headManifest(upstream, repository, question.reference, signal)) === undefined) {
-    await upstream.getManifest(repository, question.reference, signal);
-  }
+  else await upstream.headManifest(repository, question.reference, signal);
 }

@@ -10,7 +10,6 @@ import { type Age, freshSeconds, staleSeconds } from './age.ts';
 import type { ManifestAnswer, ManifestQuery } from './answers.ts';
 import type { Binding, TagBindings } from './bindings.ts';
 import { CacheError } from './errors.ts';
-import { headManifest } from './head-manifest.ts';
 import { tagText } from './keys.ts';
 import { answerOf, type Content, contentOf } from './manifest-answer.ts';
 import type { ManifestFetch } from './manifest-fetch.ts';
@@ -150,9 +149,9 @@ export class TagResolver {
       return { binding: bindings.confirm(key, content.record, asked), content };
     };
     if (binding === undefined && method === 'get') return byTag();
-    const head = await headManifest(upstream, key.repository, { kind: 'tag', tag: key.tag }, signal);
-    const digest = head?.digest;
-    if (head === undefined || digest === undefined) return byTag();
+    const head = await upstream.headManifest(key.repository, { kind: 'tag', tag: key.tag }, signal);
+    const { digest, mediaType = '', sizeBytes } = head;
+    if (digest === undefined) return byTag();
     if (digest === binding?.digest) {
       return { binding: bindings.confirm(key, binding, asked), content: undefined };
     }
@@ -162,7 +161,6 @@ export class TagResolver {
       this.#deps.catalog.addLink(key, digest, 'manifest');
       return { binding: bindings.confirm(key, here, asked), content: undefined };
     }
-    const { mediaType = '', sizeBytes } = head;
     const isNew = binding === undefined || !binding.isRecorded;
     if (isNew && method === 'head' && isManifestType(mediaType) && sizeBytes !== undefined) {
       return { binding: bindings.confirm(key, { digest, mediaType, sizeBytes }, asked), content: undefined };
