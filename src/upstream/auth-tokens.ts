@@ -51,7 +51,7 @@ export class Tokens {
     const verdict = judgeRealm(challenge.realm, registry, wanted.realms);
     if (verdict.kind === 'unusable') {
       events.upstreamRejected({ upstream, reason: 'realm' });
-      const message = `${upstream}: ${registry.origin} names a token server that cannot be used: ${verdict.reason}`;
+      const message = `${registry.origin} names a token server that cannot be used: ${verdict.reason}`;
       throw new UpstreamError('badResponse', message, { upstream });
     }
     const credential = verdict.kind === 'trusted' ? wanted.credential : undefined;
@@ -95,7 +95,7 @@ export function credentialSetOf(upstream: string, credential: Credential | undef
 /** A denial that the configured credential might have prevented is a fault of the set-up, not the registry's answer. */
 export function withheldError(upstream: string, realm: URL, cause?: unknown): UpstreamError {
   const message =
-    `${upstream}: the credential was not sent to the token server ${realm.origin}, which configuration does not name; ` +
+    `the credential was not sent to the token server ${realm.origin}, which configuration does not name; ` +
     `if it is right, add it to upstreams.${upstream}.realms`;
   return new UpstreamError('redirectRefused', message, { upstream, cause });
 }

@@ -137,7 +137,7 @@ export class Authorizer {
 
   async #ping(registry: URL, signal: AbortSignal): Promise<readonly string[]> {
     const url = new URL(`${registry.pathname.replace(/\/+$/, '')}/v2/`, registry);
-    const headers = { 'accept-encoding': 'identity' };
+    const headers = { 'accept-encoding': 'identity', 'user-agent': 'weir' };
     const response = await this.#options.sender.send(
       { method: 'GET', url, headers, credentialSet: 'anonymous', headTimeoutMs: pingTimeoutMs },
       signal,
@@ -147,7 +147,7 @@ export class Authorizer {
     const { status } = response;
     if (status === 429 || status >= 500) {
       const kind = status === 429 ? 'rateLimited' : 'serverError';
-      throw new UpstreamError(kind, `${upstream}: ${withoutSecrets(url)} answered ${status}`, { upstream, status });
+      throw new UpstreamError(kind, `${withoutSecrets(url)} answered ${status}`, { upstream, status });
     }
     const lines = response.headers['www-authenticate'] ?? [];
     return typeof lines === 'string' ? [lines] : lines;
@@ -161,10 +161,9 @@ async function translated<T>(upstream: string, signal: AbortSignal, promise: Pro
   } catch (error) {
     if (error instanceof UpstreamError) throw error;
     if (error instanceof CredentialError) {
-      throw new UpstreamError('credentialRefused', `${upstream}: ${error.message}`, { upstream, cause: error });
+      throw new UpstreamError('credentialRefused', error.message, { upstream, cause: error });
     }
-    if (signal.aborted)
-      throw new UpstreamError('aborted', `${upstream}: aborted by the caller`, { upstream, cause: error });
+    if (signal.aborted) throw new UpstreamError('aborted', 'given up by the caller', { upstream, cause: error });
     throw error;
   }
 }

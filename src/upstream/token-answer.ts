@@ -35,13 +35,6 @@ export function parseErrorCode(body: Uint8Array): string | undefined {
   return code !== undefined && /^[A-Z_]{1,40}$/.test(code) ? code : undefined;
 }
 
-/** Milliseconds that a Retry-After header asks to wait: whole seconds or an HTTP date. Undefined for anything else. */
-export function parseRetryAfter(text: string, nowMs: number): number | undefined {
-  if (/^[0-9]{1,9}$/.test(text)) return Number(text) * 1000;
-  const dateMs = /^[A-Z][a-z]{2},? /.test(text) ? Date.parse(text) : Number.NaN;
-  return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs);
-}
-
 function lifetimeSeconds(expiresIn: unknown): number {
   const seconds = typeof expiresIn === 'string' ? Number.parseFloat(expiresIn) : expiresIn;
   if (typeof seconds !== 'number' || Number.isNaN(seconds)) return leastSeconds;

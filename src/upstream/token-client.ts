@@ -5,11 +5,12 @@
  * an identity token has to go by POST.
  */
 import type { Clock } from '../lib/clock.ts';
+import { parseRetryAfter } from '../lib/retry.ts';
 import type { Credential } from './credentials.ts';
 import { UpstreamError, type UpstreamErrorKind } from './errors.ts';
 import { isSameOrigin, withoutSecrets } from './origin.ts';
 import type { IncomingResponse, OutgoingRequest, Sender } from './sender.ts';
-import { type Token, parseErrorCode, parseRetryAfter, parseToken } from './token-answer.ts';
+import { type Token, parseErrorCode, parseToken } from './token-answer.ts';
 import { basicHeader, formBody, tokenUrl } from './token-form.ts';
 
 export type TokenCredential = Extract<Credential, { kind: 'basic' | 'identityToken' }>;
@@ -127,7 +128,12 @@ export class TokenClient {
   ): Promise<Answer> {
     let { url } = asked;
     for (let hops = 0; ; hops++) {
-      const headers = { accept: 'application/json', 'accept-encoding': 'identity', ...asked.headers };
+      const headers = {
+        accept: 'application/json',
+        'accept-encoding': 'identity',
+        'user-agent': 'weir',
+        ...asked.headers,
+      };
       const request = { ...asked, url, headers, credentialSet, headTimeoutMs: this.#options.timeoutMs };
       const response = await this.#options.sender.send(request, signal);
       if (![301, 302, 303, 307, 308].includes(response.status)) return this.#read(response, url);
@@ -183,7 +189,7 @@ export class TokenClient {
 
   #error(kind: UpstreamErrorKind, realm: URL, what: string, details: object = {}): UpstreamError {
     const { upstream } = this.#options;
-    return new UpstreamError(kind, `${upstream}: token server ${withoutSecrets(realm)} ${what}`, {
+    return new UpstreamError(kind, `token server ${withoutSecrets(realm)} ${what}`, {
       upstream,
       ...details,
     });
