@@ -35,8 +35,6 @@ export class Coalesce<V, K = string> {
       .then(() => work(this.#controller.signal))
       .finally(() => this.#running.delete(key));
     this.#running.set(key, running);
-    // All waiters may have left before the failure: then it has been told to nobody, which is not an unhandled rejection.
-    running.catch(() => undefined);
     return running;
   }
 }

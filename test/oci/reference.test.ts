@@ -57,6 +57,11 @@ describe('reference', () => {
     }
   });
 
+  it('counts the port in the length of a path name', () => {
+    expect(parsePathName(`a:5000/${'b'.repeat(248)}`)).toBeDefined();
+    expect(parsePathName(`a:5000/${'b'.repeat(249)}`)).toBeUndefined();
+  });
+
   it('answers in no time to a name made to backtrack', () => {
     const started = performance.now();
     for (let i = 0; i < 1000; i++) parsePathName(`${'a-'.repeat(127)}!`);

@@ -86,6 +86,7 @@ describe('v2 request', () => {
     ['/v2/a/../b/manifests/latest', '400 NAME_INVALID'],
     ['/v2/../../etc/passwd', '400 NAME_INVALID'],
     ['/v2/a/manifests/..', '400 NAME_INVALID'],
+    ['/v2/a/manifests/.', '400 NAME_INVALID'],
     ['/v2/a%2Fb/manifests/latest', '400 NAME_INVALID'],
     ['/v2/a/manifests/%6catest', '400 NAME_INVALID'],
     [`/v2/a/blobs/sha256%253A${'0'.repeat(64)}`, '400 NAME_INVALID'],
