@@ -21,8 +21,8 @@ export interface BodyTools {
   readonly clock: Clock;
 }
 
-/** More than the sockets of both ends take in by themselves: whoever is past it really reads. */
-const provenBytes = 4 * 1024 * 1024;
+/** More than the sockets of both ends take by themselves (Linux: 4 MiB to send, and some): whoever is past it reads. */
+const provenBytes = 8 * 1024 * 1024;
 /** A buffer that took longer to leave belongs to a reader that would only keep a larger one longer. */
 const promptMs = 1_000;
 

@@ -55,6 +55,8 @@ export class FakeBlob {
   readonly digest: Digest;
   outcome: Outcome = { kind: 'hit' };
   isSizeKnown = true;
+  /** What the view says the size is, when that is a lie. */
+  declaredBytes: number | undefined;
   /** Exclusive end of what can be read. */
   available: number;
   isProved = true;
@@ -130,7 +132,8 @@ export class FakeBlob {
 
   view(): BlobView {
     this.openViews++;
-    const size = (): number | undefined => (this.isSizeKnown ? this.source.sizeBytes : undefined);
+    const size = (): number | undefined =>
+      this.isSizeKnown ? (this.declaredBytes ?? this.source.sizeBytes) : undefined;
     const proved = (): boolean => this.isProved;
     return {
       digest: this.digest,
@@ -153,7 +156,7 @@ export class FakeBlob {
   async #open(span: BodySpan, signal: AbortSignal): Promise<BlobReader> {
     this.opened.push(span);
     await this.beforeOpen(span);
-    const end = (): number => span.end ?? this.source.sizeBytes;
+    const end = (): number => Math.min(span.end ?? Infinity, this.source.sizeBytes);
     if (end() > span.start) await this.wait(() => this.available > span.start, signal);
     this.openReaders++;
     return {
