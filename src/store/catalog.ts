@@ -19,6 +19,8 @@ export interface SealedBlob {
   /** Epoch milliseconds; never in the future (a clock that was set back is clamped). */
   readonly lastUsedMs: number;
   readonly isPinned: boolean;
+  /** Found on disk after an unclean stop, and not proved since. */
+  readonly isSuspect: boolean;
 }
 
 export interface ManifestRecord {
@@ -60,13 +62,18 @@ export interface VerdictRecord {
 export interface Catalog {
   // --- blobs -------------------------------------------------------------------------------------------------------
   sealed(digest: Digest): SealedBlob | undefined;
+  /** Proved bytes: used now, and suspect no more. Called by the blob store. */
   recordSealed(blob: { digest: Digest; sizeBytes: number; allocatedBytes: number }): void;
+  /** A file that is there without a row. Never changes an existing row. Called by the blob store. */
+  recordFound(blob: Omit<SealedBlob, 'isPinned'>): void;
   forgetSealed(digest: Digest): void;
   /** Marks a use now. Cheap enough for every hit. */
   touch(digest: Digest): void;
   /** The least recently used unpinned blobs, oldest first. */
   oldest(limit: number): readonly SealedBlob[];
   totals(): { readonly blobs: number; readonly allocatedBytes: number };
+  /** Pinned blobs are never among the `oldest`. Without effect on a blob that is not there. */
+  setBlobPinned(digest: Digest, isPinned: boolean): void;
 
   // --- manifests ---------------------------------------------------------------------------------------------------
   manifest(digest: Digest): ManifestRecord | undefined;
@@ -85,6 +92,8 @@ export interface Catalog {
   putTag(key: TagKey, record: TagRecord): void;
   forgetTag(key: TagKey): void;
   isTagPinned(key: TagKey): boolean;
+  /** Without effect on a tag that is not there. */
+  setTagPinned(key: TagKey, isPinned: boolean): void;
   tagsOf(key: RepositoryKey): readonly Tag[];
   /** Every cached tag, for index.json. */
   allTags(): Iterable<TagKey & TagRecord>;

@@ -1,0 +1,165 @@
+/** Which blobs are sealed, how large they are and when they were last used: the order of eviction. */
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../lib/clock.ts';
+import { type Digest, parseDigest } from '../oci/digest.ts';
+import type { CatalogDatabase, DatabaseListener, Row } from './catalog-database.ts';
+import type { SealedBlob } from './catalog.ts';
+import { bit, factOf, integerOf, readable, textOf } from './rows.ts';
+
+const hotBlobs = 16_384;
+
+interface Totals {
+  readonly blobs: number;
+  readonly allocatedBytes: number;
+}
+
+export class BlobRows implements DatabaseListener {
+  readonly #database: CatalogDatabase;
+  readonly #clock: Clock;
+  readonly #hot: LRUCache<Digest, SealedBlob> | undefined;
+  /** Uses since the last commit; a blob that is hit a thousand times in 50 ms is written once. */
+  #touched = new Map<Digest, number>();
+  #totals: Totals | undefined;
+
+  constructor(database: CatalogDatabase, clock: Clock, isOwner: boolean) {
+    this.#database = database;
+    this.#clock = clock;
+    // Another thread's copy would not hear of changes.
+    this.#hot = isOwner ? new LRUCache({ max: hotBlobs }) : undefined;
+    if (isOwner) {
+      database.listen(this);
+      // A clock that was ahead for a while would keep what it touched for ever.
+      database.run('UPDATE blobs SET last_used_ms = ?1 WHERE is_pinned = 0 AND last_used_ms > ?1', clock.now());
+    }
+  }
+
+  /** Like `sealed`, for looks that say nothing about later ones: a walk through all blobs would empty the cache. */
+  peek(digest: Digest): SealedBlob | undefined {
+    const row = this.#database.get('SELECT * FROM blobs WHERE digest = ?', digest);
+    return row === undefined ? undefined : this.#read(row);
+  }
+
+  sealed(digest: Digest): SealedBlob | undefined {
+    let blob = this.#hot?.get(digest);
+    if (blob === undefined) {
+      blob = this.peek(digest);
+      if (blob === undefined) return undefined;
+      this.#hot?.set(digest, blob);
+    }
+    const lastUsedMs = this.#touched.get(digest);
+    return lastUsedMs === undefined ? blob : { ...blob, lastUsedMs };
+  }
+
+  recordSealed({
+    digest,
+    sizeBytes,
+    allocatedBytes,
+  }: Pick<SealedBlob, 'digest' | 'sizeBytes' | 'allocatedBytes'>): void {
+    this.#changed(digest);
+    this.#database.run(
+      `INSERT INTO blobs (digest, size_bytes, allocated_bytes, last_used_ms) VALUES (?1, ?2, ?3, ?4)
+       ON CONFLICT (digest) DO UPDATE SET size_bytes = ?2, allocated_bytes = ?3, last_used_ms = ?4, is_suspect = 0`,
+      digest,
+      sizeBytes,
+      allocatedBytes,
+      this.#clock.now(),
+    );
+  }
+
+  recordFound({ digest, sizeBytes, allocatedBytes, lastUsedMs, isSuspect }: Omit<SealedBlob, 'isPinned'>): void {
+    this.#changed(digest);
+    this.#database.run(
+      `INSERT INTO blobs (digest, size_bytes, allocated_bytes, last_used_ms, is_suspect) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT (digest) DO NOTHING`,
+      digest,
+      sizeBytes,
+      allocatedBytes,
+      Math.trunc(Math.min(lastUsedMs, this.#clock.now())),
+      bit(isSuspect),
+    );
+  }
+
+  forgetSealed(digest: Digest): void {
+    this.#changed(digest);
+    this.#touched.delete(digest);
+    this.#database.run('DELETE FROM blobs WHERE digest = ?', digest);
+  }
+
+  touch(digest: Digest): void {
+    this.#touched.set(digest, this.#clock.now());
+    this.#database.commitSoon();
+  }
+
+  oldest(limit: number): readonly SealedBlob[] {
+    this.#writeTouches();
+    return readable(
+      this.#database.all('SELECT * FROM blobs WHERE is_pinned = 0 ORDER BY last_used_ms LIMIT ?', limit),
+      (row) => this.#read(row),
+    );
+  }
+
+  totals(): Totals {
+    if (this.#totals !== undefined) return this.#totals;
+    const row = this.#database.get('SELECT blobs, allocated_bytes FROM totals') ?? {};
+    this.#totals = { blobs: integerOf(row, 'blobs') ?? 0, allocatedBytes: integerOf(row, 'allocated_bytes') ?? 0 };
+    return this.#totals;
+  }
+
+  setBlobPinned(digest: Digest, isPinned: boolean): void {
+    this.#changed(digest);
+    this.#database.run('UPDATE blobs SET is_pinned = ? WHERE digest = ?', bit(isPinned), digest);
+  }
+
+  hasSuspects(): boolean {
+    return this.#database.get('SELECT 1 FROM blobs WHERE is_suspect = 1 LIMIT 1') !== undefined;
+  }
+
+  /** All rows in the order of their digests, a page at a time, so that no statement stays open between pages. */
+  after(digest: Digest | undefined, limit: number): readonly SealedBlob[] {
+    return readable(
+      this.#database.all('SELECT * FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?', digest ?? '', limit),
+      (row) => this.#read(row),
+    );
+  }
+
+  beforeCommit(): void {
+    this.#writeTouches();
+  }
+
+  forget(): void {
+    this.#hot?.clear();
+    this.#totals = undefined;
+  }
+
+  #changed(digest: Digest): void {
+    this.#hot?.delete(digest);
+    this.#totals = undefined;
+  }
+
+  #writeTouches(): void {
+    if (this.#touched.size === 0) return;
+    const touched = this.#touched;
+    this.#touched = new Map();
+    for (const [digest, lastUsedMs] of touched) {
+      this.#hot?.delete(digest);
+      this.#database.run('UPDATE blobs SET last_used_ms = ? WHERE digest = ?', lastUsedMs, digest);
+    }
+  }
+
+  #read(row: Row): SealedBlob | undefined {
+    const digest = parseDigest(textOf(row, 'digest') ?? '');
+    const sizeBytes = integerOf(row, 'size_bytes');
+    const allocatedBytes = integerOf(row, 'allocated_bytes');
+    const lastUsedMs = integerOf(row, 'last_used_ms');
+    if (digest === undefined || sizeBytes === undefined) return undefined;
+    if (allocatedBytes === undefined || lastUsedMs === undefined) return undefined;
+    return {
+      digest,
+      sizeBytes,
+      allocatedBytes,
+      lastUsedMs: Math.min(lastUsedMs, this.#clock.now()),
+      isPinned: factOf(row, 'is_pinned'),
+      isSuspect: factOf(row, 'is_suspect'),
+    };
+  }
+}

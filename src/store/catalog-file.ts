@@ -1,0 +1,100 @@
+/**
+ * Opening the database file of the catalog, whatever state it is in: one that cannot be used is set aside, never
+ * deleted unread, and a new one takes its place. When the disk refuses even that, the catalog lives in memory: weir
+ * then forgets at its next start, and serves until then.
+ */
+import { readdirSync, renameSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import type { Logger } from '../lib/log.ts';
+import { hasCode } from './io-errors.ts';
+import { badCatalogPath, catalogSuffixes, isBadCatalogName } from './paths.ts';
+import { checkSchema, migrate, probeTables, SchemaError, versionOf } from './schema.ts';
+import { isDamage, isSickness } from './sqlite-errors.ts';
+
+export interface OpenedCatalogFile {
+  readonly database: DatabaseSync;
+  /** The database is new and empty, and what it should hold must be found out from blobs and index.json. */
+  readonly isEmpty: boolean;
+}
+
+const inMemory = ':memory:';
+
+/** Never throws for what is on disk; only a programming error gets through. */
+export function openCatalogFile(path: string, nowMs: number, logger: Logger): OpenedCatalogFile {
+  try {
+    return openChecked(path);
+  } catch (error) {
+    if (isSickness(error)) return openInMemory(path, error, logger);
+    if (!isUnusable(error)) throw error;
+    return replaceCatalogFile(path, nowMs, error, logger);
+  }
+}
+
+/** Sets the file at `path` aside (nobody has it open any more) and opens a new one in its place. */
+export function replaceCatalogFile(path: string, nowMs: number, reason: unknown, logger: Logger): OpenedCatalogFile {
+  try {
+    const aside = setAside(path, nowMs);
+    logger.warn({ path, aside, err: reason }, 'the catalog cannot be used; it was set aside and is being rebuilt');
+    return openChecked(path);
+  } catch (error) {
+    return openInMemory(path, error, logger);
+  }
+}
+
+/** For a thread or a command beside the owner. Throws when there is no usable catalog. */
+export function openCatalogReadOnly(path: string): DatabaseSync {
+  const database = new DatabaseSync(path, { readOnly: true, timeout: 1000 });
+  try {
+    checkSchema(database);
+    probeTables(database);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function openChecked(path: string): OpenedCatalogFile {
+  // Nobody else writes; a command that looks at the file may hold it for a moment.
+  const database = new DatabaseSync(path, { timeout: 500 });
+  try {
+    checkSchema(database);
+    const isEmpty = versionOf(database) === 0;
+    // NORMAL syncs the log at checkpoints only: a power loss takes the last commits, never the consistency.
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF');
+    // The owner's thread does not sync (see checkpointer); this is the emergency stop if that falls behind: 64 MiB.
+    database.exec('PRAGMA wal_autocheckpoint = 16384; PRAGMA journal_size_limit = 8388608');
+    migrate(database);
+    probeTables(database);
+    return { database, isEmpty };
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** The last resort. */
+export function openInMemory(path: string, reason: unknown, logger: Logger): OpenedCatalogFile {
+  logger.error({ path, err: reason }, 'the catalog cannot be opened; it is kept in memory until the next start');
+  return { ...openChecked(inMemory), isEmpty: true };
+}
+
+function isUnusable(error: unknown): boolean {
+  return error instanceof SchemaError || isDamage(error);
+}
+
+/** Keeps the newest bad catalog only: they can be large, and one is evidence enough. */
+function setAside(path: string, nowMs: number): string {
+  const directory = dirname(path);
+  for (const name of readdirSync(directory)) if (isBadCatalogName(name)) rmSync(join(directory, name), { force: true });
+  const aside = badCatalogPath(path, nowMs);
+  for (const suffix of catalogSuffixes) {
+    try {
+      renameSync(`${path}${suffix}`, `${aside}${suffix}`);
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT')) throw error;
+    }
+  }
+  return basename(aside);
+}

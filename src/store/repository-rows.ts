@@ -1,0 +1,147 @@
+/** Repositories, what each of them may serve (links), and whether each is public. */
+import { LRUCache } from 'lru-cache';
+import { type Digest } from '../oci/digest.ts';
+import { parseRepository } from '../oci/reference.ts';
+import type { CatalogDatabase, DatabaseListener, Row } from './catalog-database.ts';
+import type { ContentKind, RepositoryKey, VerdictRecord } from './catalog.ts';
+import { bit, factOf, integerOf, readable, textOf } from './rows.ts';
+
+const hotRepositories = 4096;
+const hotLinks = 32_768;
+
+export class RepositoryRows implements DatabaseListener {
+  readonly #database: CatalogDatabase;
+  readonly #ids: LRUCache<string, number> | undefined;
+  /** Links that are there. Absence is not kept: the next fill may add one, and looking it up is rare. */
+  readonly #links: LRUCache<string, true> | undefined;
+
+  constructor(database: CatalogDatabase, isOwner: boolean) {
+    this.#database = database;
+    this.#ids = isOwner ? new LRUCache({ max: hotRepositories }) : undefined;
+    this.#links = isOwner ? new LRUCache({ max: hotLinks }) : undefined;
+    if (isOwner) database.listen(this);
+  }
+
+  /** The row of a repository that weir has met. */
+  id(key: RepositoryKey): number | undefined {
+    const text = repositoryText(key);
+    const hot = this.#ids?.get(text);
+    if (hot !== undefined) return hot;
+    const row = this.#database.get(
+      'SELECT id FROM repositories WHERE upstream = ? AND repository = ?',
+      key.upstream,
+      key.repository,
+    );
+    const id = row === undefined ? undefined : integerOf(row, 'id');
+    if (id !== undefined) this.#ids?.set(text, id);
+    return id;
+  }
+
+  /** Undefined only when the disk does not take the row. */
+  idOrNew(key: RepositoryKey): number | undefined {
+    const known = this.id(key);
+    if (known !== undefined) return known;
+    this.#database.run(
+      'INSERT INTO repositories (upstream, repository) VALUES (?, ?) ON CONFLICT DO NOTHING',
+      key.upstream,
+      key.repository,
+    );
+    return this.id(key);
+  }
+
+  hasLink(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean {
+    const text = linkText(key, digest, kind);
+    if (this.#links?.get(text) === true) return true;
+    const id = this.id(key);
+    if (id === undefined) return false;
+    const row = this.#database.get(
+      'SELECT 1 FROM links WHERE repository_id = ? AND digest = ? AND kind = ?',
+      id,
+      digest,
+      kind,
+    );
+    if (row !== undefined) this.#links?.set(text, true);
+    return row !== undefined;
+  }
+
+  addLink(key: RepositoryKey, digest: Digest, kind: ContentKind): void {
+    if (this.hasLink(key, digest, kind)) return;
+    const id = this.idOrNew(key);
+    if (id === undefined) return;
+    this.#database.run(
+      'INSERT INTO links (repository_id, digest, kind) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+      id,
+      digest,
+      kind,
+    );
+  }
+
+  linksOf(digest: Digest, kind: ContentKind, limit: number): readonly RepositoryKey[] {
+    const rows = this.#database.all(
+      `SELECT upstream, repository FROM links JOIN repositories ON id = repository_id
+       WHERE digest = ? AND kind = ? LIMIT ?`,
+      digest,
+      kind,
+      limit,
+    );
+    return readable(rows, readRepositoryKey);
+  }
+
+  /** Links only; the caller forgets the tags. */
+  forgetLinks(id: number): void {
+    this.#links?.clear();
+    this.#database.run('DELETE FROM links WHERE repository_id = ?', id);
+  }
+
+  list(): readonly RepositoryKey[] {
+    const rows = this.#database.all(
+      `SELECT upstream, repository FROM repositories
+       WHERE EXISTS (SELECT 1 FROM links WHERE repository_id = id) OR EXISTS (SELECT 1 FROM tags WHERE repository_id = id)
+       ORDER BY upstream, repository`,
+    );
+    return readable(rows, readRepositoryKey);
+  }
+
+  verdict(key: RepositoryKey): VerdictRecord | undefined {
+    const row = this.#database.get(
+      'SELECT is_public, verdict_at_ms FROM repositories WHERE upstream = ? AND repository = ?',
+      key.upstream,
+      key.repository,
+    );
+    const checkedAtMs = row === undefined ? undefined : integerOf(row, 'verdict_at_ms');
+    return row === undefined || checkedAtMs === undefined
+      ? undefined
+      : { isPublic: factOf(row, 'is_public'), checkedAtMs };
+  }
+
+  putVerdict(key: RepositoryKey, { isPublic, checkedAtMs }: VerdictRecord): void {
+    this.#database.run(
+      `INSERT INTO repositories (upstream, repository, is_public, verdict_at_ms) VALUES (?1, ?2, ?3, ?4)
+       ON CONFLICT (upstream, repository) DO UPDATE SET is_public = ?3, verdict_at_ms = ?4`,
+      key.upstream,
+      key.repository,
+      bit(isPublic),
+      Math.trunc(checkedAtMs),
+    );
+  }
+
+  forget(): void {
+    this.#ids?.clear();
+    this.#links?.clear();
+  }
+}
+
+/** Repository names hold no line break, and an upstream's key is a host name or a word. */
+export function repositoryText(key: RepositoryKey): string {
+  return `${key.upstream}\n${key.repository}`;
+}
+
+export function readRepositoryKey(row: Row): RepositoryKey | undefined {
+  const upstream = textOf(row, 'upstream');
+  const repository = parseRepository(textOf(row, 'repository') ?? '');
+  return upstream === undefined || repository === undefined ? undefined : { upstream, repository };
+}
+
+function linkText(key: RepositoryKey, digest: Digest, kind: ContentKind): string {
+  return `${kind}\n${digest}\n${repositoryText(key)}`;
+}

@@ -1,0 +1,184 @@
+/** The catalog on SQLite. Each subject has its own rows file; this one puts them together. */
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Tag } from '../oci/reference.ts';
+import { BlobRows } from './blob-rows.ts';
+import { CatalogDatabase } from './catalog-database.ts';
+import type {
+  Catalog,
+  ContentKind,
+  ListingRecord,
+  ManifestRecord,
+  RepositoryKey,
+  SealedBlob,
+  TagKey,
+  TagRecord,
+  VerdictRecord,
+} from './catalog.ts';
+import { DocumentRows } from './document-rows.ts';
+import { RepositoryRows } from './repository-rows.ts';
+import { TagRows } from './tag-rows.ts';
+
+export interface SqliteCatalogOptions {
+  /** A file, or `:memory:`. */
+  readonly path: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** For threads and commands beside the owner: nothing is remembered between calls, and writing throws. */
+  readonly isReadOnly?: boolean;
+}
+
+export class SqliteCatalog implements Catalog {
+  readonly database: CatalogDatabase;
+  readonly #blobs: BlobRows;
+  readonly #documents: DocumentRows;
+  readonly #repositories: RepositoryRows;
+  readonly #tags: TagRows;
+
+  constructor(options: SqliteCatalogOptions) {
+    const isOwner = options.isReadOnly !== true;
+    this.database = new CatalogDatabase(options);
+    this.#blobs = new BlobRows(this.database, options.clock, isOwner);
+    this.#documents = new DocumentRows(this.database, isOwner);
+    this.#repositories = new RepositoryRows(this.database, isOwner);
+    this.#tags = new TagRows(this.database, this.#repositories, isOwner);
+  }
+
+  sealed(digest: Digest): SealedBlob | undefined {
+    return this.#blobs.sealed(digest);
+  }
+
+  recordSealed(blob: Pick<SealedBlob, 'digest' | 'sizeBytes' | 'allocatedBytes'>): void {
+    this.#blobs.recordSealed(blob);
+  }
+
+  recordFound(blob: Omit<SealedBlob, 'isPinned'>): void {
+    this.#blobs.recordFound(blob);
+  }
+
+  forgetSealed(digest: Digest): void {
+    this.#blobs.forgetSealed(digest);
+  }
+
+  touch(digest: Digest): void {
+    this.#blobs.touch(digest);
+  }
+
+  oldest(limit: number): readonly SealedBlob[] {
+    return this.#blobs.oldest(limit);
+  }
+
+  totals(): { readonly blobs: number; readonly allocatedBytes: number } {
+    return this.#blobs.totals();
+  }
+
+  setBlobPinned(digest: Digest, isPinned: boolean): void {
+    this.#blobs.setBlobPinned(digest, isPinned);
+  }
+
+  /** For recovery: every row, in pages, ordered by digest. */
+  sealedAfter(digest: Digest | undefined, limit: number): readonly SealedBlob[] {
+    return this.#blobs.after(digest, limit);
+  }
+
+  /** For recovery: like `sealed`, without remembering it. */
+  peekSealed(digest: Digest): SealedBlob | undefined {
+    return this.#blobs.peek(digest);
+  }
+
+  hasSuspects(): boolean {
+    return this.#blobs.hasSuspects();
+  }
+
+  manifest(digest: Digest): ManifestRecord | undefined {
+    return this.#documents.manifest(digest);
+  }
+
+  recordManifest(record: ManifestRecord): void {
+    this.#documents.recordManifest(record);
+  }
+
+  hasLink(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean {
+    return this.#repositories.hasLink(key, digest, kind);
+  }
+
+  addLink(key: RepositoryKey, digest: Digest, kind: ContentKind): void {
+    this.#repositories.addLink(key, digest, kind);
+  }
+
+  linksOf(digest: Digest, kind: ContentKind, limit: number): readonly RepositoryKey[] {
+    return this.#repositories.linksOf(digest, kind, limit);
+  }
+
+  forgetRepository(key: RepositoryKey): void {
+    const id = this.#repositories.id(key);
+    if (id === undefined) return;
+    this.#repositories.forgetLinks(id);
+    this.#tags.forgetTagsOf(id);
+  }
+
+  tag(key: TagKey): TagRecord | undefined {
+    return this.#tags.tag(key);
+  }
+
+  putTag(key: TagKey, record: TagRecord): void {
+    this.#tags.putTag(key, record);
+  }
+
+  forgetTag(key: TagKey): void {
+    this.#tags.forgetTag(key);
+  }
+
+  isTagPinned(key: TagKey): boolean {
+    return this.#tags.isTagPinned(key);
+  }
+
+  setTagPinned(key: TagKey, isPinned: boolean): void {
+    this.#tags.setTagPinned(key, isPinned);
+  }
+
+  tagsOf(key: RepositoryKey): readonly Tag[] {
+    return this.#tags.tagsOf(key);
+  }
+
+  allTags(): Iterable<TagKey & TagRecord> {
+    return this.#tags.allTags();
+  }
+
+  repositories(): readonly RepositoryKey[] {
+    return this.#repositories.list();
+  }
+
+  listing(key: string): ListingRecord | undefined {
+    return this.#documents.listing(key);
+  }
+
+  putListing(key: string, record: ListingRecord): void {
+    this.#documents.putListing(key, record);
+  }
+
+  forgetListing(key: string): void {
+    this.#documents.forgetListing(key);
+  }
+
+  verdict(key: RepositoryKey): VerdictRecord | undefined {
+    return this.#repositories.verdict(key);
+  }
+
+  putVerdict(key: RepositoryKey, record: VerdictRecord): void {
+    this.#repositories.putVerdict(key, record);
+  }
+
+  onTagsChanged(listener: () => void): void {
+    this.#tags.onTagsChanged(listener);
+  }
+
+  flush(): void {
+    this.database.flush();
+  }
+
+  close(): void {
+    this.database.close();
+  }
+}
