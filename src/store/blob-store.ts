@@ -17,6 +17,11 @@ export interface Interval {
 
 /** Positional reads; safe to call concurrently. Resolves the bytes read, 0 only at or past the end of the file. */
 export interface PositionalReader {
+  /**
+   * The file's descriptor on this thread, for senders that work on descriptors: valid until this reader is closed, never
+   * to be closed, written to or moved by anybody else. Absent in the memory store.
+   */
+  readonly descriptor?: number;
   read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<number>;
 }
 
@@ -35,6 +40,11 @@ export interface BlobInfo {
 /** An opened blob. The descriptor is shared by all its readers of this thread; whoever opens it closes it once. */
 export interface OpenBlob extends PositionalReader, AsyncDisposable {
   readonly info: BlobInfo;
+  close(): Promise<void>;
+}
+
+/** A reader of a spool file, independent of its write descriptor. Whoever opens it closes it once. */
+export interface SpoolReader extends PositionalReader {
   close(): Promise<void>;
 }
 
@@ -59,8 +69,8 @@ export interface Ingest {
   readonly claimedSizeBytes: number | undefined;
   /** Writes all bytes of all buffers at `position`. Rejects with StoreError (`full`, `sick`). */
   write(buffers: readonly Uint8Array[], position: number): Promise<void>;
-  /** A reader of the spool, independent of the write descriptor. The caller closes it. */
-  openReader(): Promise<PositionalReader & { close(): Promise<void> }>;
+  /** Rejects with StoreError `sick`, also once the ingest has ended. */
+  openReader(): Promise<SpoolReader>;
   /**
    * Makes `written` (which the caller read *before* calling) durable: fdatasync, then the side file records it.
    * After a restart exactly that much is trusted to be on disk.
@@ -121,6 +131,8 @@ export interface BlobStore {
   remove(digest: Digest): Promise<number | undefined>;
   /** Moves a bad object aside with its reason; it is a miss from then on. */
   quarantine(digest: Digest, reason: string): Promise<void>;
+  /** Some reader holds it open, so removing it would free nothing yet. */
+  isOpen(digest: Digest): boolean;
   usage(): StoreUsage;
   /** Free bytes of the file system for unprivileged writers, and its size. */
   freeSpace(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;

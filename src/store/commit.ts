@@ -1,0 +1,102 @@
+/**
+ * The steps that turn a proved spool file into a blob, in the only order that survives a kill and a power loss at any
+ * instant: content durable, then the name, then the name durable.
+ */
+import { type FileHandle, link, lstat, mkdir, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { syncDirectory } from '../lib/atomic-file.ts';
+import type { Digest } from '../oci/digest.ts';
+import { StoreError } from './blob-store.ts';
+import { hasCode } from './io-errors.ts';
+import { blobPath, partPath, type StorePaths } from './paths.ts';
+import { allocatedBytesOf, openRegular } from './regular-file.ts';
+
+export interface CommitRequest {
+  readonly paths: StorePaths;
+  readonly digest: Digest;
+  /** Name of the spool file; no descriptor is writing to it any more. */
+  readonly name: string;
+  readonly handle: FileHandle;
+  /** Whether a file of this size under the digest's name is known to be right. */
+  readonly isProved: (sizeBytes: number) => boolean;
+}
+
+/** `existed`: the same blob was there, proved, and stays; the spool's name is gone all the same. */
+export type CommitOutcome = 'stored' | 'replaced' | 'existed';
+
+/**
+ * Leaves the spool's own names to the caller: a kill before they are gone leaves one file with two names, which recovery
+ * knows. Rejects with the system's error; then the digest has no name that was made here.
+ */
+export async function commitSpool({ paths, digest, name, handle, isProved }: CommitRequest): Promise<CommitOutcome> {
+  const part = partPath(paths, name);
+  const blob = blobPath(paths, digest);
+  // 1. Read-only before it has its name, durable before anything points to it. A failed fsync is final: the kernel may
+  //    have dropped the pages, and a second fsync would succeed without them.
+  await handle.chmod(0o444);
+  await handle.sync();
+  // 2. link, not rename: it cannot damage a good blob.
+  const outcome = await linkOrReplace(part, blob, isProved);
+  if (outcome === 'existed') return outcome;
+  try {
+    // 3. The name itself. Until this has returned, the blob may vanish with the power.
+    await syncDirectory(dirname(blob));
+    return outcome;
+  } catch (error) {
+    await rm(blob, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * For a blob that was found and then proved: after an unclean stop neither its bytes, which may have been hashed from
+ * memory, nor its name are known to be durable. Resolves its allocated bytes, or undefined when it is gone. Rejects with
+ * StoreError `mismatch` when the file has another size than was proved, and with the system's error.
+ */
+export async function makeDurable(blob: string, sizeBytes: number): Promise<number | undefined> {
+  const opened = await openRegular(blob);
+  if (opened === 'absent' || opened === 'irregular') return undefined;
+  const { handle, stats } = opened;
+  try {
+    if (stats.size !== sizeBytes) {
+      throw new StoreError('mismatch', `the file has ${stats.size} bytes, ${sizeBytes} were proved`);
+    }
+    await handle.chmod(0o444);
+    await handle.sync();
+    await syncDirectory(dirname(blob));
+    return allocatedBytesOf(stats);
+  } finally {
+    await handle.close();
+  }
+}
+
+async function linkOrReplace(
+  part: string,
+  blob: string,
+  isProved: (sizeBytes: number) => boolean,
+): Promise<CommitOutcome> {
+  try {
+    await linkMakingDirectory(part, blob);
+    return 'stored';
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error;
+  }
+  const existing = await lstat(blob);
+  if (existing.isFile() && isProved(existing.size)) return 'existed';
+  // Nobody vouches for what is there. A directory cannot be renamed over; nothing of ours is one.
+  if (existing.isDirectory()) await rm(blob, { recursive: true });
+  await rename(part, blob);
+  return 'replaced';
+}
+
+/** Operators empty a cache with `rm -rf blobs/*`, also while it runs. */
+async function linkMakingDirectory(part: string, blob: string): Promise<void> {
+  try {
+    await link(part, blob);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+    await mkdir(dirname(blob), { recursive: true });
+    await syncDirectory(dirname(dirname(blob)));
+    await link(part, blob);
+  }
+}

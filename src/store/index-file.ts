@@ -1,0 +1,103 @@
+/**
+ * index.json: every cached tag, for tools that read the root as an OCI image layout, and for weir itself when it has lost
+ * its catalog. Follows the catalog with a delay, and is rewritten whole each time.
+ *
+ * Denied tags are left out: a rebuilt catalog would not know any more that they must not be served.
+ */
+import { setImmediate } from 'node:timers/promises';
+import { writeFileAtomic } from '../lib/atomic-file.ts';
+import type { Clock, Timer } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import { type LayoutEntry, layoutIndex } from '../oci/layout.ts';
+import type { Catalog } from './catalog.ts';
+import { refName } from './ref-name.ts';
+
+/** When the upstream had last confirmed the binding, as of this writing: epoch milliseconds. */
+export const checkedAtAnnotation = 'weir.checked-at-ms';
+
+const delayMs = 1000;
+/** With very many tags, writing may take at most this share of the time. */
+const restFactor = 20;
+const tagsPerTurn = 500;
+
+export interface IndexFileOptions {
+  readonly path: string;
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export class IndexFile {
+  readonly #options: IndexFileOptions;
+  #isChanged = false;
+  #isHeld = false;
+  #isClosed = false;
+  #timer: Timer | undefined;
+  #writing: Promise<void> = Promise.resolve();
+  #restMs = delayMs;
+
+  constructor(options: IndexFileOptions) {
+    this.#options = options;
+    options.catalog.onTagsChanged(() => this.schedule());
+  }
+
+  /** Something changed: the file follows within a second, or a little later when there are very many tags. */
+  schedule(): void {
+    this.#isChanged = true;
+    if (this.#isHeld || this.#isClosed) return;
+    this.#timer ??= this.#options.clock.setTimer(this.#restMs, () => {
+      // Owned by #writing, which flush and close wait for; it never rejects.
+      void this.flush();
+    });
+  }
+
+  /** Leaves the file as it is until `release`: a catalog that is being rebuilt from it knows less than it. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  release(): void {
+    this.#isHeld = false;
+    this.schedule();
+  }
+
+  /** Writes now what has not been written. Never rejects: a failure is logged, and the next change tries again. */
+  flush(): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#writing = this.#writing.then(() => this.#write());
+    return this.#writing;
+  }
+
+  /** Flushes. Idempotent. */
+  close(): Promise<void> {
+    this.#isClosed = true;
+    return this.flush();
+  }
+
+  async #write(): Promise<void> {
+    if (!this.#isChanged || this.#isHeld) return;
+    const { path, clock, logger } = this.#options;
+    const startedMs = clock.monotonic();
+    this.#isChanged = false;
+    try {
+      await writeFileAtomic(path, layoutIndex(await this.#entries()));
+    } catch (error) {
+      this.#isChanged = true;
+      logger.warn({ path, err: error }, 'index.json cannot be written; it stays as it was');
+    }
+    this.#restMs = Math.max(delayMs, restFactor * (clock.monotonic() - startedMs));
+  }
+
+  /** Other work gets its turn in between; a tag that changes meanwhile causes another write. */
+  async #entries(): Promise<readonly LayoutEntry[]> {
+    const entries: LayoutEntry[] = [];
+    for (const { isDenied, mediaType, digest, sizeBytes, checkedAtMs, ...key } of this.#options.catalog.allTags()) {
+      if (isDenied) continue;
+      const annotations = { [checkedAtAnnotation]: String(checkedAtMs) };
+      entries.push({ descriptor: { mediaType, digest, size: sizeBytes, annotations }, refName: refName(key) });
+      if (entries.length % tagsPerTurn === 0) await setImmediate();
+    }
+    return entries;
+  }
+}

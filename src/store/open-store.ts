@@ -1,0 +1,147 @@
+/** Opening a cache root as a whole: the parts of this room, put together and taken apart in the right order. */
+import { readdir } from 'node:fs/promises';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import { BlobFiles } from './blob-files.ts';
+import { type BlobStore, StoreError } from './blob-store.ts';
+import { CatalogThread } from './catalog-thread.ts';
+import type { Catalog } from './catalog.ts';
+import { DiskStore } from './disk-store.ts';
+import { IndexFile } from './index-file.ts';
+import { IngestFiles } from './ingest-files.ts';
+import { storeError } from './io-errors.ts';
+import { Overhead } from './overhead.ts';
+import { type StorePaths, storePaths } from './paths.ts';
+import { Quarantine } from './quarantine.ts';
+import { rebuildCatalog } from './rebuild.ts';
+import { Recovery, type RecoverySummary } from './recovery.ts';
+import { inspectRoot, openRoot, type Root, writeCleanMarker } from './root.ts';
+import { SqliteCatalog } from './sqlite-catalog.ts';
+
+export interface OpenStoreOptions {
+  /** Created when it does not exist. */
+  readonly root: string;
+  /** Partials of earlier runs that are older are removed. */
+  readonly partialTtlMs: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface OpenedStore {
+  readonly store: BlobStore;
+  readonly catalog: Catalog;
+  /** `flush` brings index.json up to date now. */
+  readonly index: Pick<IndexFile, 'flush'>;
+  /** The last daemon stopped in order. */
+  readonly wasClean: boolean;
+  /** The walk through the root that runs beside serving. Never rejects. */
+  readonly recovered: Promise<RecoverySummary>;
+  /** Flushes everything, marks the stop as clean, gives the root back. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Takes the root for this process. Rejects with StoreError: `locked`, `layout`, `full`, `sick`. */
+export async function openStore(options: OpenStoreOptions): Promise<OpenedStore> {
+  const paths = storePaths(options.root);
+  const root = await openRoot(paths, options.logger);
+  try {
+    return await assemble(options, paths, root, await readdir(paths.ingest));
+  } catch (error) {
+    root.lock.release();
+    throw storeError(error, `opening the cache root ${paths.root}`);
+  }
+}
+
+/**
+ * Looks at a root that another thread or process owns, or nobody: no lock, no recovery, nothing is written. A blob that
+ * the catalog does not know is suspect.
+ */
+export async function openStoreForReading(
+  options: Omit<OpenStoreOptions, 'partialTtlMs'>,
+): Promise<Pick<OpenedStore, 'store' | 'catalog' | 'close'>> {
+  const { clock, logger } = options;
+  const paths = storePaths(options.root);
+  if (!(await inspectRoot(paths))) throw new StoreError('layout', `${paths.root} is not a weir cache`);
+  let catalog: SqliteCatalog;
+  try {
+    catalog = new SqliteCatalog({ path: paths.catalog, clock, logger, isReadOnly: true });
+  } catch (error) {
+    throw storeError(error, `reading the catalog ${paths.catalog}`);
+  }
+  const quarantine = new Quarantine(paths);
+  const now = (): number => clock.now();
+  const blobs = new BlobFiles({ paths, catalog, quarantine, cleanStop: undefined, logger, now, isReadOnly: true });
+  const ingests = new IngestFiles({ paths, blobs, logger, now, names: [], partialTtlMs: 0 });
+  const overhead = new Overhead(paths, quarantine, clock, logger);
+  const store = new DiskStore({ paths, catalog, blobs, ingests, overhead, isReadOnly: true });
+  const close = async (): Promise<void> => {
+    await store.close();
+    catalog.close();
+  };
+  return { store, catalog, close };
+}
+
+async function assemble(
+  options: OpenStoreOptions,
+  paths: StorePaths,
+  root: Root,
+  names: readonly string[],
+): Promise<OpenedStore> {
+  const { clock, logger, partialTtlMs } = options;
+  const { cleanStop, lock } = root;
+  const now = (): number => clock.now();
+  const catalog = new SqliteCatalog({ path: paths.catalog, clock, logger });
+  const thread = new CatalogThread(catalog.database, logger);
+  const quarantine = new Quarantine(paths);
+  const blobs = new BlobFiles({ paths, catalog, quarantine, cleanStop, logger, now, isReadOnly: false });
+  const ingests = new IngestFiles({ paths, blobs, logger, now, names, partialTtlMs });
+  const overhead = new Overhead(paths, quarantine, clock, logger);
+  const store = new DiskStore({ paths, catalog, blobs, ingests, overhead, isReadOnly: false });
+  await overhead.measure();
+  const index = new IndexFile({ path: paths.index, catalog, clock, logger });
+  const stopping = new AbortController();
+
+  const rebuild = async (signal: AbortSignal): Promise<number> => {
+    if (!catalog.database.isRebuildDue) return 0;
+    const tags = await rebuildCatalog({ paths, store, catalog, logger }, signal);
+    catalog.database.rebuilt();
+    catalog.flush();
+    index.release();
+    return tags;
+  };
+  const partials = ingests.partials;
+  const parts = { paths, catalog, blobs, partials, quarantine, thread, clock, logger, ingestNames: names, rebuild };
+  const recover = (): Promise<RecoverySummary> => new Recovery(parts, stopping.signal).run();
+
+  if (catalog.database.isRebuildDue) index.hold();
+  // After an unclean stop the last changes may be missing there.
+  else if (cleanStop === undefined) index.schedule();
+  const recovered = recover();
+  /** The first walk and every one that a damaged catalog made necessary later. */
+  let walks: Promise<RecoverySummary> = recovered;
+  catalog.database.onReplaced(() => {
+    index.hold();
+    walks = walks.then(recover);
+  });
+
+  const stop = async (): Promise<void> => {
+    stopping.abort(new Error('the store is being closed'));
+    const { isComplete } = await walks;
+    await store.close();
+    await index.close();
+    await thread.close();
+    catalog.flush();
+    const hadSuspects = !isComplete || catalog.hasSuspects();
+    catalog.close();
+    try {
+      // The system's own time, whatever the clock says: it is compared with change times of files.
+      await writeCleanMarker(paths, { stoppedAtMs: Date.now(), hadSuspects });
+    } catch (error) {
+      logger.warn({ err: error }, 'the clean stop cannot be recorded; the next start will look at everything again');
+    }
+    lock.release();
+  };
+  let stopped: Promise<void> | undefined;
+  const close = (): Promise<void> => (stopped ??= stop());
+  return { store, catalog, index, wasClean: cleanStop !== undefined, recovered, close };
+}

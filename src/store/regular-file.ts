@@ -1,0 +1,53 @@
+/** Opening files that somebody else may have put there: no link is followed, no pipe blocks, nothing but files passes. */
+import { constants, type Stats } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { hasCode } from './io-errors.ts';
+
+export interface OpenedFile {
+  /** The caller closes it. */
+  readonly handle: FileHandle;
+  readonly stats: Stats;
+}
+
+/** `irregular`: a link, directory, pipe, socket or device has the name. */
+export type OpenOutcome = OpenedFile | 'absent' | 'irregular';
+
+const safely = constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/** Opens for reading, or for reading and writing. Rejects with the system's error for everything but absence. */
+export async function openRegular(path: string, access: 'read' | 'write' = 'read'): Promise<OpenOutcome> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, safely | (access === 'read' ? constants.O_RDONLY : constants.O_RDWR));
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return 'absent';
+    // A symbolic link; a socket, or a pipe nobody reads; a directory opened for writing.
+    if (hasCode(error, 'ELOOP', 'ENXIO', 'EISDIR')) return 'irregular';
+    throw error;
+  }
+  try {
+    const stats = await handle.stat();
+    if (stats.isFile()) return { handle, stats };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+  await handle.close();
+  return 'irregular';
+}
+
+/** The content of a small file of ours; undefined when it is absent, irregular, or larger than `maxBytes`. */
+export async function readRegular(path: string, maxBytes: number): Promise<Uint8Array | undefined> {
+  const opened = await openRegular(path);
+  if (opened === 'absent' || opened === 'irregular') return undefined;
+  try {
+    return opened.stats.size > maxBytes ? undefined : await opened.handle.readFile();
+  } finally {
+    await opened.handle.close();
+  }
+}
+
+/** Bytes on disk, which sparse files and small blobs have less and more of than their size says. */
+export function allocatedBytesOf(stats: Stats): number {
+  return stats.blocks * 512;
+}

@@ -1,0 +1,64 @@
+/**
+ * One daemon per cache root.
+ *
+ * A pid in a file lies as soon as two containers share the root, so the lock is the operating system's own, taken by
+ * SQLite: `BEGIN EXCLUSIVE` on an otherwise empty database, held as long as the process lives. The kernel drops it with
+ * the process, however that ends. POSIX locks have one trap: closing *any* descriptor of the file in this process drops
+ * them, so nobody may open `weir/lock` through node:fs while it is held.
+ */
+import { truncateSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { StoreError } from './blob-store.ts';
+import { storeError } from './io-errors.ts';
+import type { StorePaths } from './paths.ts';
+import { sqliteCode, sqliteCodes } from './sqlite-errors.ts';
+
+export interface RootLock {
+  /** Idempotent. */
+  release(): void;
+}
+
+/** Throws StoreError: `locked` when another process holds the root, `sick` when it cannot be locked at all. */
+export function lockRoot(paths: StorePaths): RootLock {
+  try {
+    return take(paths.lock);
+  } catch (error) {
+    const code = sqliteCode(error);
+    if (code === sqliteCodes.busy) throw lockedError(paths.root, error);
+    if (code !== sqliteCodes.notADatabase && code !== sqliteCodes.corrupt) {
+      throw storeError(error, `locking the cache root ${paths.root}`);
+    }
+  }
+  // Garbage in the file. Emptied in place, because with a new file under the name two daemons could each lock their own.
+  // Nobody can hold a lock that this drops: with garbage in it the file has never been locked.
+  try {
+    truncateSync(paths.lock, 0);
+    return take(paths.lock);
+  } catch (error) {
+    if (sqliteCode(error) === sqliteCodes.busy) throw lockedError(paths.root, error);
+    throw storeError(error, `locking the cache root ${paths.root}`);
+  }
+}
+
+function take(path: string): RootLock {
+  const database = new DatabaseSync(path, { timeout: 0 });
+  try {
+    database.exec('BEGIN EXCLUSIVE');
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+  return {
+    release: () => {
+      if (database.isOpen) database.close();
+    },
+  };
+}
+
+function lockedError(root: string, cause: unknown): StoreError {
+  return new StoreError(
+    'locked',
+    `the cache root ${root} is in use by another weir; stop that one, or give this one a root of its own (cache.root)`,
+    { cause },
+  );
+}
