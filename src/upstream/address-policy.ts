@@ -14,23 +14,29 @@ import { hostMatches, isSameOrigin, originMatches } from './origin.ts';
 /** `nat64`: a public IPv4 address behind the well-known NAT64 prefix, as all are in a network that has IPv6 only. */
 export type AddressClass = 'public' | 'private' | 'nat64';
 
-/** Special-purpose blocks (IANA registries, RFC 6890), and every IPv6 form that carries an IPv4 address inside. */
-const special = blockList(`
+/**
+ * Special-purpose blocks (IANA registries, RFC 6890), and every IPv6 form that carries an IPv4 address inside. Two lists,
+ * because a BlockList takes an IPv4 address and its IPv4-mapped form for one: `::ffff:0:0/96` would match all of IPv4.
+ */
+const specialIPv4 = blockList(`
   0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24
-  192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4
+  192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4`);
+const specialIPv6 = blockList(`
   ::/96 ::ffff:0:0/96 ::ffff:0:0:0/96 64:ff9b::/96 64:ff9b:1::/48 100::/64 2001::/23 2001:db8::/32 2002::/16 3fff::/20
   5f00::/16 fc00::/7 fe80::/10 fec0::/10 ff00::/8`);
 const nat64 = blockList('64:ff9b::/96');
+
+const strictness: readonly AddressClass[] = ['public', 'nat64', 'private'];
 
 /** What is no IP address is `private`. */
 export function classifyAddress(address: string): AddressClass {
   const plain = address.replace(/%.*$/, '');
   const family = isIP(plain);
   if (family === 0) return 'private';
-  const type = family === 4 ? 'ipv4' : 'ipv6';
-  if (!special.check(plain, type)) return 'public';
-  if (family === 6 && nat64.check(plain, type) && classifyAddress(embeddedIPv4(plain)) === 'public') return 'nat64';
-  return 'private';
+  if (family === 4) return specialIPv4.check(plain, 'ipv4') ? 'private' : 'public';
+  if (!specialIPv6.check(plain, 'ipv6')) return 'public';
+  const isNat64 = nat64.check(plain, 'ipv6') && classifyAddress(embeddedIPv4(plain)) === 'public';
+  return isNat64 ? 'nat64' : 'private';
 }
 
 export interface AddressPolicyOptions {
@@ -49,8 +55,11 @@ export interface AddressPolicyOptions {
 export class AddressPolicy {
   readonly #options: AddressPolicyOptions;
   readonly #classify: (address: string) => AddressClass;
-  /** Of the endpoint, as last connected to. Until then it counts as public: the strict side. */
-  #home: AddressClass = 'public';
+  /**
+   * Of the endpoint, once it is known; until then it counts as public. It never becomes less strict: who controls the
+   * name of a public registry could make it private for a moment.
+   */
+  #home: AddressClass | undefined;
 
   constructor(options: AddressPolicyOptions) {
     this.#options = options;
@@ -67,7 +76,7 @@ export class AddressPolicy {
   /** False: no connection to this address for this URL. Also learns where the endpoint itself lies. */
   accepts(url: URL, address: string): boolean {
     const found = this.#classify(address);
-    if (isSameOrigin(url, this.#options.home)) this.#home = found;
+    if (isSameOrigin(url, this.#options.home)) this.#home = stricter(found, this.#home);
     if (this.isConfigured(url) || found === 'public' || this.#home === 'private') return true;
     return found === 'nat64' && this.#home === 'nat64';
   }
@@ -89,6 +98,11 @@ export class AddressPolicy {
       });
     };
   }
+}
+
+function stricter(found: AddressClass, known: AddressClass | undefined): AddressClass {
+  if (known === undefined) return found;
+  return strictness.indexOf(found) < strictness.indexOf(known) ? found : known;
 }
 
 function blockList(subnets: string): BlockList {

@@ -59,15 +59,19 @@ export async function statBlobAt(
   attempt: Attempt,
   nowMs: number,
 ): Promise<number | undefined> {
+  if (endpoint.refusesBlobHead) return statByRange(endpoint, question, attempt, nowMs);
   try {
     const answer = await askEndpoint(endpoint, askFor('HEAD', question), attempt);
+    const { status, headers } = answer.response;
+    if (status !== 200) throw await refusedAnswer(answer, attempt.upstream, nowMs);
     // No layer is empty: servers that say 0 to HEAD do not know.
-    if (answer.response.status === 200)
-      return parseContentLength(answer.response.headers['content-length']) || undefined;
-    throw await refusedAnswer(answer, attempt.upstream, nowMs);
+    return parseContentLength(headers['content-length']) || undefined;
   } catch (error) {
     if (!(error instanceof UpstreamError) || !isHeadRefusal(error)) throw error;
-    return statByRange(endpoint, question, attempt, nowMs);
+    const sizeBytes = await statByRange(endpoint, question, attempt, nowMs);
+    // The blob is there, so it was the method: asking so again would cost a token each time.
+    endpoint.refusesBlobHead = [401, 403, 405].includes(error.status ?? 0);
+    return sizeBytes;
   }
 }
 

@@ -109,6 +109,7 @@ function createEndpoint(url: URL, all: readonly URL[], options: UpstreamOptions)
     sender,
     authorizer: new Authorizer({ ...auth, credentials: options.credentials }),
     anonymous: new Authorizer({ ...auth, credentials: undefined }),
+    refusesBlobHead: false,
     mayDowngrade: (place) => policy.isConfigured(place),
   };
 }

@@ -21,6 +21,8 @@ export interface Endpoint {
   readonly authorizer: Authorizer;
   /** The same without any credential. */
   readonly anonymous: Authorizer;
+  /** Learnt: it refuses HEAD of blobs that it has. */
+  refusesBlobHead: boolean;
   /** Plain http may follow https at this place. */
   readonly mayDowngrade: (url: URL) => boolean;
 }

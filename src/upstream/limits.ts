@@ -83,18 +83,18 @@ export class Breaker {
     const weight = weightOf(error);
     if (weight === 'none') return;
     this.#failuresInRow++;
-    const { monotonic } = this.#options.clock;
+    const nowMs = this.#options.clock.monotonic();
     const askedMs = Math.min(error.retryAfterMs ?? 0, longestRetryAfterMs);
     if (this.isOpen && !isProbe) {
       // One that left before the breaker opened. It says when to come back, but not that a probe has failed.
-      this.#probeAtMs = Math.max(this.#probeAtMs ?? 0, askedMs === 0 ? 0 : monotonic() + askedMs);
+      this.#probeAtMs = Math.max(this.#probeAtMs ?? 0, askedMs === 0 ? 0 : nowMs + askedMs);
       return;
     }
     if (!isProbe && weight === 'counts' && this.#failuresInRow < toleratedServerErrors) return;
     const wasOpen = this.isOpen;
     // Upwards only: nobody is asked earlier than they said, and not by everybody at the same moment.
     const spread = 1 + 0.1 * (this.#options.random ?? Math.random)();
-    this.#probeAtMs = monotonic() + Math.max(askedMs, this.#pauseMs) * spread;
+    this.#probeAtMs = nowMs + Math.max(askedMs, this.#pauseMs) * spread;
     this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);
     if (!wasOpen) this.#options.onChange(true);
   }
