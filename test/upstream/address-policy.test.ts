@@ -1,0 +1,146 @@
+import type { LookupAddress } from 'node:dns';
+import { isIP } from 'node:net';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { AddressPolicy, type AddressPolicyOptions, classifyAddress } from '../../src/upstream/address-policy.ts';
+
+const home = new URL('https://registry.example');
+const publicAddress = '8.8.8.8';
+
+function policyOf(overrides: Partial<AddressPolicyOptions> = {}, homeAddress = publicAddress): AddressPolicy {
+  const policy = new AddressPolicy({ home, endpoints: [], allowHosts: [], realms: [], ...overrides });
+  policy.accepts(home, homeAddress);
+  return policy;
+}
+
+/** What a look-up through the policy resolves to. */
+function lookUp(policy: AddressPolicy, url: URL): Promise<string | LookupAddress[]> {
+  const refused = (): Error => new Error('refused');
+  return new Promise((resolve, reject) => {
+    policy.lookupFor(url, refused)(url.hostname, { all: true }, (error, addresses) =>
+      error === null ? resolve(addresses) : reject(error),
+    );
+  });
+}
+
+const publicOnes = `
+  8.8.8.8 1.1.1.1 172.15.0.1 172.32.0.1 100.63.255.255 100.128.0.1 192.169.0.1 11.0.0.1 2600::1 2a00:1450::1
+  2001:200::1 2606:4700::1111`;
+
+const privateOnes = `
+  127.0.0.1 127.255.255.254 0.0.0.0 10.1.2.3 172.16.0.1 172.31.255.255 192.168.1.1 169.254.169.254 100.64.0.1
+  192.0.0.1 198.18.0.1 224.0.0.1 255.255.255.255 240.0.0.1 :: ::1 fe80::1 fe80::1%eth0 fec0::1 fc00::1
+  fd12:3456::1 ff02::1 2001:db8::1 ::ffff:127.0.0.1 ::ffff:a9fe:a9fe ::ffff:8.8.8.8 ::8.8.8.8 2002:7f00:1::
+  2002:808:808:: 2001:0:4136:e378:8000:63bf:3fff:fdd2 64:ff9b::127.0.0.1 64:ff9b::a9fe:a9fe 64:ff9b:1::1
+  localhost registry.example 1.2.3 0x7f.1`;
+
+function wordsOf(text: string): string[] {
+  return text.trim().split(/\s+/);
+}
+
+describe('address classes', () => {
+  it.each(wordsOf(publicOnes))('%s is public', (address) => {
+    expect(classifyAddress(address)).toBe('public');
+  });
+
+  it.each(wordsOf(privateOnes))('%s is private', (address) => {
+    expect(classifyAddress(address)).toBe('private');
+  });
+
+  it.each(['64:ff9b::8.8.8.8', '64:ff9b::808:808', '64:FF9B:0:0:0:0:808:0808'])(
+    '%s is a public one behind NAT64',
+    (address) => {
+      expect(classifyAddress(address)).toBe('nat64');
+    },
+  );
+
+  it('no way of writing an IPv4 address into an IPv6 one makes it public', () => {
+    const byte = fc.nat({ max: 255 });
+    fc.assert(
+      fc.property(fc.tuple(byte, byte, byte, byte), (bytes) => {
+        const dotted = bytes.join('.');
+        const hex = bytes.map((value) => value.toString(16).padStart(2, '0'));
+        const groups = `${hex[0]}${hex[1]}:${hex[2]}${hex[3]}`;
+        for (const text of [`::ffff:${dotted}`, `::${groups}`, `2002:${groups}::1`, `2001:0:${groups}::`]) {
+          expect(isIP(text)).toBe(6);
+          expect(classifyAddress(text)).toBe('private');
+        }
+        const inner = classifyAddress(dotted);
+        expect(classifyAddress(`64:ff9b::${groups}`)).toBe(inner === 'public' ? 'nat64' : 'private');
+      }),
+    );
+  });
+});
+
+describe('address policy', () => {
+  const elsewhere = new URL('https://cdn.example/blob');
+
+  it('a public upstream leads to public addresses only', () => {
+    const policy = policyOf();
+    expect(policy.accepts(elsewhere, '1.1.1.1')).toBe(true);
+    for (const address of ['127.0.0.1', '169.254.169.254', '10.0.0.1', '::1', '64:ff9b::101:101']) {
+      expect(policy.accepts(elsewhere, address)).toBe(false);
+    }
+  });
+
+  it('counts as public until its own address is known', () => {
+    const policy = new AddressPolicy({ home, endpoints: [], allowHosts: [], realms: [] });
+    expect(policy.accepts(elsewhere, '10.0.0.1')).toBe(false);
+  });
+
+  it('a private upstream may lead into its network, until its name turns out to be public', () => {
+    const policy = policyOf({}, '10.0.0.7');
+    expect(policy.accepts(elsewhere, '10.0.0.9')).toBe(true);
+    policy.accepts(home, publicAddress);
+    expect(policy.accepts(elsewhere, '10.0.0.9')).toBe(false);
+  });
+
+  it('a public upstream does not become private by resolving to a private address for once', () => {
+    const policy = policyOf();
+    expect(policy.accepts(home, '127.0.0.1')).toBe(true);
+    expect(policy.accepts(elsewhere, '127.0.0.1')).toBe(false);
+  });
+
+  it('in a network with IPv6 only, NAT64 leads to public places', () => {
+    const policy = policyOf({}, '64:ff9b::808:808');
+    expect(policy.accepts(elsewhere, '64:ff9b::101:101')).toBe(true);
+    expect(policy.accepts(elsewhere, '64:ff9b::a00:1')).toBe(false);
+  });
+
+  it('what configuration names may lie anywhere', () => {
+    const policy = policyOf({
+      endpoints: [new URL('http://mirror.lan:5000')],
+      allowHosts: ['minio.lan', 'store.lan:9000'],
+      realms: ['auth.lan', 'http://tokens.lan:8080'],
+    });
+    for (const [url, isAccepted] of [
+      ['http://mirror.lan:5000/x', true],
+      ['http://mirror.lan:5001/x', false],
+      ['https://minio.lan:9443/x', true],
+      ['https://sub.minio.lan/x', false],
+      ['http://store.lan:9000/x', true],
+      ['http://store.lan/x', false],
+      ['https://auth.lan/token', true],
+      ['http://auth.lan/token', false],
+      ['https://auth.lan:8443/token', false],
+      ['http://tokens.lan:8080/', true],
+    ] as const) {
+      expect([url, policy.accepts(new URL(url), '10.0.0.1')]).toEqual([url, isAccepted]);
+    }
+  });
+
+  it('a look-up yields the acceptable addresses only, and fails when none is', async () => {
+    const answers: Record<string, string[]> = {
+      'both.example': ['10.0.0.1', '1.1.1.1', '::1'],
+      'inside.example': ['10.0.0.1'],
+    };
+    const lookup = ((name: string, _: object, callback: (error: null, found: LookupAddress[]) => void) =>
+      callback(
+        null,
+        (answers[name] ?? []).map((address) => ({ address, family: isIP(address) })),
+      )) as never;
+    const policy = policyOf({ lookup });
+    expect(await lookUp(policy, new URL('https://both.example'))).toEqual([{ address: '1.1.1.1', family: 4 }]);
+    await expect(lookUp(policy, new URL('https://inside.example'))).rejects.toThrow('refused');
+  });
+});
