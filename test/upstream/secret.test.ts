@@ -4,9 +4,9 @@ import { Secret } from '../../src/upstream/secret.ts';
 
 it('a secret turns into *** wherever it is turned into text', () => {
   const secret = new Secret('c4n4ry');
-  const error = new Error(`with ${secret}`, { cause: { secret } });
+  const error = new Error(`with ${String(secret)}`, { cause: { secret } });
   for (const text of [
-    `${secret}`,
+    String(secret),
     JSON.stringify({ secret }),
     inspect({ secret }, { depth: 9, showHidden: true }),
     inspect(error),
