@@ -29,6 +29,8 @@ export interface ListenOptions {
   readonly logger: Logger;
   /** Connections beyond this are closed at once; undefined for no limit. */
   readonly maxConnections?: number | undefined;
+  /** Milliseconds that a request's head may take. Default 20,000. */
+  readonly headTimeoutMs?: number;
 }
 
 /** `inUse`: another process has the port · `denied`: not permitted · `badAddress`: not an address of this machine · `tls`: certificate or key · `other`. */
@@ -44,13 +46,11 @@ export class ListenError extends Error {
   }
 }
 
-const limits: ServerOptions = {
+const strictness: ServerOptions = {
   // Go's clients keep idle connections for 90 s: closing first would break their next request.
   keepAliveTimeout: 95_000,
-  headersTimeout: 20_000,
   // A limit on whole requests would cut slow ones; bodies have their own (request-body.ts).
   requestTimeout: 0,
-  connectionsCheckingInterval: 5_000,
   // podman asks for a thousand ranges in one header.
   maxHeaderSize: 64 * 1024,
   noDelay: true,
@@ -158,14 +158,18 @@ export class Listener {
 
   /** What the parser refuses. Answered only where that cannot end up in the middle of another answer. */
   #refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
-    const isBusy = socket instanceof Socket && this.#answers.has(socket);
-    if (socket.writable && error.code !== 'ECONNRESET' && !isBusy) refuseRaw(socket, refusalFor(error.code));
+    const answer = socket instanceof Socket ? this.#answers.get(socket) : undefined;
+    // A request that breaks in its own body can still be told so; one behind another answer cannot.
+    const isSafe = answer === undefined || (!answer.headersSent && !answer.req.complete);
+    if (socket.writable && error.code !== 'ECONNRESET' && isSafe) refuseRaw(socket, refusalFor(error.code));
     else if (socket instanceof Socket) breakConnection(socket);
     else socket.destroy();
   }
 }
 
 function create(options: ListenOptions): Server {
+  const { headTimeoutMs = 20_000 } = options;
+  const limits = { ...strictness, headersTimeout: headTimeoutMs, connectionsCheckingInterval: headTimeoutMs / 10 };
   if (options.tls === undefined) return createHttpServer(limits);
   try {
     const { cert, key } = options.tls;
