@@ -2,26 +2,25 @@
  * Brings one digest from one upstream into the store, for everybody who asks for it meanwhile. It belongs to no client:
  * its own AbortController stops it, a client's signal only detaches that client.
  */
-import type { Timer } from '../lib/clock.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { RequestRange } from '../oci/range.ts';
-import { type Digest } from '../oci/digest.ts';
-import { type BlobInfo, StoreError } from '../store/blob-store.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { BlobInfo } from '../store/blob-store.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
+import { Attendance } from './attendance.ts';
+import { bringGeneration } from './bring-generation.ts';
 import { BrokenBodyError, CacheError } from './errors.ts';
 import type { FillResult } from './events.ts';
 import type { FillContext } from './fill-context.ts';
 import { Generation } from './generation.ts';
-import { Movers } from './movers.ts';
 import { Sources } from './sources.ts';
 import type { Lease } from './space.ts';
-import { type Spool, ingestSpool, suspectSpool } from './spool.ts';
+import { type Spool, openSpool, suspectSpool } from './spool.ts';
 import { Waiting } from './waiting.ts';
 import { Wants } from './wants.ts';
 
-/** How long a fill without clients goes on where partials are kept, and how much it finishes all the same. */
-const lingerMs = 30_000;
+/** A deserted fill with no more than this left is finished in any case. */
 const finishBelowBytes = 64 * 1024 * 1024;
 
 /** What those who wait for the head of a fill get. */
@@ -56,11 +55,10 @@ export class Fill {
   readonly #control = new AbortController();
   readonly #head = new Waiting<FillHead>();
   readonly #lease: Lease;
+  readonly #attendance: Attendance;
   readonly #successors = new WeakMap<Generation, Promise<Generation>>();
   #generation: Generation | undefined;
   #successor: PromiseWithResolvers<Generation> | undefined;
-  #attached = 0;
-  #linger: Timer | undefined;
 
   constructor(context: FillContext, options: FillOptions) {
     const { digest, upstream, repository, avoidEndpoints } = options;
@@ -69,6 +67,7 @@ export class Fill {
     this.digest = digest;
     this.upstream = upstream;
     this.#lease = context.space.lease();
+    this.#attendance = new Attendance(context.clock, () => this.#deserted());
     this.sources = new Sources({
       upstream,
       digest,
@@ -109,15 +108,7 @@ export class Fill {
 
   /** Counts a client until the returned function is called (once or more often). */
   attach(): () => void {
-    this.#attached += 1;
-    this.#linger?.cancel();
-    let isAttached = true;
-    return () => {
-      if (!isAttached) return;
-      isAttached = false;
-      this.#attached -= 1;
-      if (this.#attached === 0) this.#abandoned();
-    };
+    return this.#attendance.attach();
   }
 
   /** Stops bringing bytes; what is there stays as a partial. Idempotent. */
@@ -138,7 +129,7 @@ export class Fill {
       this.#successor?.reject(failure);
       this.#head.reject(failure);
     } finally {
-      this.#linger?.cancel();
+      this.#attendance.close();
       this.#lease.release();
       this.#generation?.release();
       events.fillEnded({ upstream: this.upstream.key, result });
@@ -148,13 +139,14 @@ export class Fill {
 
   async #bring(): Promise<FillResult> {
     const { store } = this.#context;
+    const key = { digest: this.digest, upstream: this.upstream.key };
     const suspect = await suspectSpool(store, this.digest);
     const stored = suspect === undefined ? await store.stat(this.digest) : undefined;
     if (stored !== undefined) {
       this.#head.resolve({ kind: 'stored', info: stored });
       return 'stored';
     }
-    let spool = suspect ?? (await this.#openSpool(true));
+    let spool = suspect ?? (await openSpool(this.#context, key, { mayResume: true }));
     for (;;) {
       if (spool === undefined) {
         this.#head.resolve({ kind: 'bypass' });
@@ -163,41 +155,42 @@ export class Fill {
       const generation = await this.#begin(spool);
       const result = await this.#bringGeneration(generation);
       if (result !== 'again') return result;
-      spool = await this.#openSpool(false);
+      spool = await openSpool(this.#context, key, { mayResume: false });
     }
   }
 
   async #bringGeneration(generation: Generation): Promise<FillResult | 'again'> {
-    const { digest } = this;
-    // Bytes of more than one transfer were put together; alone among mismatches that is worth a second try.
-    const isMixed = (): boolean => generation.isResumed || this.sources.resumes > 0;
-    try {
-      await this.#transfer(generation);
-      if (generation.state === 'frozen') return await this.#outlive(generation);
-      await hashed(generation, this.#control.signal);
-    } catch (error) {
-      await this.#giveUp(generation, error);
-      throw error;
-    }
-    const found = generation.hashedDigest();
-    if (found === digest) return this.#adopt(generation);
-    const mismatch = new CacheError(
-      'mismatch',
-      this.upstream.key,
-      `${digest} was asked for, and the bytes are ${found}`,
-    );
+    const { digest, sources, wants, upstream } = this;
+    const outcome = await bringGeneration({
+      context: this.#context,
+      generation,
+      digest,
+      sources,
+      wants,
+      lease: this.#lease,
+      opening: this.#options.opening,
+      signal: this.#control.signal,
+      onReadable: () => this.#head.resolve({ kind: 'filling', generation }),
+    });
+    if (outcome.kind === 'ended') return outcome.result;
+    const text = `${digest} was asked for, and the bytes are ${outcome.found}`;
+    const mismatch = new CacheError('mismatch', upstream.key, text);
     this.#context.events.rejected({ reason: 'digest-mismatch' });
-    this.#context.logger.warn({ digest, found, upstream: this.upstream.key }, 'the upstream sent other bytes');
-    this.#options.onMismatch(this.sources.usedEndpoints);
-    const isWorthAnother = isMixed();
+    this.#context.logger.warn(
+      { digest, found: outcome.found, upstream: upstream.key },
+      'the upstream sent other bytes',
+    );
+    this.#options.onMismatch(sources.usedEndpoints);
+    // Bytes of more than one transfer were put together; alone among mismatches that is worth a second try.
+    const isWorthAnother = generation.isResumed || sources.resumes > 0;
     if (isWorthAnother) this.#announceSuccessor(generation);
-    generation.break(new BrokenBodyError(mismatch.message, { cause: mismatch }));
+    generation.break(new BrokenBodyError(text, { cause: mismatch }));
     await generation.settle();
-    await generation.spool.abort(mismatch.message);
+    await generation.spool.abort(text);
     if (!isWorthAnother) throw mismatch;
     generation.release();
     this.#generation = undefined;
-    this.sources.resetResumes();
+    sources.resetResumes();
     return 'again';
   }
 
@@ -223,82 +216,11 @@ export class Fill {
     return generation;
   }
 
-  /** Undefined when the store cannot take anything now. */
-  async #openSpool(mayResume: boolean): Promise<Spool | undefined> {
-    const { store, logger } = this.#context;
-    const key = { digest: this.digest, upstream: this.upstream.key };
-    try {
-      const resumed = mayResume ? await store.resumeIngest(key) : undefined;
-      return ingestSpool(resumed ?? (await store.createIngest(key)));
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      logger.warn({ err: error, digest: this.digest }, 'the store takes nothing; passing the blob through');
-      return undefined;
-    }
-  }
-
-  /** Resolves when all bytes are written, or the store takes no more (the generation is frozen then). */
-  async #transfer(generation: Generation): Promise<void> {
-    if (generation.pieces.isComplete) return;
-    const { wants, sources: source } = this;
-    const movers = new Movers({ generation, source, lease: this.#lease, wants, opening: this.#options.opening });
-    try {
-      await movers.run(this.#control.signal);
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      this.#context.logger.warn(
-        { err: error, digest: this.digest },
-        'the store takes no more; passing the rest through',
-      );
-      generation.freeze();
-      this.#head.resolve({ kind: 'filling', generation });
-    }
-  }
-
-  async #adopt(generation: Generation): Promise<FillResult> {
-    // Readers first: their bytes are right, and durability is not their problem.
-    generation.prove();
-    this.#head.resolve({ kind: 'filling', generation });
-    await generation.settle();
-    try {
-      await generation.spool.adopt(generation.sizeBytes ?? 0);
-      return 'stored';
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      this.#context.logger.warn({ err: error, digest: this.digest }, 'a proved blob could not be stored');
-      return 'bypassed';
-    }
-  }
-
-  /** A frozen generation has given its readers what it can; nobody new joins it. */
-  async #outlive(generation: Generation): Promise<FillResult> {
-    await generation.settle();
-    await generation.spool.abort('the store takes no more');
-    return 'bypassed';
-  }
-
-  async #giveUp(generation: Generation, error: unknown): Promise<void> {
-    generation.break(new BrokenBodyError(`the transfer of ${this.digest} was given up`, { cause: error }));
-    await generation.settle();
-    const { pieces, spool } = generation;
-    try {
-      if (pieces.writtenBytes > 0) await spool.keep(pieces.written(), pieces.sizeBytes);
-      else await spool.abort('nothing was written');
-    } catch (failure) {
-      // The fill has failed already for another reason, which is the one to report.
-      this.#context.logger.warn({ err: failure, digest: this.digest }, 'a partial could not be kept');
-    }
-  }
-
-  /** The last client has left. With `keep`, the fill stops after a while, unless little is left to bring. */
-  #abandoned(): void {
-    if (this.#context.onAbandon === 'finish') return;
-    this.#linger = this.#context.clock.setTimer(lingerMs, () => {
-      const left = this.leftBytes;
-      if (this.#attached === 0 && (left === undefined || left > finishBelowBytes)) {
-        this.stop(new BrokenBodyError('nobody waits for it any more'));
-      }
-    });
+  /** With `keep`, a fill that nobody waits for stops, unless little is left to bring. */
+  #deserted(): void {
+    const left = this.leftBytes;
+    const isWorthFinishing = this.#context.onAbandon === 'finish' || (left !== undefined && left <= finishBelowBytes);
+    if (!isWorthFinishing) this.stop(new BrokenBodyError('nobody waits for it any more'));
   }
 
   #accept(repository: Repository, sizeBytes: number | undefined): boolean {
@@ -315,13 +237,5 @@ export class Fill {
     this.#context.catalog.addLink({ upstream: this.upstream.key, repository }, this.digest, 'blob');
     this.#head.resolve({ kind: 'filling', generation });
     return true;
-  }
-}
-
-async function hashed(generation: Generation, signal: AbortSignal): Promise<void> {
-  while (!generation.isHashed) {
-    const { sequence } = generation.watermark;
-    if (generation.state !== 'open') throw generation.failure ?? new BrokenBodyError('the generation was given up');
-    await generation.watermark.changed(sequence, signal);
   }
 }

@@ -4,7 +4,16 @@
  * and in the end they are accepted or given up.
  */
 import type { Digest } from '../oci/digest.ts';
-import type { BlobInfo, BlobStore, Ingest, Interval, PositionalReader } from '../store/blob-store.ts';
+import type { Logger } from '../lib/log.ts';
+import {
+  type BlobInfo,
+  type BlobStore,
+  type Ingest,
+  type IngestKey,
+  type Interval,
+  type PositionalReader,
+  StoreError,
+} from '../store/blob-store.ts';
 
 export interface Spool {
   /** What was on disk when it was opened. */
@@ -23,7 +32,7 @@ export interface Spool {
   abort(reason: string): Promise<void>;
 }
 
-export function ingestSpool(ingest: Ingest): Spool {
+function ingestSpool(ingest: Ingest): Spool {
   return {
     resumed: ingest.resumed,
     claimedSizeBytes: ingest.claimedSizeBytes,
@@ -63,4 +72,20 @@ export async function suspectSpool(store: BlobStore, digest: Digest): Promise<Sp
     keep: nothing,
     abort: (reason) => store.quarantine(digest, reason),
   };
+}
+
+/** A spool to fill: the partial of an earlier attempt, or a new one. Undefined when the store cannot take anything now. */
+export async function openSpool(
+  { store, logger }: { readonly store: BlobStore; readonly logger: Logger },
+  key: IngestKey,
+  { mayResume }: { readonly mayResume: boolean },
+): Promise<Spool | undefined> {
+  try {
+    const resumed = mayResume ? await store.resumeIngest(key) : undefined;
+    return ingestSpool(resumed ?? (await store.createIngest(key)));
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    logger.warn({ err: error, digest: key.digest }, 'the store takes nothing; passing the blob through');
+    return undefined;
+  }
 }

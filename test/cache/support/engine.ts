@@ -13,7 +13,7 @@ import { type Repository, parseRepository } from '../../../src/oci/reference.ts'
 import { SqliteCatalog } from '../../../src/store/sqlite-catalog.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { patienceMs, within } from '../../support/gate.ts';
-import { BlobUpstream } from './blob-upstream.ts';
+import type { BlobUpstream } from './blob-upstream.ts';
 import { FaultyStore } from './faulty-store.ts';
 
 export function repository(name: string): Repository {
