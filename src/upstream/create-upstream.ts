@@ -110,6 +110,7 @@ function createEndpoint(url: URL, all: readonly URL[], options: UpstreamOptions)
     authorizer: new Authorizer({ ...auth, credentials: options.credentials }),
     anonymous: new Authorizer({ ...auth, credentials: undefined }),
     refusesBlobHead: false,
+    isSibling: (place) => all.some((endpoint) => isSameOrigin(endpoint, place)),
     mayDowngrade: (place) => policy.isConfigured(place),
   };
 }

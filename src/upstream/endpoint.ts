@@ -23,6 +23,8 @@ export interface Endpoint {
   readonly anonymous: Authorizer;
   /** Learnt: it refuses HEAD of blobs that it has. */
   refusesBlobHead: boolean;
+  /** An endpoint of the same upstream lies there. */
+  readonly isSibling: (url: URL) => boolean;
   /** Plain http may follow https at this place. */
   readonly mayDowngrade: (url: URL) => boolean;
 }
@@ -124,7 +126,9 @@ function follow(hop: Hop, walk: Walk, ask: Ask, endpoint: Endpoint, attempt: Att
       return { url: hop.url, exchange: undefined };
     case 'registry': {
       attempt.hasLeftRegistry = !isSameOrigin(hop.url, endpoint.url);
-      const authorizer = ask.isAnonymous === true ? endpoint.anonymous : endpoint.authorizer;
+      // Our credentials for another registry would let whoever redirects read there as us, and hand on what they read.
+      const isOurs = endpoint.isSibling(hop.registry) && hop.repository === ask.repository;
+      const authorizer = isOurs && ask.isAnonymous !== true ? endpoint.authorizer : endpoint.anonymous;
       return { url: hop.url, exchange: authorizer.begin(hop.registry, hop.repository) };
     }
   }
