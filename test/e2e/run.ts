@@ -17,7 +17,7 @@ import { crane, helm, orasCli, orasGo, skopeo } from './clients/simple.ts';
 import { Content } from './content/seed.ts';
 import { stopEverything } from './process.ts';
 import { Report } from './report.ts';
-import { playContainer } from './scenarios/container.ts';
+import { playImage } from './scenarios/image.ts';
 import { playCopy } from './scenarios/copy.ts';
 import { playLayout } from './scenarios/layout.ts';
 import { playMatrix } from './scenarios/matrix.ts';
@@ -63,12 +63,12 @@ function scenarios(tools: Tools): readonly Scenario[] {
   const copy = (stage: Stage): Promise<void> =>
     playCopy(stage, seededAs(stage, 'referrers.test'), seededAs(stage, 'dist3.test'));
   const layout = (stage: Stage): Promise<void> => playLayout(stage, seededAs(stage, 'dist3.test'));
-  const container = (stage: Stage): Promise<void> => playContainer(stage, seededAs(stage, 'dist2.test'));
+  const image = (stage: Stage): Promise<void> => playImage(stage, seededAs(stage, 'dist2.test'));
   return [
     ...matrix,
     { name: 'copy', needsLarge: false, play: copy },
     { name: 'layout', needsLarge: false, play: layout },
-    { name: 'container', needsLarge: false, play: container },
+    { name: 'image', needsLarge: false, play: image },
   ];
 }
 

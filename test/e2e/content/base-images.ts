@@ -24,14 +24,14 @@ async function archive(): Promise<string | undefined> {
     ?.replace(/\/$/, '');
 }
 
-/** A minimal Debian as one tar file; kept in the cache, because debootstrap takes most of a minute. */
+/** A minimal Debian with what Node 26 is linked against, as one tar file; kept in the cache, because debootstrap takes most of a minute. */
 async function debianTar(tools: Tools, workspace: Workspace): Promise<string> {
-  const directory = join(cacheDirectory, `debian-${suite}@minbase`);
+  const directory = join(cacheDirectory, `debian-${suite}@minbase-libatomic1`);
   const tar = join(directory, 'rootfs.tar');
   if (existsSync(tar)) return tar;
   const root = join(workspace.directory('debootstrap'), 'root');
   const mirror = await archive();
-  const args = ['--variant=minbase', suite, root, ...(mirror === undefined ? [] : [mirror])];
+  const args = ['--variant=minbase', '--include=libatomic1', suite, root, ...(mirror === undefined ? [] : [mirror])];
   await run(tools.debootstrap, args, { env: process.env, timeoutMs: 900_000 });
   for (const name of ['var/cache/apt', 'var/lib/apt/lists', 'usr/share/doc', 'usr/share/man', 'usr/share/locale']) {
     rmSync(join(root, name), { recursive: true, force: true });

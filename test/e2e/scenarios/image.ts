@@ -21,12 +21,12 @@ async function until(what: string, isSo: () => Promise<boolean>, deadlineMs = 30
   }
 }
 
-export async function playContainer(stage: Stage, seeded: Seeded): Promise<void> {
+export async function playImage(stage: Stage, seeded: Seeded): Promise<void> {
   const { tools, workspace, report } = stage;
   const directory = workspace.directory('container');
   const podman = new Podman(tools, directory);
   const isBuilt = await report.check(
-    'container: the Dockerfile builds on base images made of Debian packages',
+    'image: the Dockerfile builds on base images made of Debian packages',
     async () => {
       const file = join(repository, 'Dockerfile');
       if (!existsSync(file)) throw new CheckError('there is no Dockerfile');
@@ -35,11 +35,11 @@ export async function playContainer(stage: Stage, seeded: Seeded): Promise<void>
       await podman.build(repository, file, image, bases);
     },
   );
-  if (isBuilt) await playImage(stage, seeded, podman);
+  if (isBuilt) await playBuilt(stage, seeded, podman);
   workspace.remove(directory);
 }
 
-async function playImage({ tools, workspace, report }: Stage, seeded: Seeded, podman: Podman): Promise<void> {
+async function playBuilt({ tools, workspace, report }: Stage, seeded: Seeded, podman: Podman): Promise<void> {
   const { upstream, artifacts } = seeded;
   const [port, adminPort] = [await freePort(), await freePort()];
   const environment = {
@@ -51,7 +51,7 @@ async function playImage({ tools, workspace, report }: Stage, seeded: Seeded, po
   const variables = Object.entries(environment).flatMap(([name, value]) => ['--env', `${name}=${value}`]);
   // Health checks run when the suite asks: podman's timer needs systemd.
   const flags = ['--detach', '--name', container, '--network', 'host', '--health-interval', 'disable', ...smallLimits];
-  const isRunning = await report.check('container: it starts as a user that is not root', async () => {
+  const isRunning = await report.check('image: it starts as a user that is not root', async () => {
     await podman.command(['run', ...flags, ...variables, image]);
     const isReady = async (): Promise<boolean> =>
       fetch(`http://127.0.0.1:${adminPort}/readyz`).then(
@@ -70,12 +70,12 @@ async function playImage({ tools, workspace, report }: Stage, seeded: Seeded, po
     return `uid ${stdout.trim()}`;
   });
   if (!isRunning) return;
-  await report.check('container: its health check says healthy', async () => {
+  await report.check('image: its health check says healthy', async () => {
     await podman.command(['healthcheck', 'run', container]);
   });
   for (const { name, repository: from, tag, direct, kind } of artifacts) {
     if (kind !== 'image') continue;
-    await report.check(`container: crane pulls ${name} through it`, async () => {
+    await report.check(`image: crane pulls ${name} through it`, async () => {
       await upstream.settle();
       const first = upstream.requests().length;
       const target = join(workspace.directory('crane'), 'layout');
@@ -89,7 +89,7 @@ async function playImage({ tools, workspace, report }: Stage, seeded: Seeded, po
       if (twice.length > 0) throw new CheckError(`transferred more than once: ${twice.join(' ')}`);
     });
   }
-  await report.check('container: SIGTERM ends it with exit code 0', async () => {
+  await report.check('image: SIGTERM ends it with exit code 0', async () => {
     await podman.command(['stop', '--time', '20', container]);
     const code = await podman.command(['inspect', '--format', '{{.State.ExitCode}}', container]);
     if (code !== '0') throw new CheckError(`exit code ${code}`);
