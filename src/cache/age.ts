@@ -47,7 +47,7 @@ export class Ages {
   readonly #clock: Clock;
   readonly #marks: LRUCache<string, Moment>;
 
-  constructor(clock: Clock, max = 100_000) {
+  constructor(clock: Clock, max = 16_384) {
     this.#clock = clock;
     this.#marks = new LRUCache({ max });
   }

@@ -28,7 +28,7 @@ export class Negatives {
   readonly #clock: Clock;
   readonly #entries: LRUCache<string, Entry>;
 
-  constructor(clock: Clock, max = 10_000) {
+  constructor(clock: Clock, max = 4096) {
     this.#clock = clock;
     this.#entries = new LRUCache({ max });
   }

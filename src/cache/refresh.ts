@@ -38,7 +38,7 @@ export class Refresh<V> {
   readonly #startedMs = new Map<string, number>();
   /** Questions that have run for too long, by upstream. */
   readonly #overdue = new Map<string, Set<string>>();
-  readonly #failures = new LRUCache<string, Failure>({ max: 10_000 });
+  readonly #failures = new LRUCache<string, Failure>({ max: 4096 });
 
   constructor(clock: Clock, options: RefreshOptions) {
     this.#clock = clock;
@@ -109,10 +109,17 @@ export class Refresh<V> {
     const overdue = this.#overdueOf(upstream);
     const leftMs = overdue.size > 0 ? 0 : (this.#startedMs.get(key) ?? nowMs) + this.#options.staleAfterMs - nowMs;
     return new Promise((resolve, reject) => {
-      const timer = this.#clock.setTimer(leftMs, () => {
+      const giveUp = (): void => {
         if (this.isRunning(key)) overdue.add(key);
         resolve({ kind: 'unanswered', error: undefined });
-      });
+      };
+      if (leftMs <= 0) {
+        giveUp();
+        // Whoever asked first has seen, or will see, what becomes of it.
+        answered.catch(() => undefined);
+        return;
+      }
+      const timer = this.#clock.setTimer(leftMs, giveUp);
       answered.finally(() => timer.cancel()).then(resolve, reject);
     });
   }

@@ -18,7 +18,7 @@ export class Verdicts {
    * Refusals, by monotonic time. Not in the catalog: they live for a minute, and clients could fill it with names that
    * exist nowhere.
    */
-  readonly #refusals = new LRUCache<string, number>({ max: 10_000 });
+  readonly #refusals = new LRUCache<string, number>({ max: 4096 });
 
   constructor(deps: RightsDeps) {
     this.#deps = deps;
