@@ -1,12 +1,16 @@
 /** What belongs to one registry reaches nobody else, whatever challenges say: every server here records what it is sent. */
+import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
+import { Authorizer } from '../../src/upstream/auth.ts';
 import { type Credential, credentialIdentity } from '../../src/upstream/credentials.ts';
 import { Secret } from '../../src/upstream/secret.ts';
+import type { OutgoingRequest, Sender } from '../../src/upstream/sender.ts';
 import {
   basicCredential,
   basicOf,
   bearerOf,
   clientOf,
+  repository,
   repositoryOf,
   sourceOf,
   tokenRegistry,
@@ -158,6 +162,55 @@ describe('a thief', () => {
     expect((await client.ask('a', plain.url)).outcome).toBe('denied');
     expect(allOf(plain, [])).not.toContain(canary);
     expect(client.authorizer.mayUseCredential(new URL('https://other.test'))).toBe(true);
+  });
+});
+
+describe('realms that configuration lists', () => {
+  /** A network without servers: every registry wants a token from auth.test, which gives one. */
+  function network(): Sender & { readonly requests: OutgoingRequest[] } {
+    const requests: OutgoingRequest[] = [];
+    return {
+      requests,
+      send(request) {
+        requests.push(request);
+        const isToken = request.url.hostname === 'auth.test';
+        const headers = { 'www-authenticate': 'Bearer realm="https://auth.test/token"' };
+        const body = Readable.from(isToken ? [Buffer.from('{"token":"t"}')] : []);
+        return Promise.resolve({
+          status: isToken ? 200 : 401,
+          headers,
+          body,
+          discard: async () => undefined,
+          abort: () => undefined,
+        });
+      },
+      close: () => Promise.resolve(),
+    };
+  }
+
+  it.each([
+    ['https://home.test', true],
+    ['https://away.test', false],
+  ])('are those of the configured endpoints: %s', async (place, isTrusted) => {
+    const sender = network();
+    const registry = new URL(place);
+    const authorizer = new Authorizer({
+      upstream: 'test',
+      sender,
+      credentials: sourceOf(() => credentials[0]),
+      endpoints: [new URL('https://home.test')],
+      realms: ['auth.test'],
+      events: { upstreamRejected: () => undefined },
+    });
+    const { signal } = new AbortController();
+    const exchange = authorizer.begin(registry, repository('a'));
+    await exchange.authorization(signal);
+    const wwwAuthenticate = ['Bearer realm="https://auth.test/token"'];
+    expect(await exchange.challenged({ status: 401, wwwAuthenticate, body: undefined }, signal)).toBe('retry');
+    expect((await exchange.authorization(signal)).header).toBe('Bearer t');
+    expect(sender.requests.map(({ url, headers }) => [url.hostname, 'authorization' in headers])).toEqual([
+      ['auth.test', isTrusted],
+    ]);
   });
 });
 

@@ -153,6 +153,17 @@ describe('Authorizer with tokens', () => {
     expect((await client.ask('a')).outcome).toBe(200);
   });
 
+  it('ends with a source that has a new secret every time', async () => {
+    await using tokens = await tokenServer(() => ({ status: 401 }));
+    await using registry = await tokenRegistry(tokens);
+    let number = 0;
+    const credentials = sourceOf(() => basicCredential('me', `p${++number}`));
+    await using client = clientOf(registry.url, { credentials, realms: [tokens.server.url.origin] });
+    await expect(client.ask('a')).rejects.toMatchObject({ kind: 'credentialRefused' });
+    expect(credentials.refusals).toBe(1);
+    expect(tokens.queries).toHaveLength(4);
+  });
+
   it('gives each credential its own token', async () => {
     await using tokens = await tokenServer();
     await using registry = await tokenRegistry(tokens);
@@ -261,7 +272,8 @@ describe('Authorizer and the ways of registries', () => {
     // And again from memory, where the first request already carries a token.
     expect((await client.ask('nvidia/x')).outcome).toBe('denied');
     expect(second.queries).toEqual([]);
-    expect(tokens.queries.length).toBeGreaterThan(0);
+    expect(registry.seen.map(({ headers }) => headers.authorization !== undefined)).toEqual([false, true, true, false]);
+    expect(tokens.queries).toHaveLength(2);
     for (const { service } of tokens.queries) expect(service).toBeUndefined();
   });
 
@@ -395,6 +407,16 @@ describe('Authorizer with Basic and ready-made tokens', () => {
     expect((await client.ask('a')).outcome).toBe('credentialRefused');
     expect(credentials.refusals).toBe(1);
     expect((await client.ask('private')).outcome).toBe('denied');
+    expect(registry.seen).toHaveLength(3);
+  });
+
+  it('tries a renewed user and password once', async () => {
+    await using registry = await serve((_request, response) => {
+      response.writeHead(401, { 'www-authenticate': 'Basic' }).end();
+    });
+    let number = 0;
+    await using client = clientOf(registry.url, { credentials: sourceOf(() => basicCredential('me', `p${++number}`)) });
+    expect((await client.ask('a')).outcome).toBe('credentialRefused');
     expect(registry.seen).toHaveLength(3);
   });
 

@@ -106,6 +106,21 @@ describe('TokenCache', () => {
     );
   });
 
+  it('tells realms apart by path and query', async () => {
+    const cache = new TokenCache(new FakeClock());
+    const tokens = issuer();
+    for (const realm of [
+      'https://r.test/',
+      'https://r.test/a',
+      'https://r.test/a?b',
+      'https://s.test/',
+      'http://r.test/',
+    ]) {
+      await cache.get({ ...question, realm: new URL(realm) }, tokens.fetch, signal);
+    }
+    expect(tokens.count).toBe(5);
+  });
+
   it('forgets a dropped token, but not the one that replaced it', async () => {
     const cache = new TokenCache(new FakeClock());
     const tokens = issuer();
