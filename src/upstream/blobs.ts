@@ -78,7 +78,7 @@ export async function statBlobAt(
 /** ECR Public answers 401 to HEAD of every blob, Harbor's proxy 404, signed URLs 403: they all answer GET. */
 function isHeadRefusal({ kind, status }: UpstreamError): boolean {
   if (status === undefined || kind === 'rateLimited' || kind === 'credentialRefused') return false;
-  return [401, 403, 404, 405].includes(status) || status >= 500;
+  return [401, 403, 404, 405].includes(status) || (status >= 500 && status <= 599);
 }
 
 async function statByRange(
@@ -109,7 +109,7 @@ async function statByRange(
 
 /** Statuses that say something about the server, not about Range. */
 function isOutageStatus(status: number): boolean {
-  return status === 429 || status === 408 || (status >= 500 && status !== 501);
+  return status === 429 || status === 408 || (status >= 500 && status <= 599 && status !== 501);
 }
 
 function askFor(method: 'GET' | 'HEAD', question: BlobQuestion, asked?: AskedRange): Ask {

@@ -22,32 +22,48 @@ export interface TagsQuestion {
   readonly path?: string;
 }
 
-export function listTagsAt(
-  endpoint: Endpoint,
-  { repository, n, last, path }: TagsQuestion,
-  attempt: Attempt,
-  nowMs: number,
-): Promise<ListingPage> {
+/** What is asked for, worked out before any endpoint is asked. */
+export interface PageQuestion {
+  readonly repository: Repository;
+  /** Path of the first page. */
+  readonly first: string;
+  /** Path and query of this one. */
+  readonly page: string;
+}
+
+/** Throws `notFound` when `path` belongs to another list: it has been with a client in between. */
+export function tagsPage(upstream: string, { repository, n, last, path }: TagsQuestion): PageQuestion {
+  const first = `/v2/${repository}/tags/list`;
   const query = new URLSearchParams();
   if (n !== undefined) query.set('n', String(n));
   if (last !== undefined) query.set('last', last);
   const text = query.toString();
-  const first = `/v2/${repository}/tags/list`;
-  const page = continued(first, path, attempt) ?? (text === '' ? first : `${first}?${text}`);
-  return fetchPage(endpoint, { repository, first, page, accept: mediaTypes.json }, attempt, nowMs);
+  return { repository, first, page: continued(upstream, first, path) ?? (text === '' ? first : `${first}?${text}`) };
+}
+
+/** Throws like `tagsPage`. */
+export function referrersPage(upstream: string, repository: Repository, digest: Digest, path?: string): PageQuestion {
+  const first = `/v2/${repository}/referrers/${digest}`;
+  return { repository, first, page: continued(upstream, first, path) ?? first };
+}
+
+export function listTagsAt(
+  endpoint: Endpoint,
+  question: PageQuestion,
+  attempt: Attempt,
+  nowMs: number,
+): Promise<ListingPage> {
+  return fetchPage(endpoint, question, mediaTypes.json, attempt, nowMs);
 }
 
 export async function listReferrersAt(
   endpoint: Endpoint,
-  question: { readonly repository: Repository; readonly digest: Digest; readonly path?: string },
+  question: PageQuestion,
   attempt: Attempt,
   nowMs: number,
 ): Promise<ListingPage> {
-  const { repository, digest, path } = question;
-  const first = `/v2/${repository}/referrers/${digest}`;
-  const page = continued(first, path, attempt) ?? first;
   try {
-    return await fetchPage(endpoint, { repository, first, page, accept: mediaTypes.ociIndex }, attempt, nowMs);
+    return await fetchPage(endpoint, question, mediaTypes.ociIndex, attempt, nowMs);
   } catch (error) {
     if (!(error instanceof UpstreamError) || !meansNoApi(error)) throw error;
     throw new UpstreamError('unsupported', error.message, {
@@ -64,24 +80,15 @@ function meansNoApi({ status, code }: UpstreamError): boolean {
   return status === 405 || status === 501 || (status === 400 && code === 'UNSUPPORTED');
 }
 
-/** `path` has been with a client in between: it leads to further pages of the same list and nowhere else. */
-function continued(first: string, path: string | undefined, { upstream }: Attempt): string | undefined {
-  if (path === undefined) return undefined;
-  if (path === first || path.startsWith(`${first}?`)) return path;
-  throw failure('badResponse', upstream, 'a next page that belongs to another list');
-}
-
-interface PageQuestion {
-  readonly repository: Repository;
-  /** Path of the first page. */
-  readonly first: string;
-  readonly page: string;
-  readonly accept: string;
+function continued(upstream: string, first: string, path: string | undefined): string | undefined {
+  if (path === undefined || path === first || path.startsWith(`${first}?`)) return path;
+  throw failure('notFound', upstream, 'a next page that belongs to another list');
 }
 
 async function fetchPage(
   endpoint: Endpoint,
-  { repository, first, page, accept }: PageQuestion,
+  { repository, first, page }: PageQuestion,
+  accept: string,
   attempt: Attempt,
   nowMs: number,
 ): Promise<ListingPage> {

@@ -10,7 +10,7 @@ import type { Endpoints, Work } from './endpoints.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import type { Breaker } from './limits.ts';
-import { listReferrersAt, listTagsAt } from './listings.ts';
+import { listReferrersAt, listTagsAt, referrersPage, tagsPage } from './listings.ts';
 import { getManifestAt, headManifestAt } from './manifests.ts';
 import type { BlobBody, BlobRequest, ListingPage, ManifestBody, ManifestHead, Upstream } from './upstream.ts';
 
@@ -91,22 +91,22 @@ export class RegistryClient implements Upstream {
     return { sizeBytes };
   }
 
-  listTags(
+  async listTags(
     repository: Repository,
     page: { n?: number; last?: string; path?: string },
     signal: AbortSignal,
   ): Promise<ListingPage> {
-    const question = { repository, ...page };
+    const question = tagsPage(this.key, { repository, ...page });
     return this.#ask((endpoint, attempt) => listTagsAt(endpoint, question, attempt, this.#now()), signal);
   }
 
-  listReferrers(
+  async listReferrers(
     repository: Repository,
     digest: Digest,
     page: { path?: string },
     signal: AbortSignal,
   ): Promise<ListingPage> {
-    const question = { repository, digest, ...page };
+    const question = referrersPage(this.key, repository, digest, page.path);
     return this.#ask((endpoint, attempt) => listReferrersAt(endpoint, question, attempt, this.#now()), signal);
   }
 

@@ -2,7 +2,13 @@ import type { ServerResponse } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { mediaTypes } from '../../src/oci/media-type.ts';
+import { credentialIdentity, type CredentialSource } from '../../src/upstream/credentials.ts';
+import { Secret } from '../../src/upstream/secret.ts';
+import type { ListingPage, Upstream } from '../../src/upstream/upstream.ts';
 import { expectNoLeaks, type ResourceSnapshot, takeSnapshot } from '../support/leaks.ts';
+import { ScriptedUpstream } from '../support/scripted-upstream.ts';
+import { TokenIssuer } from '../support/upstream/auth.ts';
+import { answer, body, framing, headers, hold, redirect, stall } from '../support/upstream/behaviour.ts';
 import { clientOf, failureOf, never, readAll, recorder, ref, repo, someDigest } from './support/clients.ts';
 import { type Handler, serve, type TestServer } from './support/servers.ts';
 
@@ -57,9 +63,9 @@ describe('registry client', () => {
   it('gets a manifest as it is, with what the headers say', () =>
     withPlain(async (server) => {
       await using client = clientOf(server.url);
-      const body = await client.getManifest(repo('a/b'), ref('v1'), never);
-      expect(Buffer.from(body.bytes).toString()).toBe(manifest);
-      expect(body).toMatchObject({
+      const got = await client.getManifest(repo('a/b'), ref('v1'), never);
+      expect(Buffer.from(got.bytes).toString()).toBe(manifest);
+      expect(got).toMatchObject({
         digest: manifestDigest,
         mediaType: mediaTypes.ociManifest,
         sizeBytes: manifest.length,
@@ -107,4 +113,307 @@ describe('registry client', () => {
       const error = await failureOf(client.getManifest(repo('a/c'), ref('v1'), never));
       expect(error).toMatchObject({ kind: 'notFound', status: 404, code: 'NAME_UNKNOWN', upstream: 'test' });
     }));
+});
+
+describe('answers that are not the thing asked for', () => {
+  const statuses = [201, 202, 203, 204, 205, 206, 300, 304, 305, 306, 402, 406, 409, 418, 425, 600, 999];
+
+  it.each(statuses)('status %i is a bad response to every question', async (status) => {
+    await using upstream = await ScriptedUpstream.start();
+    upstream.content.addBlob('a/b', content);
+    upstream.on({}, answer(status));
+    const asking = [
+      (client: Upstream) => client.getManifest(repo('a/b'), ref('v1'), never),
+      (client: Upstream) => client.headManifest(repo('a/b'), ref('v1'), never),
+      (client: Upstream) => client.openBlob({ repository: repo('a/b'), digest: someDigest }, never),
+      (client: Upstream) => client.statBlob(repo('a/b'), someDigest, never),
+      (client: Upstream) => client.listTags(repo('a/b'), {}, never),
+      (client: Upstream) => client.listReferrers(repo('a/b'), someDigest, {}, never),
+    ];
+    for (const ask of asking) {
+      // One each: three bad responses in a row open the breaker.
+      await using client = clientOf(new URL(upstream.url));
+      expect((await failureOf(ask(client))).kind).toBe('badResponse');
+    }
+    expect(upstream.requests).toHaveLength(asking.length);
+  });
+
+  it.each([
+    ['malformed', 'not a digest'],
+    ['in Latin-1', 'sha256:\u00e9'],
+    ['twice, with nonsense', 'sha256:zz:yy'],
+  ])('a digest that is %s is refused', async (_, value) => {
+    await using upstream = await ScriptedUpstream.start();
+    upstream.on({}, headers({ 'Docker-Content-Digest': value }), body(manifest));
+    await using client = clientOf(new URL(upstream.url));
+    expect((await failureOf(client.getManifest(repo('a/b'), ref('v1'), never))).kind).toBe('badResponse');
+  });
+
+  it.each(['sha256:ABC', `sha384:${'0'.repeat(96)}`, `sha256:${'A'.repeat(64)}`])(
+    'a digest that we cannot verify (%s) is none',
+    async (value) => {
+      await using upstream = await ScriptedUpstream.start();
+      upstream.on({}, headers({ 'Docker-Content-Digest': value }), body(manifest));
+      await using client = clientOf(new URL(upstream.url));
+      expect((await client.getManifest(repo('a/b'), ref('v1'), never)).digest).toBeUndefined();
+    },
+  );
+
+  it.each(['length', 'chunked', 'close'] as const)('a manifest of more than 4 MiB is too large (%s)', async (how) => {
+    await using upstream = await ScriptedUpstream.start();
+    upstream.on({}, body(Buffer.alloc(4 * 1024 * 1024 + 1)), framing(how));
+    await using client = clientOf(new URL(upstream.url));
+    expect((await failureOf(client.getManifest(repo('a/b'), ref('v1'), never))).kind).toBe('tooLarge');
+    if (how === 'length') expect(upstream.bytesSent()).toBeLessThan(5 * 1024 * 1024);
+  });
+
+  it('a manifest of exactly 4 MiB is not', async () => {
+    await using upstream = await ScriptedUpstream.start();
+    upstream.on({}, body(Buffer.alloc(4 * 1024 * 1024)), framing('chunked'));
+    await using client = clientOf(new URL(upstream.url));
+    expect((await client.getManifest(repo('a/b'), ref('v1'), never)).sizeBytes).toBe(4 * 1024 * 1024);
+  });
+
+  it('an empty manifest is refused', async () => {
+    await using upstream = await ScriptedUpstream.start();
+    upstream.on({}, body(''));
+    await using client = clientOf(new URL(upstream.url));
+    expect((await failureOf(client.getManifest(repo('a/b'), ref('v1'), never))).kind).toBe('badResponse');
+  });
+
+  it('error documents of any shape and size leave the status readable', async () => {
+    const texts = ['', 'null', '[]', '{"errors":{}}', '{"errors":[null]}', '{"errors":[{"code":7}]}', '<html>'];
+    await using upstream = await ScriptedUpstream.start();
+    await using client = clientOf(new URL(upstream.url));
+    for (const text of [...texts, 'x'.repeat(1_000_000), '{"errors":[{"code":"<script>"}]}']) {
+      upstream.on({}, answer(404, { body: text }));
+      const error = await failureOf(client.getManifest(repo('a/b'), ref('v1'), never));
+      expect(error).toMatchObject({ kind: 'notFound', status: 404, code: undefined });
+      expect(error.message.length).toBeLessThan(200);
+    }
+  });
+});
+
+describe('listings', () => {
+  async function tagged(): Promise<ScriptedUpstream> {
+    const upstream = await ScriptedUpstream.start({ pageSize: 2 });
+    upstream.content.addManifest('a/b', manifest, mediaTypes.ociManifest);
+    for (const tag of ['a', 'b', 'c', 'd', 'e']) upstream.content.tag('a/b', tag, manifestDigest);
+    return upstream;
+  }
+  const tagsOf = (page: ListingPage): unknown =>
+    (JSON.parse(String(Buffer.from(page.bytes))) as { tags: unknown }).tags;
+
+  it('go from page to page', async () => {
+    await using upstream = await tagged();
+    await using client = clientOf(new URL(upstream.url));
+    const pages = [await client.listTags(repo('a/b'), {}, never)];
+    for (let path = pages[0]?.next; path !== undefined; path = pages.at(-1)?.next) {
+      pages.push(await client.listTags(repo('a/b'), { path }, never));
+    }
+    expect(pages.map(tagsOf)).toEqual([['a', 'b'], ['c', 'd'], ['e']]);
+    expect(pages[0]?.next).toMatch(/^\/v2\/a\/b\/tags\/list\?/);
+    expect(pages[0]?.contentType).toContain('application/json');
+  });
+
+  it('begin where the client says', async () => {
+    await using upstream = await tagged();
+    await using client = clientOf(new URL(upstream.url));
+    expect(tagsOf(await client.listTags(repo('a/b'), { n: 3, last: 'b' }, never))).toEqual(['c', 'd', 'e']);
+    expect(tagsOf(await client.listTags(repo('a/b'), { n: 0 }, never))).toEqual([]);
+    expect(upstream.requests.map(({ target }) => target)).toEqual([
+      '/v2/a/b/tags/list?n=3&last=b',
+      '/v2/a/b/tags/list?n=0',
+    ]);
+  });
+
+  it.each([
+    ['another origin', '<http://thief.example/v2/a/b/tags/list?last=b>; rel="next"', undefined],
+    ['another port', '<http://127.0.0.1:1/v2/a/b/tags/list?last=b>; rel="next"', undefined],
+    ['another scheme', '<file:///v2/a/b/tags/list?last=b>; rel="next"', undefined],
+    ['no query', '</v2/a/b/tags/list>; rel="next"', undefined],
+    ['another relation', '</v2/a/b/tags/list?last=b>; rel="prev"', undefined],
+    ['another path, of which the query counts', '</other?last=b>; rel="next"', '/v2/a/b/tags/list?last=b'],
+    ['no path at all', '<?last=b>; rel="next"', '/v2/a/b/tags/list?last=b'],
+  ])('a Link to %s', async (_, link, expected) => {
+    await using upstream = await tagged();
+    upstream.on({}, headers({ Link: link }));
+    await using client = clientOf(new URL(upstream.url));
+    expect((await client.listTags(repo('a/b'), {}, never)).next).toBe(expected);
+  });
+
+  it('behind a redirect, the next page is asked for where the first was', async () => {
+    await using target = await tagged();
+    await using upstream = await ScriptedUpstream.start();
+    upstream.on(
+      {},
+      redirect(({ query }) => `${target.url}/v2/a/b/tags/list?${query.toString()}`),
+    );
+    await using client = clientOf(new URL(upstream.url));
+    const first = await client.listTags(repo('pause'), {}, never);
+    expect(first.next).toMatch(/^\/v2\/pause\/tags\/list\?/);
+    expect(tagsOf(await client.listTags(repo('pause'), { path: first.next ?? '' }, never))).toEqual(['c', 'd']);
+  });
+
+  it('never go on in another list than the one they began in', async () => {
+    await using upstream = await tagged();
+    await using client = clientOf(new URL(upstream.url));
+    for (const path of [
+      '/v2/secret/tags/list',
+      '/v2/a/b/tags/list/../x',
+      'http://thief.example/',
+      '//thief.example/',
+    ]) {
+      expect((await failureOf(client.listTags(repo('a/b'), { path }, never))).kind).toBe('notFound');
+    }
+    expect(upstream.requests).toHaveLength(0);
+  });
+
+  it('of more than 8 MiB are too large', async () => {
+    await using upstream = await tagged();
+    upstream.on({}, body(Buffer.alloc(8 * 1024 * 1024 + 1, ' ')), framing('chunked'));
+    await using client = clientOf(new URL(upstream.url));
+    expect((await failureOf(client.listTags(repo('a/b'), {}, never))).kind).toBe('tooLarge');
+  });
+
+  it('of referrers tell their type and what was filtered', async () => {
+    await using upstream = await tagged();
+    upstream.on({}, headers({ 'OCI-Filters-Applied': 'artifactType' }));
+    await using client = clientOf(new URL(upstream.url));
+    const page = await client.listReferrers(repo('a/b'), manifestDigest, {}, never);
+    expect(page).toMatchObject({ contentType: mediaTypes.ociIndex, filtersApplied: 'artifactType', next: undefined });
+    expect(upstream.requests[0]?.headers['accept']).toBe(mediaTypes.ociIndex);
+  });
+});
+
+describe('rights and limits', () => {
+  async function withPrivate(): Promise<ScriptedUpstream> {
+    const issuer = new TokenIssuer({ users: { me: 'secret' }, privateRepositories: ['a/private'] });
+    const upstream = await ScriptedUpstream.start({ auth: { kind: 'bearer', issuer } });
+    for (const name of ['a/b', 'a/private']) {
+      upstream.content.addManifest(name, manifest, mediaTypes.ociManifest);
+      upstream.content.tag(name, 'v1', manifestDigest);
+      upstream.content.addBlob(name, content);
+    }
+    return upstream;
+  }
+  const credentials: CredentialSource = {
+    get: () =>
+      Promise.resolve({
+        kind: 'basic',
+        name: 'test',
+        identity: credentialIdentity('me'),
+        username: 'me',
+        password: new Secret('secret'),
+      }),
+    refused: () => undefined,
+    mayAnswer: () => true,
+  };
+
+  it('a probe tells what an anonymous client could read, without any credential', async () => {
+    await using upstream = await withPrivate();
+    await using client = clientOf(new URL(upstream.url), { credentials });
+    expect(client.hasCredential).toBe(true);
+    await client.getManifest(repo('a/private'), ref('v1'), never);
+    upstream.forgetRequests();
+    const byTag = { kind: 'manifest', reference: ref('v1') } as const;
+    const byBlob = { kind: 'blob', digest: someDigest } as const;
+    expect(await client.probeAnonymous(repo('a/b'), byTag, never)).toBe(true);
+    expect(await client.probeAnonymous(repo('a/b'), byBlob, never)).toBe(true);
+    expect(await client.probeAnonymous(repo('a/private'), byTag, never)).toBe(false);
+    expect(await client.probeAnonymous(repo('a/private'), byBlob, never)).toBe(false);
+    expect(await client.probeAnonymous(repo('a/c'), byTag, never)).toBe(false);
+    const sent = upstream.requests.map((request) => request.headers['authorization'] ?? '');
+    expect(sent.some((value) => value.startsWith('Basic'))).toBe(false);
+    await upstream.stop();
+    expect((await failureOf(client.probeAnonymous(repo('a/b'), byTag, never))).kind).toBe('unreachable');
+  });
+
+  it('has no credential where none is configured', async () => {
+    await using client = clientOf(new URL('http://127.0.0.1:1'));
+    expect(client.hasCredential).toBe(false);
+  });
+
+  it('a denied repository is an answer and no reason to stop asking', async () => {
+    const recorded = recorder();
+    await using upstream = await withPrivate();
+    await using client = clientOf(new URL(upstream.url), { events: recorded.events });
+    for (let i = 0; i < 5; i++) {
+      expect((await failureOf(client.getManifest(repo('a/private'), ref('v1'), never))).kind).toBe('denied');
+    }
+    expect(recorded.breaker).toEqual([]);
+  });
+
+  it('a refused credential is an outage', async () => {
+    const recorded = recorder();
+    await using upstream = await ScriptedUpstream.start({ auth: { kind: 'basic', users: { me: 'other' } } });
+    await using client = clientOf(new URL(upstream.url), { credentials, events: recorded.events });
+    expect((await failureOf(client.getManifest(repo('a/b'), ref('v1'), never))).kind).toBe('credentialRefused');
+    expect(recorded.breaker).toEqual([true]);
+  });
+
+  it('blob transfers are capped and served in turn, manifests have a lane of their own', async () => {
+    await using upstream = await ScriptedUpstream.start();
+    upstream.content.addBlob('a/b', content);
+    upstream.content.addManifest('a/b', manifest, mediaTypes.ociManifest);
+    const gate = upstream.gate('bodies');
+    upstream.on({ kind: 'blob', method: 'GET' }, hold(1, gate));
+    await using client = clientOf(new URL(upstream.url), { connections: 2 });
+    const question = { repository: repo('a/b'), digest: someDigest };
+    const reading = Array.from({ length: 5 }, async () =>
+      String(await readAll(await client.openBlob(question, never))),
+    );
+    await gate.arrived(2);
+    await client.getManifest(repo('a/b'), ref(manifestDigest), never);
+    await client.statBlob(repo('a/b'), someDigest, never);
+    expect(upstream.count({ kind: 'blob', method: 'GET' })).toBe(2);
+    gate.release(1);
+    await gate.arrived(3);
+    expect(upstream.count({ kind: 'blob', method: 'GET' })).toBe(3);
+    gate.open();
+    expect(await Promise.all(reading)).toEqual(Array.from({ length: 5 }, () => 'hello world'));
+  });
+
+  it('a place among the transfers is given back by abort, by failure, and by giving up the wait', async () => {
+    await using upstream = await ScriptedUpstream.start();
+    upstream.content.addBlob('a/b', content);
+    await using client = clientOf(new URL(upstream.url), { connections: 1 });
+    const question = { repository: repo('a/b'), digest: someDigest };
+    const first = await client.openBlob(question, never);
+    const control = new AbortController();
+    const waiting = failureOf(client.openBlob(question, control.signal));
+    control.abort();
+    expect((await waiting).kind).toBe('aborted');
+    first.abort();
+    first.abort();
+    upstream.on({ kind: 'blob' }, { times: 1 }, answer(404));
+    expect((await failureOf(client.openBlob(question, never))).kind).toBe('notFound');
+    const left = await client.openBlob(question, never);
+    for await (const _ of left.chunks) break;
+    expect(String(await readAll(await client.openBlob(question, never)))).toBe('hello world');
+  });
+
+  it('offline dials nobody', async () => {
+    await using upstream = await ScriptedUpstream.start();
+    await using client = clientOf(new URL(upstream.url), { isOffline: true });
+    expect((await failureOf(client.getManifest(repo('a/b'), ref('v1'), never))).kind).toBe('offline');
+    const question = { repository: repo('a/b'), digest: someDigest };
+    expect((await failureOf(client.openBlob(question, never))).kind).toBe('offline');
+    expect(upstream.connections).toBe(0);
+  });
+
+  it('a caller that gives up is told so, and the breaker learns nothing', async () => {
+    const recorded = recorder();
+    await using upstream = await ScriptedUpstream.start();
+    upstream.on({}, stall('before'));
+    await using client = clientOf(new URL(upstream.url), { events: recorded.events });
+    for (let i = 0; i < 4; i++) {
+      const control = new AbortController();
+      const failed = failureOf(client.getManifest(repo('a/b'), ref('v1'), control.signal));
+      await upstream.received({}, i + 1);
+      control.abort();
+      expect((await failed).kind).toBe('aborted');
+    }
+    expect(recorded.breaker).toEqual([]);
+  });
 });

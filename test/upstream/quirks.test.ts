@@ -1,0 +1,290 @@
+/** What registries in the wild do beside the specification, each by the name of the one that does it. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { digestOf } from '../../src/oci/digest.ts';
+import { mediaTypes } from '../../src/oci/media-type.ts';
+import { type Credential, credentialIdentity, type CredentialSource } from '../../src/upstream/credentials.ts';
+import { Secret } from '../../src/upstream/secret.ts';
+import { expectNoLeaks, type ResourceSnapshot, takeSnapshot } from '../support/leaks.ts';
+import { ScriptedUpstream } from '../support/scripted-upstream.ts';
+import { TokenIssuer } from '../support/upstream/auth.ts';
+import { answer, encode, framing, headers, html, range, redirect } from '../support/upstream/behaviour.ts';
+import { clientOf, failureOf, never, readAll, recorder, ref, repo } from './support/clients.ts';
+
+const content = 'hello world';
+const digest = digestOf(content);
+const manifest = JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociManifest });
+const manifestDigest = digestOf(manifest);
+const name = repo('a/b');
+const question = { repository: name, digest };
+
+const me: Credential = {
+  kind: 'basic',
+  name: 'test',
+  identity: credentialIdentity('AWS'),
+  username: 'AWS',
+  password: new Secret('old'),
+};
+
+let before: ResourceSnapshot;
+beforeEach(() => {
+  before = takeSnapshot();
+});
+afterEach(() => expectNoLeaks(before));
+
+async function registry(options: Parameters<typeof ScriptedUpstream.start>[0] = {}): Promise<ScriptedUpstream> {
+  const upstream = await ScriptedUpstream.start(options);
+  upstream.content.addBlob(name, content);
+  upstream.content.addManifest(name, manifest, mediaTypes.ociManifest);
+  upstream.content.tag(name, 'v1', manifestDigest);
+  return upstream;
+}
+
+const bearer = (issuer = new TokenIssuer()): Parameters<typeof ScriptedUpstream.start>[0] => ({
+  auth: { kind: 'bearer', issuer },
+});
+
+describe('quirks', () => {
+  it('Docker Hub tells how many pulls are left', async () => {
+    const recorded = recorder();
+    await using upstream = await registry();
+    upstream.always = headers({ 'ratelimit-limit': '100;w=21600', 'ratelimit-remaining': '76;w=21600' });
+    await using client = clientOf(new URL(upstream.url), { events: recorded.events });
+    await client.headManifest(name, ref('v1'), never);
+    expect(recorded.remaining).toEqual([76]);
+  });
+
+  it.each([
+    ['in seconds', '120', 120_000],
+    ['as a date', new Date(Date.now() + 600_000).toUTCString(), 600_000],
+    ['beyond reason', '99999999', 3_600_000],
+    ['not at all', undefined, undefined],
+    ['as nonsense', 'soon', undefined],
+  ])('Docker Hub answers 429 with Retry-After %s', async (_, value, expectedMs) => {
+    const recorded = recorder();
+    await using upstream = await registry();
+    const said = JSON.stringify({ errors: [{ code: 'TOOMANYREQUESTS', message: 'You have reached your limit' }] });
+    upstream.on({ kind: 'manifest' }, answer(429, { body: said, headers: { 'Retry-After': value } }));
+    await using client = clientOf(new URL(upstream.url), { events: recorded.events });
+    const error = await failureOf(client.getManifest(name, ref('v1'), never));
+    expect(error).toMatchObject({ kind: 'rateLimited', status: 429, code: 'TOOMANYREQUESTS' });
+    expect(Math.abs((error.retryAfterMs ?? -1) - (expectedMs ?? -1))).toBeLessThan(5000);
+    // From now on nothing is asked.
+    const next = await failureOf(client.headManifest(name, ref('v1'), never));
+    expect(next.kind).toBe('breakerOpen');
+    expect(next.retryAfterMs).toBeGreaterThanOrEqual(Math.min(expectedMs ?? 5000, 4000));
+    expect(upstream.requests).toHaveLength(1);
+    expect(recorded.breaker).toEqual([true]);
+  });
+
+  it('Docker Hub, GHCR, ECR and Azure redirect blobs to signed URLs that refuse authorization', async () => {
+    await using upstream = await registry(bearer());
+    await using storage = await ScriptedUpstream.start({ content: upstream.content });
+    upstream.on({ kind: 'blob' }, redirect(`${storage.url}/cdn/${digest}?X-Amz-Signature=x`));
+    await using client = clientOf(new URL(upstream.url));
+    expect(String(await readAll(await client.openBlob(question, never)))).toBe(content);
+  });
+
+  it('GHCR challenges with a placeholder scope, and its storage refuses HEAD', async () => {
+    const issuer = new TokenIssuer();
+    await using upstream = await registry({
+      auth: { kind: 'bearer', issuer, scope: 'repository:user/image:pull' },
+    });
+    await using storage = await ScriptedUpstream.start({ content: upstream.content });
+    storage.on({ method: 'HEAD' }, answer(403));
+    upstream.on({ kind: 'blob' }, redirect(`${storage.url}/cdn/${digest}`));
+    await using client = clientOf(new URL(upstream.url));
+    expect(await client.statBlob(name, digest, never)).toEqual({ sizeBytes: content.length });
+    expect(issuer.issued.map(({ scopes }) => scopes)).toEqual([['repository:a/b:pull']]);
+    expect(storage.requests.map(({ method }) => method)).toEqual(['HEAD', 'GET']);
+  });
+
+  it('GHCR has no referrers API, and says so in its own way', async () => {
+    await using upstream = await registry({ hasReferrersApi: false });
+    await using client = clientOf(new URL(upstream.url));
+    expect(await failureOf(client.listReferrers(name, digest, {}, never))).toMatchObject({
+      kind: 'unsupported',
+      status: 404,
+    });
+    upstream.on({ kind: 'referrers' }, answer(404, { body: '404 page not found\n' }));
+    expect((await failureOf(client.listReferrers(name, digest, {}, never))).kind).toBe('unsupported');
+    upstream.on({ kind: 'referrers' }, answer(404, { body: '{"errors":[{"code":"NAME_UNKNOWN"}]}' }));
+    expect((await failureOf(client.listReferrers(name, digest, {}, never))).kind).toBe('notFound');
+  });
+
+  it('Quay says TAG_EXPIRED for a tag that is gone', async () => {
+    await using upstream = await registry();
+    upstream.on({ kind: 'manifest' }, answer(404, { body: '{"errors":[{"code":"TAG_EXPIRED"}]}' }));
+    await using client = clientOf(new URL(upstream.url));
+    expect(await failureOf(client.getManifest(name, ref('v1'), never))).toMatchObject({
+      kind: 'notFound',
+      code: 'TAG_EXPIRED',
+    });
+  });
+
+  it('ECR Public answers 401 to HEAD of a blob that it gives to GET', async () => {
+    await using upstream = await registry(bearer());
+    const refused = { kind: 'blob', method: 'HEAD' } as const;
+    upstream.on(refused, { beforeAuth: true }, answer(401, { headers: { 'WWW-Authenticate': challengeOf(upstream) } }));
+    await using client = clientOf(new URL(upstream.url));
+    expect(await client.statBlob(name, digest, never)).toEqual({ sizeBytes: content.length });
+    const heads = upstream.count(refused);
+    expect(await client.statBlob(name, digest, never)).toEqual({ sizeBytes: content.length });
+    // Learnt: the second time GET is asked at once.
+    expect(upstream.count(refused)).toBe(heads);
+    expect(upstream.matching({ kind: 'blob', method: 'GET' }).at(-1)?.headers['range']).toBe('bytes=0-0');
+    expect(String(await readAll(await client.openBlob(question, never)))).toBe(content);
+  });
+
+  it('ECR says 403 when a token has expired, and takes the renewed one', async () => {
+    let password = 'old';
+    const source: CredentialSource = {
+      get: () => Promise.resolve({ ...me, identity: credentialIdentity(password), password: new Secret(password) }),
+      refused: () => void (password = 'new'),
+      mayAnswer: () => true,
+    };
+    await using upstream = await registry({ auth: { kind: 'basic', users: { AWS: 'new' } } });
+    const isOld = ({ headers: { authorization = '' } }: { headers: Readonly<Record<string, string>> }): boolean =>
+      Buffer.from(authorization.replace('Basic ', ''), 'base64').toString() === 'AWS:old';
+    const said = '{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate"}]}';
+    upstream.on({ where: isOld }, { beforeAuth: true }, answer(403, { body: said }));
+    await using client = clientOf(new URL(upstream.url), { credentials: source });
+    expect((await client.getManifest(name, ref('v1'), never)).digest).toBe(manifestDigest);
+  });
+
+  it('Harbor answers 404 to HEAD of a blob that its proxy has not cached', async () => {
+    await using upstream = await registry();
+    upstream.on({ kind: 'blob', method: 'HEAD' }, answer(404));
+    await using client = clientOf(new URL(upstream.url));
+    expect(await client.statBlob(name, digest, never)).toEqual({ sizeBytes: content.length });
+    const missing = digestOf('missing');
+    expect((await failureOf(client.statBlob(name, missing, never))).kind).toBe('notFound');
+  });
+
+  it('Harbor serves an HTML page with status 200 when its own upstream is wrong', async () => {
+    const recorded = recorder();
+    await using upstream = await registry();
+    upstream.on({ kind: ['manifest', 'tags'] }, html());
+    await using client = clientOf(new URL(upstream.url), { events: recorded.events });
+    expect((await failureOf(client.getManifest(name, ref('v1'), never))).kind).toBe('badResponse');
+    expect((await failureOf(client.headManifest(name, ref('v1'), never))).kind).toBe('badResponse');
+    expect(recorded.rejected).toEqual(['badResponse', 'badResponse']);
+  });
+
+  it('registry.access.redhat.com sends no digest, and a vague media type with parameters', async () => {
+    await using upstream = await registry();
+    upstream.always = headers({
+      'Docker-Content-Digest': undefined,
+      'Content-Type': 'text/plain; charset=utf-8',
+    });
+    await using client = clientOf(new URL(upstream.url));
+    expect(await client.headManifest(name, ref('v1'), never)).toEqual({
+      digest: undefined,
+      mediaType: 'text/plain',
+      sizeBytes: manifest.length,
+    });
+  });
+
+  it.each(['gzip', 'br'] as const)('Quay compresses a config with %s although nobody asked', async (how) => {
+    await using upstream = await registry();
+    upstream.on({ kind: ['blob', 'manifest'] }, encode(how));
+    await using client = clientOf(new URL(upstream.url));
+    const error = await failureOf(client.openBlob(question, never));
+    expect(error.kind).toBe('badResponse');
+    expect(error.message).toContain('Content-Encoding');
+    expect((await failureOf(client.getManifest(name, ref('v1'), never))).kind).toBe('badResponse');
+    expect(upstream.requests.every((request) => request.headers['accept-encoding'] === 'identity')).toBe(true);
+  });
+
+  it('Content-Encoding identity is what we asked for', async () => {
+    await using upstream = await registry();
+    upstream.always = headers({ 'Content-Encoding': 'identity' });
+    await using client = clientOf(new URL(upstream.url));
+    expect(String(await readAll(await client.openBlob(question, never)))).toBe(content);
+  });
+
+  it('distribution 2 refuses HEAD of manifests through some proxies: GET tells the same', async () => {
+    await using upstream = await registry();
+    upstream.on({ kind: 'manifest', method: 'HEAD' }, answer(405));
+    await using client = clientOf(new URL(upstream.url));
+    expect(await client.headManifest(name, ref('v1'), never)).toEqual({
+      digest: manifestDigest,
+      mediaType: mediaTypes.ociManifest,
+      sizeBytes: manifest.length,
+    });
+  });
+
+  it('zot and GHCR answer 416 and 501 to ranges that they do not like: that is no word about the blob', async () => {
+    await using upstream = await registry();
+    await using client = clientOf(new URL(upstream.url));
+    const asked = { ...question, range: { kind: 'closed', start: 2, end: 5 } } as const;
+    for (const [how, expected] of [
+      [416, 'rangeRefused'],
+      [501, 'rangeRefused'],
+      [400, 'rangeRefused'],
+      [404, 'rangeRefused'],
+      [403, 'denied'],
+      [500, 'serverError'],
+      [{ shift: 1 }, 'rangeRefused'],
+      [{ total: '*' }, 'rangeRefused'],
+    ] as const) {
+      upstream.on({ kind: 'blob' }, range(how));
+      expect([how, (await failureOf(client.openBlob(asked, never))).kind]).toEqual([how, expected]);
+    }
+    upstream.on({ kind: 'blob' }, range({ total: 12 }));
+    const body = await client.openBlob(asked, never);
+    expect(body.answer).toMatchObject({ kind: 'part', totalBytes: 12 });
+    body.abort();
+  });
+
+  it('S3 ignores several ranges and some servers any: the whole comes, and says so', async () => {
+    await using upstream = await registry();
+    upstream.on({ kind: 'blob' }, range('ignore'));
+    await using client = clientOf(new URL(upstream.url));
+    const body = await client.openBlob({ ...question, range: { kind: 'suffix', suffixBytes: 3 } }, never);
+    expect(body.answer).toEqual({ kind: 'whole', sizeBytes: content.length });
+    expect(String(await readAll(body))).toBe(content);
+    expect(await client.statBlob(name, digest, never)).toEqual({ sizeBytes: content.length });
+  });
+
+  it('a server that gives no length to anything leaves sizes open', async () => {
+    await using upstream = await registry();
+    upstream.always = framing('chunked');
+    upstream.on({ method: 'HEAD' }, answer(405));
+    await using client = clientOf(new URL(upstream.url));
+    const body = await client.openBlob(question, never);
+    expect(body.answer).toEqual({ kind: 'whole', sizeBytes: undefined });
+    expect(String(await readAll(body))).toBe(content);
+    upstream.on({ kind: 'blob', method: 'GET' }, range('ignore'), framing('chunked'));
+    expect(await client.statBlob(name, digest, never)).toEqual({ sizeBytes: undefined });
+  });
+
+  it('an empty blob has no first byte to give', async () => {
+    await using upstream = await registry();
+    const empty = upstream.content.addBlob(name, '');
+    upstream.on({ method: 'HEAD' }, answer(405));
+    await using client = clientOf(new URL(upstream.url));
+    expect(await client.statBlob(name, digestOf(''), never)).toEqual({ sizeBytes: 0 });
+    expect(empty).toBe(digestOf(''));
+  });
+
+  it('GitLab, ECR and others refuse impossible names with 400: they do not have them', async () => {
+    await using upstream = await registry();
+    upstream.on({ kind: 'manifest' }, answer(400, { body: '{"errors":[{"code":"NAME_INVALID"}]}' }));
+    await using client = clientOf(new URL(upstream.url));
+    expect((await failureOf(client.getManifest(name, ref('v1'), never))).kind).toBe('notFound');
+    upstream.on({ kind: 'manifest' }, answer(400, { body: 'bad request' }));
+    expect((await failureOf(client.getManifest(name, ref('v1'), never))).kind).toBe('badResponse');
+  });
+
+  it('an HTTP endpoint below a path is asked below that path (Artifactory)', async () => {
+    await using upstream = await ScriptedUpstream.start();
+    upstream.on({ kind: 'other' }, (() => ({ status: 200, body: manifest }))());
+    await using client = clientOf(new URL(`${upstream.url}/artifactory/api/docker/remote`));
+    await client.getManifest(name, ref('v1'), never);
+    expect(upstream.requests[0]?.target).toBe('/artifactory/api/docker/remote/v2/a/b/manifests/v1');
+  });
+});
+
+function challengeOf(upstream: ScriptedUpstream): string {
+  return `Bearer realm="${upstream.url}/token",service="public.ecr.aws",scope="repository:a/b:pull"`;
+}
