@@ -28,7 +28,7 @@ export function formatProblem({ origin, path, found, problem }: ConfigProblem): 
   ];
   return parts
     .filter((part) => part !== '')
-    .map(printable)
+    .map(oneLine)
     .join(': ');
 }
 
@@ -68,6 +68,6 @@ function scalarText(value: unknown): string {
 }
 
 /** Control characters and invisible direction marks must not reach a terminal or split a log line. */
-function printable(text: string): string {
+export function oneLine(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (char) => `\\u{${char.codePointAt(0)?.toString(16) ?? ''}}`);
 }

@@ -1,0 +1,69 @@
+/** `weir serve`: starts the daemon, tells a person how to use it, and stops it when asked. */
+import { formatListen } from '../../config/addresses.ts';
+import type { Config } from '../../config/config.ts';
+import type { CliDeps, Command, Daemon, ExitCode } from '../command.ts';
+import { explainError } from '../failure.ts';
+import { loadOrExplain } from '../load.ts';
+import { type CliIo, printLine } from '../output.ts';
+
+export const serve: Command = {
+  name: 'serve',
+  options: ['config'],
+  summary: 'Run the cache (this is what weir alone does).',
+  help:
+    'Runs until SIGTERM or SIGINT: then it stops accepting, lets running downloads finish for a while and writes\n' +
+    'everything down. A second signal ends it at once.',
+  run: async (options, io, deps) => {
+    const loaded = loadOrExplain(options, io);
+    return loaded === undefined ? 2 : serveUntilStopped(loaded.config, io, deps);
+  },
+};
+
+async function serveUntilStopped(config: Config, io: CliIo, deps: CliDeps): Promise<ExitCode> {
+  const asked = Promise.withResolvers<'asked'>();
+  const insisted = Promise.withResolvers<'insisted'>();
+  let signals = 0;
+  // Before anything starts, so that no signal meets Node's default, which is to die on the spot.
+  const stopListening = io.onStopSignal(() => {
+    signals += 1;
+    if (signals === 1) asked.resolve('asked');
+    else insisted.resolve('insisted');
+  });
+  try {
+    const daemon = await Promise.race([deps.startDaemon(config), insisted.promise]);
+    if (daemon === 'insisted') return 0;
+    if (io.out.isTTY && signals === 0) welcome(config, daemon, io, deps.version);
+    const end = await Promise.race([asked.promise, daemon.stopped]);
+    if (end === 'asked') await Promise.race([daemon.stop(), insisted.promise]);
+    return 0;
+  } catch (error) {
+    explainError(error, io);
+    return 1;
+  } finally {
+    stopListening();
+  }
+}
+
+/** Three lines for a person at a terminal. */
+function welcome(config: Config, { addresses }: Daemon, io: CliIo, version: string): void {
+  const scheme = config.tls === undefined ? 'http' : 'https';
+  const registry = formatListen(addresses.registry);
+  printLine(
+    io.out,
+    `weir ${version} listens on ${scheme}://${registry}; metrics and health are on http://${formatListen(addresses.admin)}`,
+  );
+  printLine(io.out, `Pull through it: docker pull ${formatListen(reachable(addresses.registry))}/${example(config)}`);
+  printLine(io.out, 'Stop it with Ctrl-C; press it twice to drop running downloads.');
+}
+
+/** "Every address" is nothing that a client could connect to. */
+function reachable({ host, port }: Daemon['addresses']['registry']): Daemon['addresses']['registry'] {
+  return { host: host === '0.0.0.0' || host === '::' ? 'localhost' : host, port };
+}
+
+function example({ upstreams }: Config): string {
+  const keys = upstreams.map(({ key }) => key);
+  if (keys.includes('docker.io')) return 'docker.io/library/alpine';
+  const [first] = keys;
+  return first === undefined ? 'NAME' : `${first.replace(/:([0-9]+)$/, '-$1')}/NAME`;
+}

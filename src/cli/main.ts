@@ -1,0 +1,38 @@
+/** From the command line to an exit code. */
+import { parseCommandLine, UsageError } from './args.ts';
+import type { CliDeps, Command, ExitCode } from './command.ts';
+import { configCheck, configShow } from './commands/config.ts';
+import { serve } from './commands/serve.ts';
+import { explainError } from './failure.ts';
+import { helpText } from './help.ts';
+import { type CliIo, printError, printLine } from './output.ts';
+
+const commands: readonly Command[] = [serve, configCheck, configShow];
+
+/** `argv` without node and script. Never rejects; the caller ends the process with the code. */
+export async function run(argv: readonly string[], io: CliIo, deps: CliDeps): Promise<ExitCode> {
+  try {
+    const invocation = parseCommandLine(argv, commands);
+    switch (invocation.kind) {
+      case 'help':
+        io.out.write(helpText(invocation.command, commands));
+        return 0;
+      case 'version':
+        printLine(io.out, deps.version);
+        return 0;
+      case 'command': {
+        const command = commands.find(({ name }) => name === invocation.name);
+        if (command === undefined) throw new TypeError(`no command ${invocation.name}`);
+        return await command.run(invocation.options, io, deps);
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof UsageError)) {
+      explainError(error, io);
+      return 1;
+    }
+    printError(io, error.message);
+    printLine(io.err, 'weir --help says what there is.');
+    return 2;
+  }
+}

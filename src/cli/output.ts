@@ -1,0 +1,59 @@
+/** Where the words of the command line go: the only place that writes to the terminal. */
+import { processEnvironment } from '../config/environment.ts';
+import { oneLine } from '../config/problem.ts';
+import type { Env } from '../config/variables.ts';
+
+export interface Terminal {
+  readonly isTTY: boolean;
+  write(text: string): void;
+}
+
+/** What a command sees of the process that it runs in. */
+export interface CliIo {
+  readonly out: Terminal;
+  readonly err: Terminal;
+  readonly env: Env;
+  readonly cwd: string;
+  /** Calls `listener` for each SIGTERM and SIGINT until the returned function is called. */
+  onStopSignal(listener: () => void): () => void;
+}
+
+export function processIo(): CliIo {
+  return {
+    out: terminal(process.stdout),
+    err: terminal(process.stderr),
+    env: processEnvironment(),
+    cwd: process.cwd(),
+    onStopSignal(listener) {
+      // The name of the signal and its number are of no use to a listener.
+      const heard = (): void => listener();
+      process.on('SIGTERM', heard);
+      process.on('SIGINT', heard);
+      return () => {
+        process.off('SIGTERM', heard);
+        process.off('SIGINT', heard);
+      };
+    },
+  };
+}
+
+function terminal(stream: NodeJS.WriteStream): Terminal {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    // `weir config show | head -1` closes the pipe; nobody is left to be told.
+    if (error.code !== 'EPIPE') throw error;
+  });
+  return { isTTY: Boolean(stream.isTTY), write: (text) => void stream.write(text) };
+}
+
+export function printLine(terminal: Terminal, line: string): void {
+  terminal.write(`${line}\n`);
+}
+
+export function printJson(terminal: Terminal, value: unknown): void {
+  terminal.write(`${JSON.stringify(value)}\n`);
+}
+
+/** One line on standard error, whatever the message holds. */
+export function printError(io: CliIo, message: string): void {
+  printLine(io.err, `weir: ${oneLine(message)}`);
+}
