@@ -23,6 +23,7 @@ import { AuthMemory } from './auth-memory.ts';
 import { Tokens } from './auth-tokens.ts';
 import { CredentialError, type CredentialSource } from './credentials.ts';
 import { UpstreamError } from './errors.ts';
+import { linesOf } from './framing.ts';
 import { isSameOrigin, withoutSecrets } from './origin.ts';
 import type { Sender } from './sender.ts';
 import type { UpstreamEvents } from './upstream.ts';
@@ -149,8 +150,7 @@ export class Authorizer {
       const kind = status === 429 ? 'rateLimited' : 'serverError';
       throw new UpstreamError(kind, `${withoutSecrets(url)} answered ${status}`, { upstream, status });
     }
-    const lines = response.headers['www-authenticate'] ?? [];
-    return typeof lines === 'string' ? [lines] : lines;
+    return linesOf(response.headers['www-authenticate']);
   }
 }
 

@@ -1,7 +1,7 @@
 /** A small file with secrets in it, read when it is needed and again when it has changed: mounted secrets rotate. */
 import { constants } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
-import { CredentialError } from './credentials.ts';
+import { CredentialError, errorCodeOf } from './credentials.ts';
 
 const maxBytes = 1024 * 1024;
 
@@ -51,7 +51,7 @@ export class FreshFile<T> {
       const { ino, size, mtimeNs } = await stat(this.path, { bigint: true });
       return `${ino} ${size} ${mtimeNs}`;
     } catch (error) {
-      const code = codeOf(error);
+      const code = errorCodeOf(error);
       if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
       throw this.#unreadable(code, error);
     }
@@ -66,15 +66,11 @@ export class FreshFile<T> {
       if (info.size > maxBytes) throw this.#unreadable(`more than ${maxBytes} bytes`);
       return await file.readFile('utf8');
     } catch (error) {
-      throw error instanceof CredentialError ? error : this.#unreadable(codeOf(error), error);
+      throw error instanceof CredentialError ? error : this.#unreadable(errorCodeOf(error), error);
     }
   }
 
   #unreadable(why: string, cause?: unknown): CredentialError {
     return new CredentialError('unreadable', `cannot read ${this.path}: ${why}`, { cause });
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : String(error);
 }

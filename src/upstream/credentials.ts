@@ -53,6 +53,11 @@ export class CredentialError extends Error {
   }
 }
 
+/** The system's code (`EACCES`) for messages: its text repeats paths, and a parser's text repeats contents. */
+export function errorCodeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : String(error);
+}
+
 const identityKey = randomBytes(32);
 
 /** The `identity` of a credential with these parts. */

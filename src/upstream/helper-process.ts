@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { abortReason } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
-import { CredentialError } from './credentials.ts';
+import { CredentialError, errorCodeOf } from './credentials.ts';
 
 export interface HelperRun {
   /** `docker-credential-<name>`, looked up on the PATH. */
@@ -59,7 +59,7 @@ export function runHelper(run: HelperRun, signal: AbortSignal): Promise<HelperOu
     );
     signal.addEventListener('abort', onAbort, { once: true });
     child.on('error', (cause) =>
-      fail(new CredentialError('helperFailed', `cannot run ${program}: ${codeOf(cause)}`, { cause })),
+      fail(new CredentialError('helperFailed', `cannot run ${program}: ${errorCodeOf(cause)}`, { cause })),
     );
     child.stdout.on('data', (chunk: Buffer) => {
       sizeBytes += chunk.length;
@@ -83,10 +83,6 @@ function killGroup(child: ChildProcess): void {
     process.kill(-child.pid, 'SIGKILL');
   } catch (error) {
     // Gone already, or set-uid and not ours to end.
-    if (!['ESRCH', 'EPERM'].includes(codeOf(error))) throw error;
+    if (!['ESRCH', 'EPERM'].includes(errorCodeOf(error))) throw error;
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : String(error);
 }

@@ -1,5 +1,5 @@
 /** What a token server says: the JSON of distribution's docs/content/spec/auth/token.md and of its OAuth2 form. */
-import { field, isJsonObject, jsonDepth, listField, textField } from '../oci/json.ts';
+import { field, isJsonObject, jsonDepth, textField } from '../oci/json.ts';
 import { Secret } from './secret.ts';
 
 export interface Token {
@@ -25,14 +25,6 @@ export function parseToken(body: Uint8Array): Token | undefined {
   );
   if (value === undefined || !tokenText.test(value)) return undefined;
   return { value: new Secret(value), lifetimeMs: lifetimeSeconds(field(answer, 'expires_in')) * 1000 };
-}
-
-/** The first OCI error code of an error document, for messages; undefined where there is none. */
-export function parseErrorCode(body: Uint8Array): string | undefined {
-  const answer = parseObject(body);
-  const first = answer === undefined ? undefined : listField(answer, 'errors')[0];
-  const code = isJsonObject(first) ? textField(first, 'code') : undefined;
-  return code !== undefined && /^[A-Z_]{1,40}$/.test(code) ? code : undefined;
 }
 
 function lifetimeSeconds(expiresIn: unknown): number {

@@ -8,9 +8,11 @@ import type { Clock } from '../lib/clock.ts';
 import { parseRetryAfter } from '../lib/retry.ts';
 import type { Credential } from './credentials.ts';
 import { UpstreamError, type UpstreamErrorKind } from './errors.ts';
+import { firstOf } from './framing.ts';
 import { isSameOrigin, withoutSecrets } from './origin.ts';
 import type { IncomingResponse, OutgoingRequest, Sender } from './sender.ts';
-import { type Token, parseErrorCode, parseToken } from './token-answer.ts';
+import { errorCodeIn, readWhole } from './small-body.ts';
+import { type Token, parseToken } from './token-answer.ts';
 import { basicHeader, formBody, tokenUrl } from './token-form.ts';
 
 export type TokenCredential = Extract<Credential, { kind: 'basic' | 'identityToken' }>;
@@ -143,8 +145,8 @@ export class TokenClient {
   }
 
   #nextUrl(method: string, response: IncomingResponse, from: URL, hops: number): URL {
-    const location = response.headers['location'];
-    const target = typeof location === 'string' && URL.canParse(location, from) ? new URL(location, from) : undefined;
+    const location = firstOf(response.headers['location']);
+    const target = location === undefined ? undefined : (URL.parse(location, from) ?? undefined);
     // 301 to 303 turn a POST into a GET, which would leave its form behind.
     const isKept = method === 'GET' || response.status >= 307;
     const isAllowed =
@@ -155,23 +157,17 @@ export class TokenClient {
   }
 
   async #read(response: IncomingResponse, from: URL): Promise<Answer> {
-    const chunks: Uint8Array[] = [];
-    let sizeBytes = 0;
-    for await (const chunk of response.body) {
-      sizeBytes += chunk.length;
-      if (sizeBytes > maxBodyBytes) {
-        response.abort();
-        throw this.#error('tooLarge', from, `sent more than ${maxBodyBytes} bytes`, { status: response.status });
-      }
-      chunks.push(chunk);
-    }
-    const retryAfter = response.headers['retry-after'];
-    const waitMs = typeof retryAfter === 'string' ? parseRetryAfter(retryAfter, this.#options.clock.now()) : undefined;
-    return { status: response.status, body: Buffer.concat(chunks), retryAfterMs: waitMs };
+    const { status, headers } = response;
+    const body = await readWhole(response, maxBodyBytes, () =>
+      this.#error('tooLarge', from, `sent more than ${maxBodyBytes} bytes`, { status }),
+    );
+    const retryAfter = firstOf(headers['retry-after']);
+    const waitMs = retryAfter === undefined ? undefined : parseRetryAfter(retryAfter, this.#options.clock.now());
+    return { status, body, retryAfterMs: waitMs };
   }
 
   #refusal(kind: 'denied' | 'credentialRefused', realm: URL, answer: Answer): UpstreamError {
-    const code = parseErrorCode(answer.body);
+    const code = errorCodeIn(Buffer.from(answer.body).toString('utf8'));
     const what = kind === 'denied' ? 'gives no token for this repository' : 'refuses the configured credential';
     return this.#error(kind, realm, `${what} (${answer.status})`, {
       status: answer.status,

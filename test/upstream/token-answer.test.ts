@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseErrorCode, parseToken } from '../../src/upstream/token-answer.ts';
+import { parseToken } from '../../src/upstream/token-answer.ts';
 
 function parse(value: unknown): { value: string; seconds: number } | undefined {
   const token = parseToken(Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)));
@@ -104,17 +104,5 @@ describe('parseToken', () => {
   it('does not print its value', () => {
     const token = parseToken(Buffer.from('{"token":"canary"}'));
     expect(JSON.stringify(token)).not.toContain('canary');
-  });
-});
-
-describe('parseErrorCode', () => {
-  it.each([
-    ['{"errors":[{"code":"DENIED","message":"x"}]}', 'DENIED'],
-    ['{"errors":[{"code":"a secret"}]}', undefined],
-    ['{"errors":[]}', undefined],
-    ['{"errors":"DENIED"}', undefined],
-    ['<html>', undefined],
-  ])('in %j finds %j', (body, code) => {
-    expect(parseErrorCode(Buffer.from(body))).toBe(code);
   });
 });
