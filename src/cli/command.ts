@@ -6,11 +6,14 @@ import type { CliIo } from './output.ts';
 /** 0 fine · 1 failed · 2 the command line or the configuration is wrong · 3 corruption was found. */
 export type ExitCode = 0 | 1 | 2 | 3;
 
-/** A running weir. Its owner calls `stop` once and waits for it. */
+/** A running weir. Its owner calls `stop` and waits for it. */
 export interface Daemon {
   /** Where it really listens, with the ports that the system chose. */
   readonly addresses: { readonly registry: ListenAddress; readonly admin: ListenAddress };
-  /** Stops accepting, lets answers finish up to a limit, writes everything down. Idempotent. */
+  /**
+   * Stops accepting, lets answers finish up to a limit, writes everything down. Called again, it cuts short what can be
+   * cut short; both calls resolve when it has stopped.
+   */
   stop(): Promise<void>;
   /** Resolves when it has stopped, for whatever reason; rejects when it cannot go on. */
   readonly stopped: Promise<void>;

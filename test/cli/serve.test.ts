@@ -28,7 +28,7 @@ describe('weir serve', () => {
         isTTY
           ? 'weir 1.2.3 listens on http://0.0.0.0:5000; metrics and health are on http://127.0.0.1:5001\n' +
               'Pull through it: docker pull localhost:5000/docker.io/library/alpine\n' +
-              'Stop it with Ctrl-C; press it twice to drop running downloads.\n'
+              'Stop it with Ctrl-C; press it twice to cut running downloads short.\n'
           : '',
       );
       line.signal();
@@ -51,16 +51,33 @@ describe('weir serve', () => {
     expect(line.signalListeners).toBe(0);
   });
 
-  it('a second signal does not', async () => {
+  it('a second signal tells it to hurry', async () => {
     const daemon = fakeDaemon({ isStopSlow: true });
     const line = new CommandLine({ start: () => Promise.resolve(daemon) });
     const code = line.run();
     await line.hasStarted;
     await settled();
     line.signal();
+    await settled();
     line.signal();
     expect(await code).toBe(0);
-    expect(daemon.stops).toBe(1);
+    expect(daemon.stops).toBe(2);
+  });
+
+  it('a third signal waits for nothing, and more are ignored', async () => {
+    const daemon = fakeDaemon({ isStopSlow: true, isStuck: true });
+    const line = new CommandLine({ start: () => Promise.resolve(daemon) });
+    let isOver = false;
+    const code = line.run().finally(() => (isOver = true));
+    await line.hasStarted;
+    await settled();
+    line.signal();
+    line.signal();
+    await settled();
+    expect([daemon.stops, isOver]).toEqual([2, false]);
+    line.signal();
+    line.signal();
+    expect(await code).toBe(0);
   });
 
   it('a signal while it starts stops it as soon as it has started', async () => {

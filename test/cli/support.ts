@@ -11,7 +11,8 @@ export interface FakeDaemon extends Daemon {
   fail(error: unknown): void;
 }
 
-export function fakeDaemon(options: { readonly isStopSlow?: boolean } = {}): FakeDaemon {
+/** `isStopSlow`: waits for `finishStop` or a second call; `isStuck`: for `finishStop` alone. */
+export function fakeDaemon(options: { readonly isStopSlow?: boolean; readonly isStuck?: boolean } = {}): FakeDaemon {
   const stopped = Promise.withResolvers<void>();
   let stops = 0;
   return {
@@ -22,7 +23,7 @@ export function fakeDaemon(options: { readonly isStopSlow?: boolean } = {}): Fak
     },
     stop() {
       stops += 1;
-      if (options.isStopSlow !== true) stopped.resolve();
+      if (options.isStopSlow !== true || (stops > 1 && options.isStuck !== true)) stopped.resolve();
       return stopped.promise;
     },
     finishStop: () => stopped.resolve(),

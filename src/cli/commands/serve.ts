@@ -12,7 +12,7 @@ export const serve: Command = {
   summary: 'Run the cache (this is what weir alone does).',
   help:
     'Runs until SIGTERM or SIGINT: then it stops accepting, lets running downloads finish for a while and writes\n' +
-    'everything down. A second signal ends it at once.',
+    'everything down. A second signal cuts them short.',
   run: async (options, io, deps) => {
     const loaded = loadOrExplain(options, io);
     return loaded === undefined ? 2 : serveUntilStopped(loaded.config, io, deps);
@@ -20,21 +20,20 @@ export const serve: Command = {
 };
 
 async function serveUntilStopped(config: Config, io: CliIo, deps: CliDeps): Promise<ExitCode> {
-  const asked = Promise.withResolvers<'asked'>();
-  const insisted = Promise.withResolvers<'insisted'>();
-  let signals = 0;
+  const asked = Promise.withResolvers<void>();
+  const insisted = Promise.withResolvers<void>();
+  const lostPatience = Promise.withResolvers<void>();
+  const waiting = [asked, insisted, lostPatience];
   // Before anything starts, so that no signal meets Node's default, which is to die on the spot.
-  const stopListening = io.onStopSignal(() => {
-    signals += 1;
-    if (signals === 1) asked.resolve('asked');
-    else insisted.resolve('insisted');
-  });
+  const stopListening = io.onStopSignal(() => waiting.shift()?.resolve());
   try {
     const daemon = await Promise.race([deps.startDaemon(config), insisted.promise]);
-    if (daemon === 'insisted') return 0;
-    if (io.out.isTTY && signals === 0) welcome(config, daemon, io, deps.version);
-    const end = await Promise.race([asked.promise, daemon.stopped]);
-    if (end === 'asked') await Promise.race([daemon.stop(), insisted.promise]);
+    // Nobody waits for what has not begun; a root that was just opened is as safe as after a kill.
+    if (daemon === undefined) return 0;
+    if (io.out.isTTY && waiting.includes(asked)) welcome(config, daemon, io, deps.version);
+    await Promise.race([asked.promise, daemon.stopped]);
+    await Promise.race([daemon.stop(), insisted.promise]);
+    if (!waiting.includes(insisted)) await Promise.race([daemon.stop(), lostPatience.promise]);
     return 0;
   } catch (error) {
     explainError(error, io);
@@ -53,7 +52,7 @@ function welcome(config: Config, { addresses }: Daemon, io: CliIo, version: stri
     `weir ${version} listens on ${scheme}://${registry}; metrics and health are on http://${formatListen(addresses.admin)}`,
   );
   printLine(io.out, `Pull through it: docker pull ${formatListen(reachable(addresses.registry))}/${example(config)}`);
-  printLine(io.out, 'Stop it with Ctrl-C; press it twice to drop running downloads.');
+  printLine(io.out, 'Stop it with Ctrl-C; press it twice to cut running downloads short.');
 }
 
 /** "Every address" is nothing that a client could connect to. */
