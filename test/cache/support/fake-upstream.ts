@@ -46,6 +46,8 @@ export class FakeUpstream implements Upstream {
   referrersBody: string | undefined;
   /** `Link` targets by page, as the client would name the page: `n,last`. */
   readonly tagLinks = new Map<string, string>();
+  /** How anonymous probes are refused; undefined: by answering no. */
+  probeSays: UpstreamErrorKind | undefined;
   /** Manifests are there by tag only. */
   refusesDigests = false;
   hasReferrersApi = true;
@@ -168,6 +170,7 @@ export class FakeUpstream implements Upstream {
   ): Promise<boolean> {
     const name = subject.kind === 'blob' ? `${repository}@${subject.digest}` : named(repository, subject.reference);
     return this.#ask(`PROBE ${name}`, signal, () => {
+      if (this.probeSays !== undefined) throw this.error(this.probeSays);
       const known = this.repository(repository);
       if (!known.isPublic) return false;
       if (subject.kind === 'blob') return known.blobs.has(subject.digest);
