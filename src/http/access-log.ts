@@ -32,6 +32,9 @@ export function accessLine(exchange: Exchange, status: number): LogFields {
 function causeOf(error: unknown): string {
   if (error instanceof ClientGoneError) return error.message;
   const parts: string[] = [];
-  for (let at = error; at instanceof Error && parts.length < 5; at = at.cause) parts.push(at.message);
+  for (let at = error; at instanceof Error && parts.length < 5; at = at.cause) {
+    const { message } = at;
+    if (!parts.some((part) => part.includes(message))) parts.push(message);
+  }
   return readable(parts.length === 0 ? String(error) : parts.join(': '));
 }

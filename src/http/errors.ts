@@ -128,7 +128,8 @@ function notFoundCode(code: string | undefined, subject: Subject): OciErrorCode 
 }
 
 function aboutUpstream(upstream: string, message: string): string {
-  return upstream === '' || message.includes(upstream) ? message : `upstream ${upstream}: ${message}`;
+  const isNamed = message.startsWith(`${upstream} `) || message.includes(`upstream ${upstream}`);
+  return upstream === '' || isNamed ? message : `upstream ${upstream}: ${message}`;
 }
 
 /** Paths and error numbers of the machine are for the log. */

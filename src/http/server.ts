@@ -115,22 +115,24 @@ export class Listener {
   }
 
   /**
-   * Accepts nothing any more, closes idle connections, and waits until the answers in progress are out; those that are
-   * not within `deadlineMs` are broken off. Resolves the number of connections that had to be broken. Call it once.
+   * Accepts nothing any more, closes idle connections, and waits until the answers in progress are out; when `deadline`
+   * aborts, those that are not are broken off. Resolves the number of connections that had to be broken. Call it once.
    */
-  async drain(deadlineMs: number): Promise<number> {
+  async drain(deadline: AbortSignal): Promise<number> {
     this.#isDraining = true;
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
     for (const res of this.#answers.values()) res.shouldKeepAlive = false;
     let broken = 0;
-    const timer = this.#options.clock.setTimer(deadlineMs, () => {
+    const breakOff = (): void => {
       broken = this.#sockets.size;
       for (const socket of this.#sockets) breakConnection(socket);
-    });
+    };
+    deadline.addEventListener('abort', breakOff, { once: true });
+    if (deadline.aborted) breakOff();
     await closed;
-    timer.cancel();
+    deadline.removeEventListener('abort', breakOff);
     return broken;
   }
 

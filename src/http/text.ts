@@ -2,13 +2,14 @@
 
 const maxMessageLength = 600;
 
-/** One line of bounded length. Signed URLs and credentials in it are cut, though no message should hold any. */
+/** Without credentials and signed queries of URLs, though no message should hold any. */
+export function withoutSecrets(text: string): string {
+  return text.replace(/(https?:\/\/)[^\s/@]*@/gi, '$1').replace(/(https?:\/\/[^\s?#]*)[?#][^\s"')]*/gi, '$1');
+}
+
+/** One line of bounded length, without secrets. */
 export function readable(text: string): string {
-  const line = text
-    .slice(0, 4 * maxMessageLength)
-    .replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
-    .replace(/(https?:\/\/)[^\s/@]*@/gi, '$1')
-    .replace(/(https?:\/\/[^\s?#]*)[?#][^\s"')]*/gi, '$1');
+  const line = withoutSecrets(text.slice(0, 4 * maxMessageLength).replace(/[\p{Cc}\u2028\u2029]+/gu, ' '));
   return line.length <= maxMessageLength ? line : `${line.slice(0, maxMessageLength)}…`;
 }
 

@@ -32,7 +32,7 @@ async function startAdmin(deps: Partial<AdminDeps> = {}): Promise<Admin> {
     port: listener.address.port,
     log,
     async [Symbol.asyncDispose]() {
-      await listener.drain(0);
+      await listener.drain(AbortSignal.abort());
     },
   };
 }

@@ -140,5 +140,7 @@ describe('the table of errors', () => {
   it('an upstream that is named already is not named twice', () => {
     const error = new UpstreamError('unreachable', 'ghcr.io refused the connection', { upstream: 'ghcr.io' });
     expect(toErrorAnswer(error, 'blob', 'id').message).toBe('ghcr.io refused the connection');
+    const hub = new UpstreamError('unreachable', 'registry-1.docker.io refused', { upstream: 'docker.io' });
+    expect(toErrorAnswer(hub, 'blob', 'id').message).toBe('upstream docker.io: registry-1.docker.io refused');
   });
 });

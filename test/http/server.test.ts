@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import { ListenError, Listener, type ListenOptions } from '../../src/http/server.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/log.ts';
-import { FakeClock } from '../support/fake-clock.ts';
 import { eventually, Gate } from '../support/gate.ts';
 import { expectNoLeaks, takeSnapshot } from '../support/leaks.ts';
 import { NoResponseError, RawConnection, rawFetch } from '../support/raw-client.ts';
@@ -25,7 +24,7 @@ function listen(options: Partial<ListenOptions> = {}): Promise<Listener> {
 
 async function refusal(options: Partial<ListenOptions>): Promise<ListenError> {
   try {
-    await (await listen(options)).drain(0);
+    await (await listen(options)).drain(AbortSignal.abort());
   } catch (error) {
     if (error instanceof ListenError) return error;
     throw error;
@@ -62,14 +61,14 @@ describe('listening', () => {
     const listener = await listen({ tls: { cert: testCertificate, key: testKey } });
     const answer = await rawFetch(`https://127.0.0.1:${listener.address.port}/`);
     expect([answer.status, answer.body.toString(), answer.cleanEnd]).toEqual([200, 'ok', true]);
-    await listener.drain(0);
+    await listener.drain(AbortSignal.abort());
   });
 
   it('keeps a connection for longer than clients do', async () => {
     const listener = await listen();
     const answer = await rawFetch(`http://127.0.0.1:${listener.address.port}/`);
     expect(answer.headers['keep-alive']).toContain('timeout=95');
-    await listener.drain(0);
+    await listener.drain(AbortSignal.abort());
   });
 
   it('takes no more connections than it may', async () => {
@@ -81,7 +80,7 @@ describe('listening', () => {
     for (const connection of held) connection.close();
     await eventually(() => listener.connections === 0);
     expect((await rawFetch(`${url}/`)).status).toBe(200);
-    await listener.drain(0);
+    await listener.drain(AbortSignal.abort());
   });
 });
 
@@ -137,7 +136,7 @@ describe('what is no request', () => {
       expect(sent).toBeGreaterThan(1);
     } finally {
       clearInterval(drip);
-      await listener.drain(0);
+      await listener.drain(AbortSignal.abort());
     }
   });
 
@@ -171,7 +170,7 @@ describe('draining', () => {
       using busy = await RawConnection.open(front.origin);
       busy.send(`/v2/org/app/blobs/${blob.digest}`);
       const head = await busy.head();
-      const drained = front.listener.drain(60_000);
+      const drained = front.listener.drain(new AbortController().signal);
       expect(await idle.ended()).toBe('fin');
       await expect(RawConnection.open(front.origin)).rejects.toThrow();
       blob.prove();
@@ -189,7 +188,7 @@ describe('draining', () => {
     using connection = await RawConnection.open(front.origin);
     connection.send('/v2/org/app/tags/list');
     await gate.arrived();
-    const drained = front.listener.drain(60_000);
+    const drained = front.listener.drain(new AbortController().signal);
     gate.open();
     const head = await connection.head();
     expect([head.status, head.headers.connection]).toEqual([200, 'close']);
@@ -197,16 +196,16 @@ describe('draining', () => {
   });
 
   it('breaks what is not finished at the deadline, with a reset', async () => {
-    const clock = new FakeClock();
+    const deadline = new AbortController();
     const blob = FakeBlob.pending(patternSource(1_000_000));
-    const front = await startFront({ clock });
+    const front = await startFront();
     front.cache.addBlob('docker.io/org/app', blob);
     blob.advance(1000);
     using busy = await RawConnection.open(front.origin);
     busy.send(`/v2/org/app/blobs/${blob.digest}`);
     const head = await busy.head();
-    const drained = front.listener.drain(30_000);
-    await clock.advance(30_000);
+    const drained = front.listener.drain(deadline.signal);
+    deadline.abort();
     expect(await drained).toBe(1);
     const body = await busy.body(head);
     expect([body.cleanEnd, body.reset]).toEqual([false, true]);

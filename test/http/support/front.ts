@@ -106,7 +106,7 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
     pool,
     stalls,
     async [Symbol.asyncDispose]() {
-      await listener.drain(0);
+      await listener.drain(AbortSignal.abort());
     },
   };
 }

@@ -1,0 +1,197 @@
+/** The composition root: one daemon made of a configuration, and taken apart again in the right order. */
+import { createRequire } from 'node:module';
+import { type DestinationStream, pino, stdSerializers } from 'pino';
+import { isLoopback, maxConnections, minFreeBytes, readSecrets } from './app-settings.ts';
+import { createUpstreams } from './app-upstreams.ts';
+import { createCache } from './cache/create.ts';
+import type { UpstreamPolicy } from './cache/policy.ts';
+import type { Daemon } from './cli/command.ts';
+import { formatListen } from './config/addresses.ts';
+import type { Config, LogLevel } from './config/config.ts';
+import { createAdmin } from './http/admin.ts';
+import { BufferPool } from './http/buffer-pool.ts';
+import { createFront } from './http/front.ts';
+import { Listener } from './http/server.ts';
+import { StallWatch } from './http/stall-watch.ts';
+import { withoutSecrets } from './http/text.ts';
+import { systemClock } from './lib/clock.ts';
+import type { Logger } from './lib/log.ts';
+import { Metrics } from './metrics/metrics.ts';
+import { type OpenedStore, openStore } from './store/open-store.ts';
+import { createRouter } from './upstream/routing.ts';
+
+export interface DaemonOptions {
+  /** Where log lines go, one JSON text each. Default: standard output, written in batches. */
+  readonly logTo?: DestinationStream & { flushSync?(): void };
+  /** False leaves process-wide metrics out, so that several daemons can live in one process. Default true. */
+  readonly isProcessMeasured?: boolean;
+  /** Milliseconds that answers and transfers together get to finish after `stop`. */
+  readonly graceMs?: number;
+}
+
+/** Below the 20 to 30 s after which service managers kill; what is cut short is resumed after the next start. */
+const defaultGraceMs = 15_000;
+/** Clients give up after 30 s; the cache's own deadline of 20 s comes first and knows more. */
+const headDeadlineMs = 22_000;
+
+export function version(): string {
+  const manifest: unknown = createRequire(import.meta.url)('../package.json');
+  const isKnown = typeof manifest === 'object' && manifest !== null && 'version' in manifest;
+  return isKnown && typeof manifest.version === 'string' ? manifest.version : 'unknown';
+}
+
+/**
+ * Resolves when both listeners accept requests; waits neither for upstreams nor for the recovery of the store. Rejects
+ * with StartError, ListenError or StoreError, and leaves nothing behind then.
+ */
+export async function startDaemon(config: Config, options: DaemonOptions = {}): Promise<Daemon> {
+  const clock = systemClock;
+  const logTo = options.logTo ?? pino.destination({ dest: 1, sync: false, minLength: 4096, periodicFlush: 200 });
+  const logger = createLogger(config.log.level, logTo);
+  const secrets = readSecrets(config);
+  await using undo = new AsyncDisposableStack();
+
+  const opened = await openStore({
+    root: config.cache.root,
+    partialTtlMs: config.fill.partialTtlMs,
+    clock,
+    logger: logger.child({ room: 'store' }),
+  });
+  undo.defer(() => opened.close());
+  const metrics = createMetrics(config, opened, options);
+  const upstreamLogger = logger.child({ room: 'upstream' });
+  const upstreams = await createUpstreams(config, { clock, logger: upstreamLogger, events: metrics });
+  undo.defer(() => closeUpstreams(upstreams));
+  const running = createCache({
+    store: opened.store,
+    catalog: opened.catalog,
+    upstreams,
+    clock,
+    logger: logger.child({ room: 'cache' }),
+    events: metrics,
+    limits: { maxBytes: config.cache.maxSizeBytes, minFreeBytes: minFreeBytes(config.cache.minFree) },
+    onAbandon: config.fill.onAbandon,
+    offline: config.offline,
+  });
+  undo.defer(() => running.close(AbortSignal.abort()));
+
+  let isReady = false;
+  const network = { clock, logger: logger.child({ room: 'http' }) };
+  const front = await Listener.listen({
+    ...network,
+    name: 'listen',
+    ...config.listen,
+    tls: secrets.tls,
+    maxConnections: maxConnections(),
+    handler: createFront({
+      ...network,
+      cache: running.cache,
+      router: createRouter(config.upstreams),
+      events: metrics,
+      body: { pool: new BufferPool(), stalls: new StallWatch(clock), clock },
+      isAccessLogged: config.log.access,
+      headDeadlineMs,
+    }),
+  });
+  undo.defer(async () => void (await front.drain(AbortSignal.abort())));
+  const admin = await Listener.listen({
+    ...network,
+    name: 'admin.listen',
+    ...config.admin.listen,
+    handler: createAdmin({
+      logger: network.logger,
+      metrics: () => metrics.render(),
+      isReady: () => isReady,
+      token: secrets.adminToken,
+      isLoopback: isLoopback(config.admin.listen),
+    }),
+  });
+  undo.move();
+  isReady = true;
+  const addresses = { registry: front.address, admin: admin.address };
+  announce(config, addresses, opened, logger);
+
+  const takeApart = async (): Promise<void> => {
+    isReady = false;
+    const deadline = new AbortController();
+    using _grace = clock.setTimer(options.graceMs ?? defaultGraceMs, () => deadline.abort());
+    logger.info({ connections: front.connections, fills: running.fillCount() }, 'stopping');
+    // 1. No new requests; answers in progress finish, and the transfers that they follow run on.
+    const brokenConnections = await front.drain(deadline.signal);
+    // 2. Transfers finish, or stay as partials.
+    await running.close(deadline.signal);
+    await closeUpstreams(upstreams);
+    // 3. Recency and index.json are written, and the root is given back.
+    await opened.close();
+    // 4. Health answers to the end.
+    await admin.drain(AbortSignal.abort());
+    logger.info({ brokenConnections }, 'stopped');
+    logTo.flushSync?.();
+  };
+  const stopped = Promise.withResolvers<void>();
+  // Whoever calls `stop` hears of a failure there; nobody has to watch `stopped` as well.
+  stopped.promise.catch(() => undefined);
+  let stopping: Promise<void> | undefined;
+  const stop = (): Promise<void> => {
+    if (stopping === undefined) {
+      stopping = takeApart();
+      stopping.then(stopped.resolve, stopped.reject);
+    }
+    return stopping;
+  };
+  return { addresses, stop, stopped: stopped.promise };
+}
+
+function createLogger(level: LogLevel, destination: DestinationStream): Logger {
+  const secret = ['authorization', 'token', 'password', 'secret'];
+  return pino(
+    {
+      level,
+      base: { service: 'weir' },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: {
+        err(error: Error) {
+          const { type, message, stack, raw: _, ...rest } = stdSerializers.err(error);
+          return { type, message: withoutSecrets(message), stack: withoutSecrets(stack), ...rest };
+        },
+      },
+      redact: { paths: [...secret, ...secret.map((name) => `*.${name}`)], censor: '***' },
+    },
+    destination,
+  );
+}
+
+function createMetrics(config: Config, { store }: OpenedStore, { isProcessMeasured = true }: DaemonOptions): Metrics {
+  return new Metrics({
+    version: version(),
+    upstreams: config.upstreams.map(({ key }) => key),
+    storeUsage: () => {
+      const { blobs, blobBytes, ingestBytes, zombieBytes, overheadBytes } = store.usage();
+      return { blobs, bytes: blobBytes + ingestBytes + zombieBytes + overheadBytes };
+    },
+    isProcessMeasured,
+  });
+}
+
+async function closeUpstreams(upstreams: ReadonlyMap<string, UpstreamPolicy>): Promise<void> {
+  await Promise.all([...upstreams.values()].map(({ upstream }) => upstream.close()));
+}
+
+function announce(config: Config, addresses: Daemon['addresses'], { wasClean }: OpenedStore, logger: Logger): void {
+  const registry = formatListen(addresses.registry);
+  const fields = {
+    version: version(),
+    listen: registry,
+    admin: formatListen(addresses.admin),
+    root: config.cache.root,
+    upstreams: config.upstreams.map(({ key }) => key),
+    offline: config.offline,
+    wasClean,
+  };
+  logger.info(fields, `ready at ${config.tls === undefined ? 'http' : 'https'}://${registry}`);
+  const open = config.upstreams.filter(({ access }) => access === 'all').map(({ key }) => key);
+  if (open.length > 0) {
+    logger.warn({ upstreams: open }, 'access is all: whoever reaches weir may read what the credential can read');
+  }
+}

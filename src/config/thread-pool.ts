@@ -1,0 +1,8 @@
+/** The size of libuv's thread pool, which file I/O, DNS and zlib share: a few slow disk reads must not stop them all. */
+
+const threads = 16;
+
+/** Before the first asynchronous use of the pool, or it has no effect. What the environment says already stays. */
+export function sizeThreadPool(): void {
+  process.env['UV_THREADPOOL_SIZE'] ??= String(threads);
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env node
+/** The program. Nothing may be imported here that an old Node cannot load, or nobody would read the message. */
+import { sizeThreadPool } from './config/thread-pool.ts';
+
+const [major = 0] = process.versions.node.split('.').map(Number);
+if (major < 24) {
+  process.stderr.write(`weir needs Node.js 24 or newer, and this is ${process.version}. See https://nodejs.org\n`);
+  process.exitCode = 1;
+} else {
+  sizeThreadPool();
+  const { boot } = await import('./boot.ts');
+  await boot();
+}
