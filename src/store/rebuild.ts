@@ -14,9 +14,7 @@ import type { Catalog, RepositoryKey } from './catalog.ts';
 import { checkedAtAnnotation } from './index-file.ts';
 import type { StorePaths } from './paths.ts';
 import { parseRefName } from './ref-name.ts';
-import { readRegular } from './regular-file.ts';
-
-const maxIndexBytes = 256 * 1024 * 1024;
+import { maxIndexBytes, readRegular } from './regular-file.ts';
 
 export interface RebuildOptions {
   readonly paths: StorePaths;

@@ -36,6 +36,9 @@ export async function openRegular(path: string, access: 'read' | 'write' = 'read
   return 'irregular';
 }
 
+/** An index.json of half a million tags. */
+export const maxIndexBytes = 256 * 1024 * 1024;
+
 /** The content of a small file of ours; undefined when it is absent, irregular, or larger than `maxBytes`. */
 export async function readRegular(path: string, maxBytes: number): Promise<Uint8Array | undefined> {
   const opened = await openRegular(path);

@@ -5,7 +5,7 @@
  * An empty directory becomes one. Anything else is refused before a single byte is written into it.
  */
 import type { Stats } from 'node:fs';
-import { copyFile, mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncDirectory, writeFileAtomic } from '../lib/atomic-file.ts';
 import type { Logger } from '../lib/log.ts';
@@ -14,7 +14,7 @@ import { isLayoutMarker, layoutMarker } from '../oci/layout.ts';
 import { StoreError } from './blob-store.ts';
 import { hasCode, storeError } from './io-errors.ts';
 import { blobAlgorithms, blobDirectory, isTemporaryName, rootVersion, type StorePaths } from './paths.ts';
-import { readRegular } from './regular-file.ts';
+import { maxIndexBytes, readRegular } from './regular-file.ts';
 import { lockRoot, type RootLock } from './root-lock.ts';
 
 /** More than any of the files read here has. */
@@ -98,12 +98,12 @@ async function completeTree(paths: StorePaths, logger: Logger, isOurs: boolean):
   await mkdir(paths.quarantine, { recursive: true, mode: 0o700 });
   const marker = await readRegular(paths.layout, smallBytes);
   if (marker === undefined || !isLayoutMarker(marker)) {
-    if (marker !== undefined) logger.warn({ path: paths.layout }, 'the layout marker was damaged and is written again');
+    if (isOurs) logger.warn({ path: paths.layout }, 'the layout marker was missing or damaged; it is written again');
     await writeFileAtomic(paths.layout, layoutMarker);
   }
-  if (!isOurs) await keepForeignIndex(paths);
   const version = await readVersion(paths);
   if (version === undefined) {
+    await keepForeignIndex(paths);
     if (isOurs)
       logger.warn({ path: paths.version }, 'the root has no readable version and is taken for the current one');
     await writeFileAtomic(paths.version, `${rootVersion}\n`);
@@ -114,11 +114,9 @@ async function completeTree(paths: StorePaths, logger: Logger, isOurs: boolean):
 
 /** index.json is about to become ours; what somebody else wrote there stays readable beside it. */
 async function keepForeignIndex(paths: StorePaths): Promise<void> {
-  try {
-    await copyFile(paths.index, paths.foreignIndex);
-  } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw error;
-  }
+  const index = await readRegular(paths.index, maxIndexBytes);
+  if (index === undefined || (await readRegular(paths.foreignIndex, maxIndexBytes)) !== undefined) return;
+  await writeFileAtomic(paths.foreignIndex, index);
 }
 
 async function removeTemporaries(directory: string): Promise<void> {
