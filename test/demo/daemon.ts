@@ -46,6 +46,8 @@ export class Daemon implements AsyncDisposable {
         WEIR_CACHE_ROOT: this.root,
         WEIR_DEFAULT_UPSTREAM: options.upstream,
         WEIR_BUILTIN_UPSTREAMS: 'false',
+        // Fresh for as long as the slowest machine takes.
+        WEIR_TAGS_TTL: '1h',
         // A machine with little disk left should see the demo work too.
         WEIR_CACHE_MIN_FREE: '0B',
       },
@@ -75,10 +77,11 @@ export class Daemon implements AsyncDisposable {
     return this.#how !== undefined;
   }
 
-  /** Why it ended, with the last line that it logged. */
+  /** How it ended, with the last line of its log that speaks of an error. */
   describeEnd(): string {
-    const last = readFileSync(this.#log, 'utf8').trim().split('\n').at(-1) ?? '';
-    return `weir ended ${this.#how}${last === '' ? '' : `; its last line: ${last}`}`;
+    const lines = readFileSync(this.#log, 'utf8').trim().split('\n');
+    const last = lines.findLast((line) => /error/i.test(line));
+    return `weir ended ${this.#how}${last === undefined ? '' : `: ${last}`}`;
   }
 
   /** Ends weir; by force if it does not end by itself. */

@@ -16,6 +16,7 @@ import { megabytes, seconds, table } from './table.ts';
 
 const repository = 'demo/app';
 const layers = [8, 6, 5, 3, 1.5, 0.5].map((mb) => mb * 1e6);
+const images = ['1.0', '2.0'].map((tag) => [tag, buildImage({ seed: `demo ${tag}`, layers })] as const);
 const bytesPerSecond = 20e6;
 const clientsAtOnce = 5;
 
@@ -43,12 +44,12 @@ async function demo(isOnce: boolean, signal: AbortSignal): Promise<void> {
   await using directory = await tempDirectory('demo');
   await using upstream = await ScriptedUpstream.start();
   upstream.always = shared(new RateLimit(bytesPerSecond));
-  for (const tag of ['1.0', '2.0']) upstream.content.add(repository, buildImage({ seed: `demo ${tag}`, layers }), tag);
+  for (const [tag, image] of images) upstream.content.add(repository, image, tag);
   await using weir = await Daemon.start({ directory: directory.path, upstream: upstream.url, signal });
 
-  const image = megabytes(layers.reduce((sum, size) => sum + size, 0));
+  const size = megabytes(layers.reduce((sum, bytes) => sum + bytes, 0));
   console.log(`\nupstream  ${upstream.url}, ${bytesPerSecond / 1e6} MB/s`);
-  console.log(`          ${repository}:1.0 and :2.0, ${layers.length} layers and ${image} each`);
+  console.log(`          ${repository}:1.0 and :2.0, ${layers.length} layers and ${size} each`);
   console.log(`weir      ${weir.url}, metrics at ${weir.adminUrl}/metrics`);
   console.log(`          an empty cache in ${weir.root}\n`);
 
@@ -60,7 +61,7 @@ async function demo(isOnce: boolean, signal: AbortSignal): Promise<void> {
   if (isOnce) return;
 
   await upstream.listen();
-  console.log(byHand(upstream, weir));
+  console.log(byHand(weir));
   await Promise.race([weir.ended, aborted(signal)]);
   if (!signal.aborted) throw new Error(weir.describeEnd());
 }
@@ -92,9 +93,9 @@ function count(pulls: readonly Pull[]): string[] {
   return [hits, misses, outcomes.filter(isShared)].map(({ length }) => String(length));
 }
 
-function byHand(upstream: ScriptedUpstream, weir: Daemon): string {
+function byHand(weir: Daemon): string {
   const host = new URL(weir.url).host;
-  const layer = upstream.matching({ kind: 'blob' })[0]?.reference ?? '';
+  const layer = images[0]?.[1].blobs[1]?.digest ?? '';
   return `To try by hand; look for Cache-Status:
 
   curl -i ${weir.url}/v2/${repository}/manifests/1.0
