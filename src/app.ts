@@ -111,9 +111,9 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
   const addresses = { registry: front.address, admin: admin.address };
   announce(config, addresses, opened, logger);
 
+  const deadline = new AbortController();
   const takeApart = async (): Promise<void> => {
     isReady = false;
-    const deadline = new AbortController();
     using _grace = clock.setTimer(options.graceMs ?? defaultGraceMs, () => deadline.abort());
     logger.info({ connections: front.connections, fills: running.fillCount() }, 'stopping');
     // 1. No new requests; answers in progress finish, and the transfers that they follow run on.
@@ -136,6 +136,8 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     if (stopping === undefined) {
       stopping = takeApart();
       stopping.then(stopped.resolve, stopped.reject);
+    } else {
+      deadline.abort();
     }
     return stopping;
   };
