@@ -32,6 +32,8 @@ export interface UpstreamOptions {
   readonly proxyEnvironment: ProxyEnvironment;
   /** Blob transfers at once. */
   readonly connections: number;
+  /** Bytes per second over all blob transfers; undefined: unlimited. */
+  readonly bandwidth?: number | undefined;
   readonly isOffline: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -56,7 +58,7 @@ const defaults = {
 
 /** Throws TypeError for endpoints or proxies that are no URLs. Dials nothing yet. */
 export function createUpstream(options: UpstreamOptions): Upstream {
-  const { key, clock, events, logger, connections, isOffline } = options;
+  const { key, clock, events, logger, connections, bandwidth, isOffline } = options;
   const urls = options.endpoints.map((text) => new URL(text));
   const endpoints = urls.map((url) => createEndpoint(url, urls, options));
   const breaker = new Breaker({
@@ -73,7 +75,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     if (remaining !== undefined) events.rateLimitRemaining({ upstream: key, remaining: Number(remaining) });
   };
   const asking = new Endpoints({ upstream: key, endpoints, breaker, clock, logger, events, onRegistryAnswer });
-  return new RegistryClient({ key, endpoints, asking, breaker, connections, isOffline, clock });
+  return new RegistryClient({ key, endpoints, asking, breaker, connections, bandwidth, isOffline, clock });
 }
 
 function createEndpoint(url: URL, all: readonly URL[], options: UpstreamOptions): Endpoint {

@@ -4,6 +4,7 @@ import { abortReason } from '../lib/abort.ts';
 import { Semaphore } from '../lib/semaphore.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
+import { Bandwidth } from './bandwidth.ts';
 import { openBlobAt, statBlobAt } from './blobs.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Endpoints, Work } from './endpoints.ts';
@@ -12,6 +13,7 @@ import { failure } from './failure.ts';
 import type { Breaker } from './limits.ts';
 import { listReferrersAt, listTagsAt, referrersPage, tagsPage } from './listings.ts';
 import { getManifestAt, headManifestAt } from './manifests.ts';
+import { transferOf } from './transfer.ts';
 import type { BlobBody, BlobRequest, ListingPage, ManifestBody, ManifestHead, Upstream } from './upstream.ts';
 
 export interface RegistryClientOptions {
@@ -22,20 +24,25 @@ export interface RegistryClientOptions {
   readonly breaker: Breaker;
   /** Blob transfers at once. */
   readonly connections: number;
+  /** Bytes per second over all blob transfers; undefined: unlimited. */
+  readonly bandwidth: number | undefined;
   /** Never dial. */
   readonly isOffline: boolean;
-  readonly clock: Pick<Clock, 'now'>;
+  readonly clock: Pick<Clock, 'now' | 'monotonic' | 'sleep'>;
 }
 
 export class RegistryClient implements Upstream {
   readonly key: string;
   readonly #options: RegistryClientOptions;
   readonly #transfers: Semaphore;
+  readonly #bandwidth: Bandwidth | undefined;
 
   constructor(options: RegistryClientOptions) {
     this.key = options.key;
     this.#options = options;
     this.#transfers = new Semaphore(options.connections);
+    const { bandwidth, clock } = options;
+    this.#bandwidth = bandwidth === undefined ? undefined : new Bandwidth(bandwidth, clock);
   }
 
   get hasCredential(): boolean {
@@ -63,11 +70,8 @@ export class RegistryClient implements Upstream {
       return await this.#ask(
         async (endpoint, attempt) => {
           const { answer, response } = await openBlobAt(endpoint, question, range, attempt, this.#now());
-          const abort = (): void => {
-            response.abort();
-            end();
-          };
-          return { endpoint: endpoint.name, answer, chunks: followedBy(response.body, end), abort };
+          const transfer = { upstream: this.key, bandwidth: this.#bandwidth, signal, onEnd: end };
+          return { endpoint: endpoint.name, answer, ...transferOf(response, transfer) };
         },
         signal,
         avoidEndpoints,
@@ -154,13 +158,5 @@ export class RegistryClient implements Upstream {
   /** Wall time: what a Retry-After date is compared with. */
   #now(): number {
     return this.#options.clock.now();
-  }
-}
-
-async function* followedBy(chunks: AsyncIterable<Uint8Array>, end: () => void): AsyncGenerator<Uint8Array> {
-  try {
-    yield* chunks;
-  } finally {
-    end();
   }
 }

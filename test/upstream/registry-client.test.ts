@@ -5,6 +5,8 @@ import { mediaTypes } from '../../src/oci/media-type.ts';
 import { credentialIdentity, type CredentialSource } from '../../src/upstream/credentials.ts';
 import { Secret } from '../../src/upstream/secret.ts';
 import type { ListingPage, Upstream } from '../../src/upstream/upstream.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { eventually } from '../support/gate.ts';
 import { expectNoLeaks, type ResourceSnapshot, takeSnapshot } from '../support/leaks.ts';
 import { ScriptedUpstream } from '../support/scripted-upstream.ts';
 import { TokenIssuer } from '../support/upstream/auth.ts';
@@ -391,6 +393,37 @@ describe('rights and limits', () => {
     const left = await client.openBlob(question, never);
     for await (const _ of left.chunks) break;
     expect(String(await readAll(await client.openBlob(question, never)))).toBe('hello world');
+  });
+
+  it('transfers share the bandwidth of their upstream', async () => {
+    const bytes = Buffer.alloc(500_000);
+    await using upstream = await ScriptedUpstream.start();
+    upstream.content.addBlob('a/b', bytes);
+    await using client = clientOf(new URL(upstream.url), { bandwidth: 2_000_000 });
+    const question = { repository: repo('a/b'), digest: digestOf(bytes) };
+    const startMs = performance.now();
+    const all = await Promise.all([1, 2].map(async () => readAll(await client.openBlob(question, never))));
+    expect(all.map((read) => read.equals(bytes))).toEqual([true, true]);
+    // Half a second for a million bytes; the last chunks need not be paid for.
+    expect(performance.now() - startMs).toBeGreaterThan(350);
+  });
+
+  it('a transfer that waits for its share ends with its signal and with abort', async () => {
+    const clock = new FakeClock();
+    await using upstream = await ScriptedUpstream.start();
+    upstream.content.addBlob('a/b', Buffer.alloc(1_000_000));
+    await using client = clientOf(new URL(upstream.url), { clock, bandwidth: 1 });
+    const question = { repository: repo('a/b'), digest: digestOf(Buffer.alloc(1_000_000)) };
+    for (const how of ['signal', 'abort'] as const) {
+      const control = new AbortController();
+      const body = await client.openBlob(question, control.signal);
+      const failed = failureOf(readAll(body));
+      await eventually(() => clock.pending > 1);
+      if (how === 'signal') control.abort();
+      else body.abort();
+      expect((await failed).kind).toBe('aborted');
+    }
+    expect(clock.pending).toBe(0);
   });
 
   it('offline dials nobody', async () => {
