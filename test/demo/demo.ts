@@ -131,3 +131,5 @@ try {
     process.exitCode = 1;
   }
 }
+// Everything is closed by now. Left to itself, Node 26.10 sometimes spins for ever in the clean-up of its sockets.
+process.exit();
