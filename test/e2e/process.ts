@@ -112,9 +112,13 @@ export class Daemon {
     return this.#child.pid;
   }
 
+  log(): string {
+    return readFileSync(this.logFile, 'utf8');
+  }
+
   /** The end of its log, as evidence. */
   tail(lines = 15): string {
-    return lastLines(readFileSync(this.logFile, 'utf8'), lines);
+    return lastLines(this.log(), lines);
   }
 
   /** Waits until `isReady` answers true; throws when the daemon ends first or the deadline passes. */

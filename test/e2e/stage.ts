@@ -54,10 +54,11 @@ export async function withWeir(
     try {
       await play(weir);
     } finally {
+      const mark = weir.mark();
       await report.check(
         `${name}: weir stops and leaves a sound store`,
         async () => leavesSoundStore(weir),
-        () => weir.tail(),
+        () => weir.loggedSince(mark),
       );
       await afterwards(weir);
     }

@@ -33,6 +33,15 @@ function configuration({ upstreams, dockerHub }: WeirOptions, root: string, port
   };
 }
 
+/** One line of weir's log without what is the same in every line. */
+function shorten(line: string): string {
+  if (!line.startsWith('{')) return line;
+  const entry = JSON.parse(line) as Readonly<Record<string, unknown>>;
+  const usual = ['time', 'service', 'room', 'requestId', 'host', 'upstream', 'bytes', 'userAgent'];
+  const rest = Object.entries(entry).filter(([key]) => !usual.includes(key));
+  return rest.map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`).join(' ');
+}
+
 export class Weir {
   readonly port: number;
   readonly adminPort: number;
@@ -70,9 +79,15 @@ export class Weir {
     return new Weir(daemon, root, port, adminPort);
   }
 
-  /** What it logged last, as evidence for a failure. */
-  tail(lines = 12): string {
-    return this.#daemon.tail(lines);
+  /** How much it has logged so far: a place to read on from. */
+  mark(): number {
+    return this.#daemon.log().length;
+  }
+
+  /** What it logged since a mark, shortened to what a reader of a failure needs. */
+  loggedSince(mark: number): string {
+    const lines = this.#daemon.log().slice(mark).trimEnd().split('\n');
+    return lines.slice(-20).map(shorten).join('\n');
   }
 
   /** Asks weir to end and says how it did: `exit code 0` is a graceful shutdown. */

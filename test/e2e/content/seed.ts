@@ -70,7 +70,9 @@ export class Content {
       [signatureType, this.#files.signature] as const,
       [sbomType, this.#files.sbom] as const,
     ]) {
-      await this.#oras(at('lab/model'), `${file}=application/json`, [`-artifact-type=${type}`, `-subject=${model}`]);
+      // The config has the type as well: crane's registry takes the artifactType of a referrer from there.
+      const types = [`-artifact-type=${type}`, `-config-type=${type}`];
+      await this.#oras(at('lab/model'), `${file}=application/json`, [...types, `-subject=${model}`]);
     }
     if (this.#largeFile !== undefined) {
       await this.#oras(at('lab/large:1'), `${this.#largeFile}=application/octet-stream`, [

@@ -26,7 +26,7 @@ export async function playCopy(stage: Stage, from: Seeded, to: Seeded): Promise<
           throw new CheckError(`${JSON.stringify(original)} became ${JSON.stringify(copy)}`);
         }
       },
-      () => weir.tail(),
+      () => weir.loggedSince(0),
     );
   });
 }

@@ -5,6 +5,7 @@ import { CheckError, type Phase } from '../report.ts';
 import { describeRequest, type LoggedRequest } from '../request-log.ts';
 import { revive, withWeir, type Seeded, type Stage } from '../stage.ts';
 import type { Upstream } from '../upstreams.ts';
+import type { Weir } from '../weir.ts';
 import { coldCost, noContent, onceEach } from './cost.ts';
 
 export async function playMatrix(stage: Stage, client: Client, seeded: Seeded): Promise<void> {
@@ -19,7 +20,7 @@ export async function playMatrix(stage: Stage, client: Client, seeded: Seeded): 
     await upstream.settle();
     const first = upstream.requests().length;
     const elsewhere = others.map((one) => one.requests().length);
-    const game = new Game(stage, row, client, session, upstream, () => weir.tail());
+    const game = new Game(stage, row, client, session, upstream, weir);
     try {
       for (const artifact of artifacts) {
         await game.pull('cold', artifact, 'tag', async (_, pulled) => {
@@ -60,18 +61,19 @@ class Game {
   readonly #client: Client;
   readonly #session: Session;
   readonly #upstream: Upstream;
-  readonly #log: () => string;
+  readonly #weir: Weir;
 
-  constructor(stage: Stage, row: string, client: Client, session: Session, upstream: Upstream, log: () => string) {
+  constructor(stage: Stage, row: string, client: Client, session: Session, upstream: Upstream, weir: Weir) {
     this.#stage = stage;
     this.#row = row;
     this.#client = client;
     this.#session = session;
     this.#upstream = upstream;
-    this.#log = log;
+    this.#weir = weir;
   }
 
   async pull(phase: Phase, artifact: Artifact, by: By, cost: Cost): Promise<void> {
+    const mark = this.#weir.mark();
     const before = this.#upstream.requests().length;
     const since = (): readonly LoggedRequest[] => this.#upstream.requests().slice(before);
     const isOk = await this.#stage.report.check(
@@ -85,7 +87,7 @@ class Game {
         await cost(since(), pulled);
         return `${milliseconds.toFixed(0)} ms, ${since().length} upstream requests`;
       },
-      () => [`upstream: ${since().map(describeRequest).join(', ')}`, 'weir:', this.#log()].join('\n'),
+      () => [`upstream: ${since().map(describeRequest).join(', ')}`, 'weir:', this.#weir.loggedSince(mark)].join('\n'),
     );
     this.#stage.report.cell(this.#row, phase, isOk, since().length);
   }
