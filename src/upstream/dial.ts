@@ -50,7 +50,10 @@ export async function dial(
   return openTls(tunnel, url, options, sessions, signal);
 }
 
-/** An address in the URL itself needs no look-up, so net.connect would dial it unseen; a proxy would as well. */
+/**
+ * An address in the URL itself needs no look-up, so net.connect would dial it unseen; a proxy would as well. Names are
+ * the proxy's to resolve, and so is the judgement about what they resolve to.
+ */
 function refuseLiteral(url: URL, { policy, upstream }: DialOptions): void {
   const host = dialledHost(url);
   const isLocalName = host === 'localhost' || host.endsWith('.localhost');

@@ -25,8 +25,12 @@ export function bodyFailure(cause: unknown, upstream: string, place: string): Up
   return new UpstreamError('cut', `body from ${place} broke: ${reasonOf(cause)}`, { upstream, cause });
 }
 
-/** A connection that had carried an exchange before was closed by the server while it lay idle. */
-export function isStaleConnection(error: UpstreamError): boolean {
+/**
+ * On a connection that has carried an exchange before, this may be what that one left behind: the server closed it while
+ * it lay idle, or sent a body after HEAD. A new connection tells.
+ */
+export function isLeftover(error: UpstreamError): boolean {
+  if (error.kind === 'badResponse') return isProtocolError(error.cause);
   const code = error.cause instanceof Error ? codeOf(error.cause) : undefined;
   return error.kind === 'unreachable' && (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE');
 }

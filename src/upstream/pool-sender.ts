@@ -10,7 +10,7 @@ import { abortReason } from '../lib/abort.ts';
 import { type Connection, ConnectionPool } from './connection-pool.ts';
 import { dial, type DialOptions, type TlsSessions } from './dial.ts';
 import { UpstreamError } from './errors.ts';
-import { bodyFailure, failure, headFailure, isProtocolError, isStaleConnection } from './failure.ts';
+import { bodyFailure, failure, headFailure, isProtocolError, isLeftover } from './failure.ts';
 import { framingProblem, parseContentLength } from './framing.ts';
 import { withoutSecrets } from './origin.ts';
 import { ResponseBody } from './response-body.ts';
@@ -65,7 +65,7 @@ export class PoolSender implements Sender {
     this.#pools.clear();
   }
 
-  /** Once, and once more where the server had closed an idle connection: that says nothing about the server. */
+  /** Once, and once more where an earlier exchange on the same connection may be to blame. */
   async #sendOnce(request: OutgoingRequest, signal: AbortSignal, onEnd: () => void): Promise<IncomingResponse> {
     const pool = this.#poolFor(request);
     const connection = request.method === 'POST' ? pool.fresh() : pool.take();
@@ -73,7 +73,7 @@ export class PoolSender implements Sender {
     try {
       return await this.#exchange(request, connection, pool, signal, onEnd);
     } catch (error) {
-      if (!isReused || !(error instanceof UpstreamError) || !isStaleConnection(error)) throw error;
+      if (!isReused || !(error instanceof UpstreamError) || !isLeftover(error)) throw error;
       return this.#exchange(request, pool.fresh(), pool, signal, onEnd);
     }
   }

@@ -127,6 +127,29 @@ describe('pool sender', () => {
       expect(server.seen).toHaveLength(3);
     });
 
+    it('that may be stale are not used for POST, which must not be sent twice', async () => {
+      await using server = await serveRaw((socket, index) => {
+        if (index === 0) socket.write(ok('fine'));
+        else socket.destroy();
+      });
+      await using sender = senderFor(server.url);
+      await fetchWith(sender, get('/', server.url));
+      const post = get('/token', server.url, { method: 'POST', body: '' });
+      expect((await failureOf(fetchWith(sender, post))).kind).toBe('unreachable');
+      expect(server.seen.map(({ method }) => method)).toEqual(['GET', 'POST']);
+      expect(server.connections).toBe(2);
+    });
+
+    it('on which a server sends a body after HEAD do not spoil the next exchange', async () => {
+      await using server = await serveRaw((socket, index, head) => {
+        socket.write(ok(`answer ${index}`, 'Connection: keep-alive'));
+        expect(head.startsWith('HEAD')).toBe(index === 0);
+      });
+      await using sender = senderFor(server.url);
+      await sender.send(get('/', server.url, { method: 'HEAD' }), never);
+      expect(String((await fetchWith(sender, get('/', server.url))).body)).toMatch(/^answer [12]$/);
+    });
+
     it('that a server closes without an answer fail when they are new, after one attempt', async () => {
       await using server = await serveRaw((socket) => socket.destroy());
       await using sender = senderFor(server.url);
