@@ -89,7 +89,8 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
       router: createRouter(config.upstreams),
       events: metrics,
       body: { pool: new BufferPool(), stalls: new StallWatch(clock), clock },
-      isAccessLogged: config.log.access,
+      // Without redaction, which is a fifth of the cost of a line: its fields are known, and none can hold a secret.
+      accessLog: config.log.access ? createLogger(config.log.level, logTo, []).child({ room: 'http' }) : undefined,
       headDeadlineMs,
     }),
   });
@@ -144,8 +145,9 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
   return { addresses, stop, stopped: stopped.promise };
 }
 
-function createLogger(level: LogLevel, destination: DestinationStream): Logger {
-  const secret = ['authorization', 'token', 'password', 'secret'];
+const secretFields = ['authorization', 'token', 'password', 'secret'];
+
+function createLogger(level: LogLevel, destination: DestinationStream, redacted = secretFields): Logger {
   return pino(
     {
       level,
@@ -158,7 +160,7 @@ function createLogger(level: LogLevel, destination: DestinationStream): Logger {
           return { type, message: withoutSecrets(message), stack: withoutSecrets(stack), ...rest };
         },
       },
-      redact: { paths: [...secret, ...secret.map((name) => `*.${name}`)], censor: '***' },
+      redact: { paths: [...redacted, ...redacted.map((name) => `*.${name}`)], censor: '***' },
     },
     destination,
   );

@@ -95,7 +95,7 @@ function report(deps: FrontDeps, exchange: Exchange): void {
     seconds: exchange.seconds(),
     bytes: exchange.bytesSent,
   });
-  if (deps.isAccessLogged) deps.logger.info(accessLine(exchange, code), 'request');
+  deps.accessLog?.info(accessLine(exchange, code), 'request');
 }
 
 /** nginx's word for a client that left before it was told anything. */

@@ -83,7 +83,7 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
     logger: log,
     events: { requestEnded: (event) => void ended.push(event) },
     body: { pool, stalls, clock },
-    isAccessLogged: options.isAccessLogged ?? true,
+    accessLog: (options.isAccessLogged ?? true) ? log : undefined,
     headDeadlineMs: options.headDeadlineMs ?? 22_000,
   });
   const listener = await Listener.listen({
