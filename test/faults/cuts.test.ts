@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { digestOfSource, randomSource } from '../support/byte-source.ts';
 import { eventually } from '../support/gate.ts';
 import { RateLimit } from '../support/upstream/rate-limit.ts';
-import { type Behaviour, cut, delay, shared } from '../support/upstream/behaviour.ts';
+import { cut, delay, shared } from '../support/upstream/behaviour.ts';
 import { download } from './support/blob-client.ts';
 import { Stage, mb, mib } from './support/stage.ts';
 
@@ -14,8 +14,9 @@ describe('an upstream that cuts', () => {
     const { upstream, weir } = stage;
     const { path, digest } = stage.addBlob(size);
     const cuts = Array.from({ length: 5 }, () => Math.ceil(Math.random() * (size / 6)));
-    const script: Behaviour[] = cuts.map((at, index) => cut(at, index % 2 === 0 ? 'fin' : 'rst'));
-    upstream.on({ kind: 'blob' }, ...script, {});
+    for (const [skip, at] of cuts.entries()) {
+      upstream.on({ kind: 'blob' }, { skip, times: 1 }, cut(at, skip % 2 === 0 ? 'fin' : 'rst'));
+    }
     upstream.always = shared(new RateLimit(50 * mb));
     const all = await Promise.all(Array.from({ length: 20 }, () => download(weir.port, path, { hashes: true })));
     expect(all.filter((got) => got.status === 200 && got.isComplete && got.digest === digest)).toHaveLength(20);

@@ -1,5 +1,5 @@
 /** Content of any size that is made when it is asked for, the same each time. */
-import { createCipheriv, createHash } from 'node:crypto';
+import { createCipheriv, createHash, type Hash } from 'node:crypto';
 
 export interface ByteSource {
   readonly sizeBytes: number;
@@ -30,6 +30,36 @@ export function randomSource(sizeBytes: number, seed: number | string = 0): Byte
 
 export function randomBytesOf(sizeBytes: number, seed: number | string = 0): Buffer {
   return Buffer.from(randomSource(sizeBytes, seed).bytes(0, sizeBytes));
+}
+
+/**
+ * Many large contents that differ in their last bytes only, so that making and naming another one costs next to nothing.
+ */
+export class VariedSource {
+  readonly #base: Buffer;
+  readonly #prefix: Hash;
+
+  constructor(sizeBytes: number, seed: number | string = 0) {
+    this.#base = randomBytesOf(sizeBytes, seed);
+    this.#prefix = createHash('sha256').update(this.#base.subarray(0, -4));
+  }
+
+  variant(index: number): ByteSource & { readonly digest: string } {
+    const end = Buffer.alloc(4);
+    end.writeUInt32BE(index);
+    const base = this.#base;
+    const place = base.length - end.length;
+    return {
+      sizeBytes: base.length,
+      digest: `sha256:${this.#prefix.copy().update(end).digest('hex')}`,
+      bytes(from, to) {
+        if (to <= place) return base.subarray(from, to);
+        const bytes = Buffer.from(base.subarray(from, to));
+        end.copy(bytes, Math.max(place - from, 0), Math.max(from - place, 0));
+        return bytes;
+      },
+    };
+  }
 }
 
 /** sha256 of a source, computed piece by piece. */

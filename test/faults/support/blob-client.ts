@@ -26,6 +26,8 @@ export interface DownloadOptions {
   readonly leave?: AbortSignal;
   /** Reads nothing after the head. Ends by `leave`. */
   readonly stalls?: boolean;
+  /** Pauses for 100 ms after every MiB. */
+  readonly slow?: boolean;
   readonly timeoutMs?: number;
 }
 
@@ -41,6 +43,7 @@ export function download(port: number, path: string, options: DownloadOptions = 
     let headers: Record<string, string> = {};
     let expected = Infinity;
     let bytes = 0;
+    let pausedAt = 0;
     let firstByteMs = NaN;
     let isOver = false;
     const finish = (): void => {
@@ -87,6 +90,11 @@ export function download(port: number, path: string, options: DownloadOptions = 
         head = undefined;
         onBody(rest);
         if (options.stalls === true) return false;
+      }
+      if (options.slow === true && bytes - pausedAt >= 1024 * 1024 && bytes < expected) {
+        pausedAt = bytes;
+        setTimeout(() => socket.resume(), 100);
+        return false;
       }
       if (bytes >= expected || bytes >= (options.leaveAfter ?? Infinity)) finish();
       return true;

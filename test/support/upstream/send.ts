@@ -198,7 +198,11 @@ class Sender {
   }
 
   async #orGone(work: Promise<void>): Promise<void> {
-    if (this.#socket.destroyed) throw new ConnectionGone();
+    if (this.#socket.destroyed) {
+      // Nobody will wait for it, and a write to a socket that has gone fails later.
+      work.catch(() => undefined);
+      throw new ConnectionGone();
+    }
     const gone = Promise.withResolvers<never>();
     const onClose = (): void => gone.reject(new ConnectionGone());
     this.#socket.once('close', onClose);
