@@ -10,6 +10,7 @@ import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { openCatalogFile, openCatalogReadOnly, openInMemory, replaceCatalogFile } from './catalog-file.ts';
+import { markComplete } from './schema.ts';
 import { isDamage, isSickness } from './sqlite-errors.ts';
 
 export type Row = Readonly<Record<string, SQLOutputValue>>;
@@ -62,17 +63,18 @@ export class CatalogDatabase {
     } else {
       const opened = openCatalogFile(path, clock.now(), logger);
       this.#database = opened.database;
-      this.#isRebuildDue = opened.isEmpty;
+      this.#isRebuildDue = !opened.isComplete;
     }
   }
 
-  /** The database is new or took the place of a bad one, and nobody has called `rebuilt` since. */
+  /** The database is new or took the place of a bad one, and nobody has called `rebuilt` since, in this run or before. */
   get isRebuildDue(): boolean {
     return this.#isRebuildDue;
   }
 
   rebuilt(): void {
     this.#isRebuildDue = false;
+    this.#attempt(() => markComplete(this.#database), undefined);
   }
 
   /** Whether other threads may open `path` and see what this connection has committed. */

@@ -9,13 +9,13 @@ import { DatabaseSync } from 'node:sqlite';
 import type { Logger } from '../lib/log.ts';
 import { hasCode } from './io-errors.ts';
 import { badCatalogPath, catalogSuffixes, isBadCatalogName } from './paths.ts';
-import { checkSchema, migrate, probeTables, SchemaError, versionOf } from './schema.ts';
+import { checkSchema, isComplete, migrate, probeTables, SchemaError } from './schema.ts';
 import { isDamage, isSickness } from './sqlite-errors.ts';
 
 export interface OpenedCatalogFile {
   readonly database: DatabaseSync;
-  /** The database is new and empty, and what it should hold must be found out from blobs and index.json. */
-  readonly isEmpty: boolean;
+  /** False: the database is new, and what it should hold must be found out from blobs and index.json. */
+  readonly isComplete: boolean;
 }
 
 const inMemory = ':memory:';
@@ -60,14 +60,13 @@ function openChecked(path: string): OpenedCatalogFile {
   const database = new DatabaseSync(path, { timeout: 500 });
   try {
     checkSchema(database);
-    const isEmpty = versionOf(database) === 0;
     // NORMAL syncs the log at checkpoints only: a power loss takes the last commits, never the consistency.
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF');
     // The owner's thread does not sync (see checkpointer); this is the emergency stop if that falls behind: 64 MiB.
     database.exec('PRAGMA wal_autocheckpoint = 16384; PRAGMA journal_size_limit = 8388608');
     migrate(database);
     probeTables(database);
-    return { database, isEmpty };
+    return { database, isComplete: isComplete(database) };
   } catch (error) {
     database.close();
     throw error;
@@ -77,7 +76,7 @@ function openChecked(path: string): OpenedCatalogFile {
 /** The last resort. */
 export function openInMemory(path: string, reason: unknown, logger: Logger): OpenedCatalogFile {
   logger.error({ path, err: reason }, 'the catalog cannot be opened; it is kept in memory until the next start');
-  return { ...openChecked(inMemory), isEmpty: true };
+  return openChecked(inMemory);
 }
 
 function isUnusable(error: unknown): boolean {

@@ -34,7 +34,7 @@ export interface OpenedStore {
   readonly index: Pick<IndexFile, 'flush'>;
   /** The last daemon stopped in order. */
   readonly wasClean: boolean;
-  /** The walk through the root that runs beside serving. Never rejects. */
+  /** The first walk through the root, beside serving. Never rejects. */
   readonly recovered: Promise<RecoverySummary>;
   /** Flushes everything, marks the stop as clean, gives the root back. Idempotent. */
   close(): Promise<void>;
@@ -111,27 +111,39 @@ async function assemble(
   };
   const partials = ingests.partials;
   const parts = { paths, catalog, blobs, partials, quarantine, thread, clock, logger, ingestNames: names, rebuild };
-  const recover = (): Promise<RecoverySummary> => new Recovery(parts, stopping.signal).run();
+  let isWalking = false;
+  let isWalkDue = false;
+  /** Again when the catalog turned out to be damaged meanwhile: a new one knows nothing. */
+  const walk = async (): Promise<RecoverySummary> => {
+    isWalking = true;
+    let summary: RecoverySummary;
+    do {
+      isWalkDue = false;
+      summary = await new Recovery(parts, stopping.signal).run();
+    } while (isWalkDue && !stopping.signal.aborted);
+    isWalking = false;
+    return summary;
+  };
 
   if (catalog.database.isRebuildDue) index.hold();
   // After an unclean stop the last changes may be missing there.
   else if (cleanStop === undefined) index.schedule();
-  const recovered = recover();
-  /** The first walk and every one that a damaged catalog made necessary later. */
-  let walks: Promise<RecoverySummary> = recovered;
+  const recovered = walk();
+  let lastWalk = recovered;
   catalog.database.onReplaced(() => {
     index.hold();
-    walks = walks.then(recover);
+    isWalkDue = true;
+    if (!isWalking && !stopping.signal.aborted) lastWalk = walk();
   });
 
   const stop = async (): Promise<void> => {
     stopping.abort(new Error('the store is being closed'));
-    const { isComplete } = await walks;
+    const { isComplete } = await lastWalk;
     await store.close();
     await index.close();
     await thread.close();
     catalog.flush();
-    const hadSuspects = !isComplete || catalog.hasSuspects();
+    const hadSuspects = !isComplete || isWalkDue || catalog.hasSuspects();
     catalog.close();
     try {
       // The system's own time, whatever the clock says: it is compared with change times of files.

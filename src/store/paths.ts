@@ -20,6 +20,7 @@ export const blobAlgorithms: readonly DigestAlgorithm[] = ['sha256', 'sha512'];
 
 const temporarySuffix = '.tmp';
 const partSuffix = '.part';
+const sideSuffix = '.json';
 const partName = /^(sha256|sha512)-([0-9a-f]+)\.[0-9a-f]{12}\.part$/;
 
 export interface StorePaths {
@@ -87,12 +88,12 @@ export function partPath(paths: StorePaths, name: string): string {
 
 /** The name of the side file that belongs to a `.part`. */
 export function sideName(name: string): string {
-  return `${name.slice(0, -partSuffix.length)}.json`;
+  return `${name.slice(0, -partSuffix.length)}${sideSuffix}`;
 }
 
-/** The name of the `.part` that a side file belongs to. */
-export function partNameOfSide(name: string): string {
-  return name.replace(/\.json$/, partSuffix);
+/** The name of the `.part` that a side file belongs to; undefined for any other name. */
+export function partNameOfSide(name: string): string | undefined {
+  return name.endsWith(sideSuffix) ? `${name.slice(0, -sideSuffix.length)}${partSuffix}` : undefined;
 }
 
 export function quarantinePath(paths: StorePaths, digest: Digest, atMs: number): string {

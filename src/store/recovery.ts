@@ -112,7 +112,8 @@ export class Recovery {
     // Everything else in there is ours too: what a killed write left, and side files without their `.part`.
     const left = new Set(await readdir(paths.ingest));
     for (const name of ingestNames) {
-      const isSpool = digestOfPartName(name) !== undefined || left.has(partNameOfSide(name));
+      const part = partNameOfSide(name) ?? name;
+      const isSpool = digestOfPartName(part) !== undefined && left.has(part);
       if (left.has(name) && !isSpool) await rm(join(paths.ingest, name), { recursive: true, force: true });
     }
   }

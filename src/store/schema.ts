@@ -77,6 +77,9 @@ const migrations: readonly string[] = [
 
 export const schemaVersion = migrations.length;
 
+/** `weir` in ASCII: in the header of a catalog that holds what can be known, which a new one does not yet. */
+const completeId = 0x77656972;
+
 /** Why a database cannot be used although SQLite reads it. */
 export class SchemaError extends Error {
   readonly kind: 'newer' | 'foreign';
@@ -86,6 +89,16 @@ export class SchemaError extends Error {
     this.name = 'SchemaError';
     this.kind = kind;
   }
+}
+
+/** False for a new catalog until it has been rebuilt, also if the process ended in between. */
+export function isComplete(database: DatabaseSync): boolean {
+  return database.prepare('PRAGMA application_id').get()?.['application_id'] === completeId;
+}
+
+/** Part of the open transaction, if there is one. */
+export function markComplete(database: DatabaseSync): void {
+  database.exec(`PRAGMA application_id = ${completeId}`);
 }
 
 /** Brings an opened database to the current version, each step in a transaction of its own. */
@@ -135,7 +148,7 @@ function tableNames(database: DatabaseSync): ReadonlySet<string> {
   return new Set(rows.map((row) => String(row['name'])));
 }
 
-export function versionOf(database: DatabaseSync): number {
+function versionOf(database: DatabaseSync): number {
   const version = database.prepare('PRAGMA user_version').get()?.['user_version'];
   return typeof version === 'number' ? version : 0;
 }
