@@ -92,6 +92,15 @@ describe('pool sender', () => {
       expect(server.connections).toBe(1);
     });
 
+    it('are not used again after a HEAD that was refused: some send a body then', async () => {
+      await using server = await serve((_, response) => {
+        response.writeHead(404, { Connection: 'keep-alive', 'Content-Length': 2 }).end('no');
+      });
+      await using sender = senderFor(server.url);
+      for (let i = 0; i < 2; i++) await sender.send(get('/', server.url, { method: 'HEAD' }), never);
+      expect(server.connections).toBe(2);
+    });
+
     it('are never shared between credential sets', async () => {
       await using server = await serve((_, response) => response.end('ok'));
       await using sender = senderFor(server.url);
