@@ -166,7 +166,7 @@ class UpstreamRights implements RepositoryRights {
   #isPublic(key: RepositoryKey): boolean {
     const policy = this.#deps.upstreams.get(key.upstream);
     if (policy === undefined) return false;
-    return !policy.upstream.hasCredential || (policy.access === 'public' && this.#verdicts.isProven(key));
+    return !policy.upstream.hasCredential || this.#verdicts.isProven(key);
   }
 
   #policy(key: RepositoryKey): UpstreamPolicy {

@@ -36,14 +36,18 @@ class CachedListings implements Listings {
 
   async tags(query: TagsQuery, signal: AbortSignal): Promise<TagsAnswer> {
     const policy = this.#policy(query);
-    await this.#deps.rights.admit(keyOf(query), undefined, signal);
-    return this.#unlessClosed(() => this.#tags.list(query, policy, signal));
+    return this.#unlessClosed(async () => {
+      await this.#deps.rights.admit(keyOf(query), undefined, signal);
+      return this.#tags.list(query, policy, signal);
+    });
   }
 
   async referrers(query: ReferrersQuery, signal: AbortSignal): Promise<ReferrersAnswer> {
     const policy = this.#policy(query);
-    await this.#admitSubject(query, signal);
-    return this.#unlessClosed(() => this.#referrers.list(query, policy, signal));
+    return this.#unlessClosed(async () => {
+      await this.#admitSubject(query, signal);
+      return this.#referrers.list(query, policy, signal);
+    });
   }
 
   catalog(query: CatalogQuery): CatalogAnswer {

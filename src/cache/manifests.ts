@@ -38,8 +38,8 @@ class CachedManifests implements Manifests {
     const policy = this.#deps.upstreams.get(name);
     if (policy === undefined) throw new CacheError('nameUnknown', name, `no upstream ${name} is configured`);
     const key = { upstream: name, repository };
-    await this.#deps.rights.admit(key, { kind: 'manifest', reference }, signal);
     try {
+      await this.#deps.rights.admit(key, { kind: 'manifest', reference }, signal);
       if (reference.kind === 'tag') {
         return await this.#resolver.resolve({ ...key, tag: reference.tag }, method, policy, signal);
       }

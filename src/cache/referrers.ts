@@ -61,7 +61,7 @@ export class ReferrerLists {
       );
       const referrers = readReferrers(page.bytes);
       if (referrers === undefined) throw this.#refused(key, 'bad-referrers', 'the answer is no index');
-      for (const referrer of referrers) if (!found.has(referrer.digest)) found.set(referrer.digest, referrer);
+      for (const referrer of referrers) found.set(referrer.digest, referrer);
       bytes += page.bytes.byteLength;
       path = page.next;
       if (path === undefined) return [...found.values()].map(({ descriptor }) => descriptor);

@@ -152,13 +152,12 @@ export class TagResolver {
     const head = await upstream.headManifest(key.repository, { kind: 'tag', tag: key.tag }, signal);
     const { digest, mediaType = '', sizeBytes } = head;
     if (digest === undefined) return byTag();
-    if (digest === binding?.digest) {
-      return { binding: bindings.confirm(key, binding, asked), content: undefined };
-    }
+    const isSame = digest === binding?.digest;
+    if (isSame && method === 'head') return { binding: bindings.confirm(key, binding, asked), content: undefined };
     const here = await shelf.stat(digest);
     if (here !== undefined) {
       // Asked through this repository, the upstream has named it: that is the proof that a link needs.
-      this.#deps.catalog.addLink(key, digest, 'manifest');
+      if (!isSame) this.#deps.catalog.addLink(key, digest, 'manifest');
       return { binding: bindings.confirm(key, here, asked), content: undefined };
     }
     const isNew = binding === undefined || !binding.isRecorded;

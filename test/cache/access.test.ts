@@ -77,6 +77,7 @@ describe('a repository behind a credential', () => {
     await expect(admit(manifestSubject)).rejects.toMatchObject(isDenied);
     upstream.takeCalls();
     upstream.repository(repo).isPublic = true;
+    expect(rig.catalog.verdict(rig.key(repo))).toBeUndefined();
     await rig.clock.advance(59_999);
     await expect(admit(blobSubject)).rejects.toMatchObject(isDenied);
     expect(upstream.takeCalls()).toEqual([]);

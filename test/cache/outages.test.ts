@@ -1,13 +1,11 @@
 /** Every way in which an upstream can be away, times everything that is asked for while it is. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Outcome } from '../../src/cache/outcome.ts';
 import type { UpstreamErrorKind } from '../../src/upstream/errors.ts';
 import { Gate } from '../support/gate.ts';
 import { FakeUpstream, imageManifest } from './support/fake-upstream.ts';
 import { PolicyRig, tag } from './support/policy-rig.ts';
 
-const repo = 'library/alpine';
-const name = `${repo}:3.20`;
 const image = imageManifest('image');
 const signature = { mediaType: image.mediaType, digest: imageManifest('signature').digest, size: 7 };
 const day = 86_400_000;
@@ -52,21 +50,45 @@ const outages: readonly Outage[] = [
 
 let upstream: FakeUpstream;
 let rig: PolicyRig;
+/** Each test has its own. */
+let repo: string;
+let name: string;
+let tests = 0;
+
+beforeAll(() => {
+  upstream = new FakeUpstream();
+  rig = new PolicyRig([upstream]);
+});
+afterAll(() => {
+  rig[Symbol.dispose]();
+});
 
 beforeEach(async () => {
-  upstream = new FakeUpstream();
+  repo = `library/r${++tests}`;
+  name = `${repo}:3.20`;
   upstream.push(repo, image, '3.20');
   upstream.repository(repo).referrers.set(image.digest, [[signature]]);
-  rig = new PolicyRig([upstream]);
   await rig.get(name);
   await rig.tags(repo);
   await rig.referrers(repo, image.digest);
   upstream.takeCalls();
 });
-afterEach(() => {
-  upstream.gate?.open();
-  rig[Symbol.dispose]();
+afterEach(async () => {
+  endOutage();
+  // What hung comes to its end before the next test.
+  await rig.clock.advance(0);
+  expect(upstream.running).toBe(0);
 });
+
+function endOutage(): void {
+  upstream.mood = undefined;
+  upstream.gate?.open();
+  upstream.gate = undefined;
+  upstream.wrongBytes = undefined;
+  upstream.tagsBody = undefined;
+  upstream.referrersBody = undefined;
+  upstream.headLacks.clear();
+}
 
 /** Gives the stale answer its two seconds. */
 async function waited<T>(answer: Promise<T>): Promise<T> {
@@ -179,11 +201,7 @@ describe.each(outages)('while the upstream is away ($label)', ({ label, begin, k
     await rig.clock.advance(60_000);
     begin(upstream);
     await waited(rig.get(name));
-    upstream.mood = undefined;
-    upstream.gate?.open();
-    upstream.gate = undefined;
-    upstream.wrongBytes = undefined;
-    upstream.headLacks.clear();
+    endOutage();
     upstream.push(repo, imageManifest('after'), '3.20');
     await rig.clock.advance(60_000);
     expect((await rig.get(name)).digest).toBe(imageManifest('after').digest);

@@ -58,11 +58,23 @@ describe('a tag that nobody has asked for before', () => {
     expect(upstream.takeCalls()).toEqual([`HEAD ${name}`]);
   });
 
-  it('is not bound by the same digest in another repository', async () => {
+  it('is not bound by the same digest in another repository or upstream', async () => {
+    const other = new FakeUpstream('ghcr.io');
+    other.push(repo, image, 'x');
     upstream.push('library/other', image, 'x');
+    using both = new PolicyRig([upstream, other]);
+    await both.head(name);
+    await both.get('library/other:x');
+    await both.get(`${repo}:x`, { upstream: 'ghcr.io' });
+    expect(both.catalog.tag(both.tagKey(name))).toBeUndefined();
+  });
+
+  it('is served by a registry that knows tags only, HEAD first or not', async () => {
+    upstream.refusesDigests = true;
     await rig.head(name);
-    await rig.get('library/other:x');
-    expect(rig.catalog.tag(rig.tagKey(name))).toBeUndefined();
+    expect((await rig.get(name)).digest).toBe(image.digest);
+    expect((await rig.get(name)).outcome.kind).toBe('hit');
+    expect(upstream.calls).toEqual([`HEAD ${name}`, `GET ${byDigest}`, `HEAD ${name}`, `GET ${name}`]);
   });
 
   it.each(['digest', 'mediaType', 'sizeBytes'] as const)(

@@ -106,6 +106,14 @@ describe('a tag that has expired', () => {
     expect(rig.catalog.hasLink(rig.key(repo), moved.digest, 'manifest')).toBe(true);
   });
 
+  it('is bound for HEAD too when it has moved, so that an outage finds it here', async () => {
+    upstream.push(repo, moved, '3.20');
+    expect((await rig.head(name)).digest).toBe(moved.digest);
+    expect(rig.catalog.tag(rig.tagKey(name))?.digest).toBe(moved.digest);
+    upstream.mood = 'unreachable';
+    expect((await rig.get(`${repo}@${moved.digest}`)).outcome.kind).toBe('hit');
+  });
+
   it('is fetched by tag and hashed when HEAD tells no digest', async () => {
     upstream.headLacks.add('digest');
     upstream.push(repo, moved, '3.20');
@@ -243,6 +251,13 @@ describe('401 and 403', () => {
     await rig.get(name);
     expect(upstream.takeCalls()).toEqual([`HEAD ${name}`]);
     expect(rig.catalog.tag(rig.tagKey(name))).toMatchObject({ isDenied: false });
+  });
+
+  it('stay so when tags are made to live longer', async () => {
+    const policy = rig.policies.get('docker.io');
+    if (policy !== undefined) rig.policies.set('docker.io', { ...policy, tagTtlMs: year });
+    await expect(rig.get(name)).rejects.toMatchObject({ kind: 'denied' });
+    expect(upstream.takeCalls()).toEqual([`HEAD ${name}`]);
   });
 
   it('stay the last known answer during an outage and offline', async () => {
