@@ -23,8 +23,11 @@ import { createRouter } from './upstream/routing.ts';
 export interface DaemonOptions {
   /** Where log lines go, one JSON text each. Default: standard output, written in batches. */
   readonly logTo?: DestinationStream & { flushSync?(): void };
-  /** False leaves process-wide metrics out, so that several daemons can live in one process. Default true. */
-  readonly isProcessMeasured?: boolean;
+  /**
+   * The process is this daemon's: it measures it and answers for its defects. False lets several daemons live in one.
+   * Default true.
+   */
+  readonly ownsProcess?: boolean;
   /** Milliseconds that answers and transfers together get to finish after `stop`. */
   readonly graceMs?: number;
 }
@@ -74,6 +77,8 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     offline: config.offline,
   });
   undo.defer(() => running.close(AbortSignal.abort()));
+  const unguard = options.ownsProcess === false ? (): void => undefined : guardProcess(logger, metrics);
+  undo.defer(unguard);
 
   let isReady = false;
   const network = { clock, logger: logger.child({ room: 'http' }) };
@@ -126,6 +131,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     await opened.close();
     // 4. Health answers to the end.
     await admin.drain(AbortSignal.abort());
+    unguard();
     logger.info({ brokenConnections }, 'stopped');
     logTo.flushSync?.();
   };
@@ -166,7 +172,17 @@ function createLogger(level: LogLevel, destination: DestinationStream, redacted 
   );
 }
 
-function createMetrics(config: Config, { store }: OpenedStore, { isProcessMeasured = true }: DaemonOptions): Metrics {
+/** A promise that failed unseen is a defect, and of one request: no reason to break off all others. */
+function guardProcess(logger: Logger, metrics: Metrics): () => void {
+  const onRejection = (reason: unknown): void => {
+    metrics.rejected({ reason: 'unhandled-rejection' });
+    logger.error({ err: reason }, 'defect: a promise was rejected and nobody looked');
+  };
+  process.on('unhandledRejection', onRejection);
+  return () => void process.off('unhandledRejection', onRejection);
+}
+
+function createMetrics(config: Config, { store }: OpenedStore, { ownsProcess = true }: DaemonOptions): Metrics {
   return new Metrics({
     version: version(),
     upstreams: config.upstreams.map(({ key }) => key),
@@ -174,7 +190,7 @@ function createMetrics(config: Config, { store }: OpenedStore, { isProcessMeasur
       const { blobs, blobBytes, ingestBytes, zombieBytes, overheadBytes } = store.usage();
       return { blobs, bytes: blobBytes + ingestBytes + zombieBytes + overheadBytes };
     },
-    isProcessMeasured,
+    isProcessMeasured: ownsProcess,
   });
 }
 

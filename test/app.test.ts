@@ -46,7 +46,7 @@ async function configFor(temp: TempDirectory, settings: object): Promise<Config>
 async function start(config: Config, graceMs = 10_000): Promise<Started> {
   const lines: Record<string, unknown>[] = [];
   const logTo = { write: (text: string) => void lines.push(JSON.parse(text) as Record<string, unknown>) };
-  const daemon = await startDaemon(config, { logTo, isProcessMeasured: false, graceMs });
+  const daemon = await startDaemon(config, { logTo, ownsProcess: false, graceMs });
   const { registry, admin } = daemon.addresses;
   return {
     daemon,

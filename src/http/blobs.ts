@@ -1,6 +1,7 @@
 /** GET and HEAD of blobs: conditions, ranges, and the body. */
 import type { BlobQuery, BlobReader, BlobView, BodySpan } from '../cache/answers.ts';
 import { BrokenBodyError, CacheError } from '../cache/errors.ts';
+import { isShortRange } from '../cache/fill-reader.ts';
 import { OciError } from '../oci/errors.ts';
 import { formatContentRange, formatUnsatisfied, parseRange, type RequestRange, resolveRanges } from '../oci/range.ts';
 import { BodyWriter } from './body.ts';
@@ -64,12 +65,12 @@ async function withSize(
   view: BlobView,
   ask: (method: 'get') => Promise<BlobView>,
 ): Promise<BlobView> {
+  const noLength = new CacheError('noLength', exchange.upstream ?? '', 'how long this blob is cannot be known yet');
+  exchange.deadlineError = noLength;
   try {
     await view.proved(exchange.signal);
   } catch (error) {
-    if (!(error instanceof BrokenBodyError) || error.cause !== undefined) throw error;
-    const message = 'the upstream does not say how long this blob is, and it is not cached';
-    throw new CacheError('noLength', exchange.upstream ?? '', message, { cause: error });
+    throw error instanceof BrokenBodyError && error.cause === undefined ? noLength : error;
   }
   return view.sizeBytes === undefined ? await ask('get') : view;
 }
@@ -91,6 +92,7 @@ async function sendBody(
   try {
     // A failure can be told as long as no head is out, so the first bytes come first.
     await reader.readable(firstSpan.start, exchange.signal);
+    markUnproved(exchange, view, plan);
     if (!writeHead(exchange, plan.status, plan.headers)) return;
     const writer = new BodyWriter(exchange.res, deps.body);
     try {
@@ -111,6 +113,14 @@ async function sendBody(
     }
   } finally {
     reader?.close();
+  }
+}
+
+/** Short parts of a blob that is still being filled leave before its proof, and say so. */
+function markUnproved(exchange: Exchange, view: BlobView, { status, spans }: Plan): void {
+  if (status !== 206 || view.isProved || exchange.outcome === undefined) return;
+  if (spans.some((span) => isShortRange(span, view.sizeBytes))) {
+    exchange.outcome = { ...exchange.outcome, detail: 'unproved' };
   }
 }
 

@@ -3,6 +3,8 @@
  * sentence. Clients branch on status and code; people read the sentence, so it names the upstream and the cause.
  */
 import { BrokenBodyError, CacheError, type CacheErrorKind } from '../cache/errors.ts';
+import { RememberedRefusal } from '../cache/negative.ts';
+import type { Outcome } from '../cache/outcome.ts';
 import { OciError, type OciErrorCode } from '../oci/errors.ts';
 import { StoreError, type StoreErrorKind } from '../store/blob-store.ts';
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/errors.ts';
@@ -108,6 +110,16 @@ export function toErrorAnswer(error: unknown, subject: Subject, requestId: strin
     { status: 500, code: 'UNKNOWN', isUnexpected: true },
     `internal error, see the log for request ${requestId}`,
   );
+}
+
+/** What the cache did with a request that failed; undefined when it was not asked, or cannot tell. */
+export function outcomeOfFailure(error: unknown): Outcome | undefined {
+  if (error instanceof RememberedRefusal) return error.outcome;
+  if (error instanceof UpstreamError) {
+    return error.kind === 'offline' ? { kind: 'miss', detail: 'offline' } : { kind: 'miss' };
+  }
+  if (error instanceof BrokenBodyError) return outcomeOfFailure(error.cause) ?? { kind: 'miss' };
+  return error instanceof CacheError && error.kind !== 'nameUnknown' ? { kind: 'miss' } : undefined;
 }
 
 function answer(row: Row, message: string, retryAfterMs: number = defaultRetryAfterMs): ErrorAnswer {

@@ -24,6 +24,12 @@ const idPrefix = randomBytes(6).toString('hex');
 let lastId = 0;
 const acceptableId = /^[A-Za-z0-9._:/+=@-]{1,128}$/;
 
+const tooLate = new OciError('UNAVAILABLE', {
+  status: 504,
+  message: 'there was nothing to send in time; the transfer goes on, try again',
+  headers: { 'Retry-After': '5' },
+});
+
 export class Exchange {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
@@ -41,6 +47,8 @@ export class Exchange {
   bytesSent = 0;
   /** Why this request failed, once that is known. */
   error: unknown;
+  /** What the client is told when the head deadline passes. */
+  deadlineError: Error = tooLate;
   readonly #controller = new AbortController();
   readonly #clock: Clock;
   #deadline: Timer | undefined;
@@ -88,15 +96,7 @@ export class Exchange {
    * transfer that has gone on meanwhile. `headWritten` ends the deadline.
    */
   startHeadDeadline(ms: number): void {
-    this.#deadline = this.#clock.setTimer(ms, () => {
-      this.#controller.abort(
-        new OciError('UNAVAILABLE', {
-          status: 504,
-          message: `nothing to send within ${Math.round(ms / 1000)} seconds; the transfer goes on, try again`,
-          headers: { 'Retry-After': '5' },
-        }),
-      );
-    });
+    this.#deadline = this.#clock.setTimer(ms, () => this.#controller.abort(this.deadlineError));
   }
 
   headWritten(): void {

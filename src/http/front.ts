@@ -4,7 +4,7 @@ import { outcomeLabel } from '../cache/outcome.ts';
 import { OciError } from '../oci/errors.ts';
 import { accessLine } from './access-log.ts';
 import type { FrontDeps } from './context.ts';
-import { toErrorAnswer } from './errors.ts';
+import { outcomeOfFailure, toErrorAnswer } from './errors.ts';
 import { Exchange } from './exchange.ts';
 import { breakConnection, type RequestHandler } from './pipelining.ts';
 import { drainRequest } from './request-body.ts';
@@ -31,6 +31,19 @@ async function answer(deps: FrontDeps, exchange: Exchange): Promise<void> {
   } catch (error) {
     fail(deps, exchange, error);
   }
+  watchEnd(deps, exchange);
+}
+
+/** An answer from memory that its client does not take would otherwise stay for ever. */
+function watchEnd({ clock, body: { stalls } }: FrontDeps, { res }: Exchange): void {
+  const pendingSinceMs = clock.monotonic();
+  // By then the socket has taken nearly all of them.
+  setImmediate(() => {
+    if (res.writableFinished || res.closed) return;
+    const watched = { pendingSinceMs, cut: () => breakConnection(res.socket) };
+    stalls.add(watched);
+    res.once('close', () => stalls.delete(watched));
+  });
 }
 
 async function route(deps: FrontDeps, exchange: Exchange): Promise<void> {
@@ -61,6 +74,7 @@ function fail(deps: FrontDeps, exchange: Exchange, error: unknown): void {
   // What a cancelled wait rejects with says less than why it was cancelled.
   const cause: unknown = exchange.signal.aborted && !res.headersSent ? exchange.signal.reason : error;
   exchange.error = cause;
+  if (!res.headersSent) exchange.outcome = outcomeOfFailure(cause) ?? exchange.outcome;
   if (exchange.isGone) return;
   if (res.headersSent) {
     breakConnection(res.socket);

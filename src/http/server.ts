@@ -80,6 +80,9 @@ export class Listener {
     server.on('checkContinue', turn);
     server.on('checkExpectation', turn);
     server.on('connection', (socket) => this.#track(socket));
+    server.on(options.tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) =>
+      this.#watchEnd(socket),
+    );
     server.on('clientError', (error, socket) => this.#refuse(error, socket));
     server.on('connect', (_req, socket) => refuseRaw(socket, 'connect'));
   }
@@ -88,6 +91,8 @@ export class Listener {
   static async listen(options: ListenOptions): Promise<Listener> {
     const server = create(options);
     server.maxRequestsPerSocket = 10_000;
+    // Node drops headers beyond a count without a word, and others in front of us would not. Their size is limited.
+    server.maxHeadersCount = 0;
     server.timeout = 0;
     if (options.maxConnections !== undefined) server.maxConnections = options.maxConnections;
     const listener = new Listener(server, options);
@@ -151,8 +156,13 @@ export class Listener {
   #track(socket: Socket): void {
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
-    // A client that closes its side has left. Node would end ours, and an HTTP/1.0 client would take that for the end
-    // of a body that is not.
+  }
+
+  /**
+   * A client that closes its side has left. Node would end ours, and an HTTP/1.0 client would take that for the end of a
+   * body that is not.
+   */
+  #watchEnd(socket: Socket): void {
     socket.prependListener('end', () => {
       if (this.#answers.has(socket)) breakConnection(socket);
     });

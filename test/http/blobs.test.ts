@@ -3,11 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { BrokenBodyError } from '../../src/cache/errors.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { UpstreamError } from '../../src/upstream/errors.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { eventually } from '../support/gate.ts';
 import { rawFetch } from '../support/raw-client.ts';
 import { type Answer, ask } from './support/ask.ts';
 import { bytesOf, FakeBlob, patternSource } from './support/fake-cache.ts';
-import { type Front, startFront } from './support/front.ts';
+import { type Front, type FrontOptions, startFront } from './support/front.ts';
 
 interface WithBlob extends Front {
   readonly blob: FakeBlob;
@@ -15,8 +16,11 @@ interface WithBlob extends Front {
   readonly bytes: Buffer;
 }
 
-async function frontWithBlob(blob: FakeBlob = new FakeBlob(patternSource(2048))): Promise<WithBlob> {
-  const front = await startFront();
+async function frontWithBlob(
+  blob: FakeBlob = new FakeBlob(patternSource(2048)),
+  options: FrontOptions = {},
+): Promise<WithBlob> {
+  const front = await startFront(options);
   front.cache.addBlob('docker.io/library/alpine', blob);
   return { ...front, blob, path: `/v2/library/alpine/blobs/${blob.digest}`, bytes: bytesOf(blob.source) };
 }
@@ -133,6 +137,20 @@ describe('a blob', () => {
 });
 
 describe('ranges', () => {
+  it.each([
+    ['a short one in the middle of what is not proved says so', 'bytes=5-9', false, 'weir; fwd=miss; detail=unproved'],
+    ['one of several is enough', 'bytes=0-9,50-60', false, 'weir; fwd=miss; detail=unproved'],
+    ['one from the start waits for the proof', 'bytes=0-9', false, 'weir; fwd=miss'],
+    ['a long one waits for the proof', 'bytes=5-4194310', false, 'weir; fwd=miss'],
+    ['one of a proved blob is proved', 'bytes=5-9', true, 'weir; fwd=miss'],
+  ])('%s', async (_, Range, isProved, expected) => {
+    await using front = await frontWithBlob(new FakeBlob(patternSource(9_000_001)));
+    front.blob.outcome = { kind: 'miss' };
+    front.blob.isProved = isProved;
+    const answer = await ask(front.port, front.path, { headers: { Range } });
+    expect([answer.status, answer.headers['cache-status']]).toEqual([206, expected]);
+  });
+
   it.each([
     ['bytes=500-1499', 500, 1500],
     ['bytes=500-', 500, 2048],
@@ -290,6 +308,19 @@ describe('a blob whose size is not known yet', () => {
     blob.prove();
     const answer = await pending;
     expect([answer.status, answer.headers['content-range']]).toEqual([206, 'bytes 199990-199999/200000']);
+    await expectAllClosed(front);
+  });
+
+  it('refuses a range with 503 at the head deadline, while the transfer goes on', async () => {
+    const clock = new FakeClock();
+    const blob = FakeBlob.pending(patternSource(200_000));
+    blob.isSizeKnown = false;
+    await using front = await frontWithBlob(blob, { clock });
+    const pending = ask(front.port, front.path, { headers: { Range: 'bytes=-10' } });
+    await eventually(() => blob.waiting > 0);
+    await clock.advance(22_000);
+    const answer = await pending;
+    expect([answer.status, answer.headers['retry-after'], answer.text.includes('how long')]).toEqual([503, '5', true]);
     await expectAllClosed(front);
   });
 

@@ -181,11 +181,11 @@ describe('a client that leaves', () => {
     },
   );
 
-  it('while it waits for bytes is noticed at once', async () => {
+  it.each([false, true])('while it waits for bytes is noticed at once (TLS: %s)', async (isTls) => {
     const blob = FakeBlob.pending(patternSource(50_000_000));
-    await using front = await frontWith(blob);
+    await using front = await frontWith(blob, isTls ? { tls: { cert: testCertificate, key: testKey } } : {});
     blob.advance(10);
-    const connection = await RawConnection.open(front.origin);
+    const connection = await RawConnection.open(isTls ? front.origin.replace('http:', 'https:') : front.origin);
     connection.send(pathOf(blob));
     await connection.head();
     await eventually(() => blob.waiting > 0);
@@ -276,6 +276,20 @@ describe('readers that stall', () => {
     gate.open();
     await pending;
     await expectAllClosed(front, blob);
+  });
+
+  it('of an answer from memory are cut as well', async () => {
+    const clock = new FakeClock();
+    await using front = await frontWith(new FakeBlob(patternSource(1)), { clock });
+    const bytes = Buffer.alloc(60_000_000, 'm');
+    front.cache.addManifest(repository, 'large', { bytes, mediaType: 'a/b' });
+    using stalled = await RawConnection.open(front.origin);
+    stalled.socket.pause();
+    stalled.send('/v2/org/app/manifests/large');
+    await eventually(() => front.stalls.size === 1);
+    await clock.advance(17 * 60_000);
+    await eventually(() => front.ended.length === 1 && front.stalls.size === 0);
+    expect(front.listener.connections).toBe(0);
   });
 
   it('for 15 minutes are cut; waiting for the transfer does not count', async () => {

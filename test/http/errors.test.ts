@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BrokenBodyError, CacheError, type CacheErrorKind } from '../../src/cache/errors.ts';
-import { type Subject, toErrorAnswer } from '../../src/http/errors.ts';
+import { RememberedRefusal } from '../../src/cache/negative.ts';
+import { outcomeOfFailure, type Subject, toErrorAnswer } from '../../src/http/errors.ts';
 import { OciError } from '../../src/oci/errors.ts';
 import { StoreError, type StoreErrorKind } from '../../src/store/blob-store.ts';
 import { UpstreamError, type UpstreamErrorKind } from '../../src/upstream/errors.ts';
@@ -142,5 +143,24 @@ describe('the table of errors', () => {
     expect(toErrorAnswer(error, 'blob', 'id').message).toBe('ghcr.io refused the connection');
     const hub = new UpstreamError('unreachable', 'registry-1.docker.io refused', { upstream: 'docker.io' });
     expect(toErrorAnswer(hub, 'blob', 'id').message).toBe('upstream docker.io: registry-1.docker.io refused');
+  });
+});
+
+describe('what Cache-Status says about a failure', () => {
+  const upstream = (kind: UpstreamErrorKind): UpstreamError => new UpstreamError(kind, 'x', { upstream: 'ghcr.io' });
+  it.each([
+    ['an answer or outage of the upstream is a miss', upstream('notFound'), { kind: 'miss' }],
+    ['offline says so', upstream('offline'), { kind: 'miss', detail: 'offline' }],
+    ['a remembered 404 says so', new RememberedRefusal(upstream('notFound')), { kind: 'hit', detail: 'negative' }],
+    ['other bytes than asked for', new CacheError('mismatch', 'ghcr.io', 'x'), { kind: 'miss' }],
+    [
+      'a broken body by its cause',
+      new BrokenBodyError('x', { cause: upstream('offline') }),
+      { kind: 'miss', detail: 'offline' },
+    ],
+    ['nothing when the cache was not asked', new OciError('NAME_INVALID', { message: 'x' }), undefined],
+    ['nothing without an upstream', new CacheError('nameUnknown', '', 'x'), undefined],
+  ])('%s', (_, error, outcome) => {
+    expect(outcomeOfFailure(error)).toEqual(outcome);
   });
 });

@@ -120,6 +120,27 @@ describe('what is no request', () => {
     await eventually(() => blob.openViews === 0);
   });
 
+  it('a bad request behind one that still waits breaks the connection, and answers neither', async () => {
+    await using front = await startFront();
+    const gate = new Gate('the cache');
+    front.cache.before = () => gate.pass();
+    using connection = await RawConnection.open(front.origin);
+    connection.send('/v2/org/app/tags/list');
+    await gate.arrived();
+    connection.write('BROKEN\r\n\r\n');
+    await expect(connection.head()).rejects.toThrow(NoResponseError);
+    gate.open();
+    await eventually(() => front.ended.length === 1);
+    expect(front.ended[0]?.code).toBe(499);
+  });
+
+  it('two Hosts are found behind any number of headers', async () => {
+    await using front = await startFront();
+    using connection = await RawConnection.open(front.origin);
+    connection.write(`GET /v2/ HTTP/1.1\r\nHost: a\r\n${'X: y\r\n'.repeat(5000)}Host: b\r\n\r\n`);
+    expect((await connection.head()).status).toBe(400);
+  });
+
   it('a head that is not finished in time is refused, however it drips', async () => {
     const listener = await listen({ headTimeoutMs: 500 });
     const url = `http://127.0.0.1:${listener.address.port}`;

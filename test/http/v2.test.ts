@@ -176,4 +176,10 @@ describe('every answer', () => {
     const answer = await ask(front.port, '/v2/org/app/manifests/stale');
     expect(answer.headers['cache-status']).toBe('weir; hit; ttl=-30; detail=stale');
   });
+
+  it('has Cache-Status on a failure too', async () => {
+    await using front = await startFront();
+    const answer = await ask(front.port, '/v2/org/app/manifests/nope');
+    expect([answer.status, answer.headers['cache-status']]).toEqual([404, 'weir; fwd=miss']);
+  });
 });
