@@ -28,7 +28,11 @@ export class Report {
   }
 
   /** Runs one check. A failure is printed with its evidence, counted, and does not end the run. */
-  async check(name: string, body: () => Promise<string | void>, evidence: () => string = () => ''): Promise<boolean> {
+  async check(
+    name: string,
+    body: () => Promise<string | void>,
+    evidence: () => string | Promise<string> = () => '',
+  ): Promise<boolean> {
     try {
       const note = await body();
       this.#passed += 1;
@@ -38,7 +42,7 @@ export class Report {
       this.#failures.push(name);
       this.say(`FAILED  ${name}`);
       const text = error instanceof Error ? error.message : String(error);
-      const shown = [text, evidence()].filter((part) => part !== '').join('\n');
+      const shown = [text, await evidence()].filter((part) => part !== '').join('\n');
       console.log(shown.replaceAll(/^/gm, '            | '));
       return false;
     }

@@ -1,6 +1,7 @@
 /** weir as a process: started from a configuration file on free loopback ports, stopped by a signal. */
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Daemon, freePort } from './process.ts';
 import type { Upstream } from './upstreams.ts';
 
@@ -85,7 +86,8 @@ export class Weir {
   }
 
   /** What it logged since a mark, shortened to what a reader of a failure needs. */
-  loggedSince(mark: number): string {
+  async loggedSince(mark: number): Promise<string> {
+    await sleep(500); // its log is written behind the answers
     const lines = this.#daemon.log().slice(mark).trimEnd().split('\n');
     return lines.slice(-20).map(shorten).join('\n');
   }

@@ -87,7 +87,10 @@ class Game {
         await cost(since(), pulled);
         return `${milliseconds.toFixed(0)} ms, ${since().length} upstream requests`;
       },
-      () => [`upstream: ${since().map(describeRequest).join(', ')}`, 'weir:', this.#weir.loggedSince(mark)].join('\n'),
+      async () => {
+        const asked = since().map(describeRequest).join(', ');
+        return `upstream: ${asked}\nweir:\n${await this.#weir.loggedSince(mark)}`;
+      },
     );
     this.#stage.report.cell(this.#row, phase, isOk, since().length);
   }
