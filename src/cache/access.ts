@@ -34,7 +34,7 @@ class UpstreamRights implements RepositoryRights {
   constructor(deps: RightsDeps) {
     this.#deps = deps;
     this.#verdicts = new Verdicts(deps);
-    this.#probes = new Refresh(deps.clock, deps.options);
+    this.#probes = new Refresh(deps.clock, deps.options, deps.overdue);
     this.#negatives = new Negatives(deps.clock);
   }
 

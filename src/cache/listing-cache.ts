@@ -52,7 +52,7 @@ export class ListingCache<T> {
     this.#parse = parse;
     this.#hot = new LRUCache({ maxSize: maxHotCharacters, sizeCalculation: ({ size }) => size });
     this.#ages = new Ages(deps.clock);
-    this.#refresh = new Refresh(deps.clock, deps.options);
+    this.#refresh = new Refresh(deps.clock, deps.options, deps.overdue);
     this.#negatives = new Negatives(deps.clock);
   }
 

@@ -17,6 +17,7 @@ import type {
   TagsQuery,
 } from './answers.ts';
 import type { CacheEvents } from './events.ts';
+import type { Overdue } from './overdue.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { Rights } from './rights.ts';
 
@@ -72,6 +73,8 @@ export interface RightsDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly options: PolicyOptions;
+  /** One for rights, manifests and listings; absent, each has its own, and a client may wait for each. */
+  readonly overdue?: Overdue;
 }
 
 /** What manifests need of `Space`. */

@@ -5,6 +5,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
 import { Coalesce } from '../lib/coalesce.ts';
+import { Overdue } from './overdue.ts';
 import { isNoAnswer } from './refusals.ts';
 
 export type Refreshed<V> =
@@ -25,6 +26,13 @@ export interface Question {
   readonly hasStale: boolean;
 }
 
+/** A question under way. */
+interface Running {
+  readonly upstream: string;
+  /** Monotonic. */
+  readonly startedMs: number;
+}
+
 interface Failure {
   readonly error: Error;
   readonly untilMs: number;
@@ -34,15 +42,14 @@ export class Refresh<V> {
   readonly #clock: Clock;
   readonly #options: RefreshOptions;
   readonly #flights = new Coalesce<V>();
-  /** Monotonic start of each question that runs. */
-  readonly #startedMs = new Map<string, number>();
-  /** Questions that have run for too long, by upstream. */
-  readonly #overdue = new Map<string, Set<string>>();
+  readonly #running = new Map<string, Running>();
+  readonly #overdue: Overdue;
   readonly #failures = new LRUCache<string, Failure>({ max: 4096 });
 
-  constructor(clock: Clock, options: RefreshOptions) {
+  constructor(clock: Clock, options: RefreshOptions, overdue: Overdue = new Overdue()) {
     this.#clock = clock;
     this.#options = options;
+    this.#overdue = overdue;
   }
 
   isRunning(key: string): boolean {
@@ -81,8 +88,9 @@ export class Refresh<V> {
   }
 
   async #ask(question: Question, work: (signal: AbortSignal) => Promise<V>, signal: AbortSignal): Promise<V> {
-    const { key } = question;
-    this.#startedMs.set(key, this.#clock.monotonic());
+    const { key, upstream } = question;
+    const running = { upstream, startedMs: this.#clock.monotonic() };
+    this.#running.set(key, running);
     try {
       const value = await work(signal);
       this.#failures.delete(key);
@@ -93,8 +101,8 @@ export class Refresh<V> {
       }
       throw error;
     } finally {
-      this.#startedMs.delete(key);
-      this.#overdue.get(question.upstream)?.delete(key);
+      this.#running.delete(key);
+      this.#overdue.delete(upstream, running);
     }
   }
 
@@ -106,11 +114,12 @@ export class Refresh<V> {
   /** Whichever comes first: the answer, or the end of the patience with this question. */
   #inTime({ key, upstream }: Question, answered: Promise<Refreshed<V>>): Promise<Refreshed<V>> {
     const nowMs = this.#clock.monotonic();
-    const overdue = this.#overdueOf(upstream);
-    const leftMs = overdue.size > 0 ? 0 : (this.#startedMs.get(key) ?? nowMs) + this.#options.staleAfterMs - nowMs;
+    const startedMs = this.#running.get(key)?.startedMs ?? nowMs;
+    const leftMs = this.#overdue.isSilent(upstream) ? 0 : startedMs + this.#options.staleAfterMs - nowMs;
     return new Promise((resolve, reject) => {
       const giveUp = (): void => {
-        if (this.isRunning(key)) overdue.add(key);
+        const running = this.#running.get(key);
+        if (running !== undefined) this.#overdue.add(upstream, running);
         resolve({ kind: 'unanswered', error: undefined });
       };
       if (leftMs <= 0) {
@@ -122,13 +131,5 @@ export class Refresh<V> {
       const timer = this.#clock.setTimer(leftMs, giveUp);
       answered.finally(() => timer.cancel()).then(resolve, reject);
     });
-  }
-
-  #overdueOf(upstream: string): Set<string> {
-    const known = this.#overdue.get(upstream);
-    if (known !== undefined) return known;
-    const none = new Set<string>();
-    this.#overdue.set(upstream, none);
-    return none;
   }
 }

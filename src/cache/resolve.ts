@@ -57,7 +57,7 @@ export class TagResolver {
   constructor(deps: PolicyDeps, parts: ResolveParts) {
     this.#deps = deps;
     this.#parts = parts;
-    this.#refresh = new Refresh(deps.clock, deps.options);
+    this.#refresh = new Refresh(deps.clock, deps.options, deps.overdue);
     this.#negatives = new Negatives(deps.clock);
   }
 

@@ -202,6 +202,19 @@ describe('a positive verdict', () => {
     await expect(rig.get(`${repo}@${image.digest}`)).rejects.toMatchObject({ kind: 'unreachable' });
   });
 
+  it('and a tag that have both expired cost a client two seconds together, not each', async () => {
+    await rig.clock.advance(hour);
+    upstream.gate = new Gate();
+    const answer = rig.get(name);
+    await rig.clock.advance(1_999);
+    let isTold = false;
+    void answer.then(() => (isTold = true));
+    await rig.clock.advance(0);
+    expect(isTold).toBe(false);
+    await rig.clock.advance(1);
+    expect((await answer).outcome).toMatchObject({ kind: 'hit', detail: 'stale' });
+  });
+
   it('is asked about once in five seconds during an outage, whatever is asked for', async () => {
     await rig.clock.advance(hour);
     upstream.mood = 'serverError';

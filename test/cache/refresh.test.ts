@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { CacheError } from '../../src/cache/errors.ts';
+import { Overdue } from '../../src/cache/overdue.ts';
 import { Refresh } from '../../src/cache/refresh.ts';
 import { UpstreamError, type UpstreamErrorKind } from '../../src/upstream/errors.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -88,6 +89,20 @@ describe('with an old answer at hand', () => {
     await clock.advance(0);
     expect(await ask('b', async () => 'back')).toMatchObject({ kind: 'answered', value: 'back' });
     expect(asked).toEqual(['a', 'b', 'c', 'b']);
+  });
+
+  it('nobody waits for it elsewhere either, once the silence is shared', async () => {
+    const gate = new Gate();
+    const overdue = new Overdue();
+    const [one, other] = [new Refresh<string>(clock, options, overdue), new Refresh<string>(clock, options, overdue)];
+    const question = { key: 'a', upstream: 'hub', hasStale: true };
+    const first = one.run(question, () => held(gate), undefined);
+    await clock.advance(2_000);
+    await first;
+    expect(await other.run(question, () => held(gate), undefined)).toEqual(unanswered);
+    gate.open();
+    await clock.advance(0);
+    expect(overdue.isSilent('hub')).toBe(false);
   });
 
   it('a failure is not repeated for five seconds, and told to all who come in between', async () => {

@@ -4,6 +4,7 @@ import type { ManifestAnswer, ReferrersAnswer, TagsAnswer } from '../../../src/c
 import type { CacheEvents } from '../../../src/cache/events.ts';
 import { createListings } from '../../../src/cache/listings.ts';
 import { createManifests } from '../../../src/cache/manifests.ts';
+import { Overdue } from '../../../src/cache/overdue.ts';
 import type { UpstreamPolicy } from '../../../src/cache/policy.ts';
 import {
   defaultPolicyOptions,
@@ -147,15 +148,8 @@ export class PolicyRig implements Disposable {
 
   #start(): Pick<PolicyRig, 'deps' | 'rights' | 'manifests' | 'listings'> {
     const { clock, catalog, store, options, policies: upstreams } = this;
-    const shared = {
-      clock,
-      catalog,
-      store,
-      options,
-      upstreams,
-      logger: silentLogger,
-      events: eventsInto(this.rejected),
-    };
+    const told = { logger: silentLogger, events: eventsInto(this.rejected), overdue: new Overdue() };
+    const shared = { clock, catalog, store, options, upstreams, ...told };
     const rights = createRights(shared);
     const deps = { ...shared, rights };
     return { deps, rights, manifests: createManifests(deps), listings: createListings(deps) };
