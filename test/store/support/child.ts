@@ -15,6 +15,8 @@ export interface Child extends AsyncDisposable {
   readonly lines: readonly ChildLine[];
   /** The next line with that event, in the past or to come; rejects when the child ends without it. */
   line(event: string): Promise<ChildLine>;
+  /** Resolves when it has said so many lines in all; rejects when it ends before. */
+  said(count: number): Promise<void>;
   /** Resolves when it has ended: exit code, or the signal's name. */
   ended(): Promise<number | string>;
 }
@@ -41,19 +43,20 @@ export function startChild(program: string, args: readonly string[], prefix = ''
     for (const wake of watchers) wake();
   });
 
-  const line = (event: string): Promise<ChildLine> => {
-    const found = new Promise<ChildLine>((resolve, reject) => {
+  /** Resolves with the first answer of `find`, now or after any line to come. */
+  const watch = <T>(find: () => T | undefined, what: string): Promise<T> => {
+    const found = new Promise<T>((resolve, reject) => {
       const look = (): void => {
-        const match = lines.find((candidate) => candidate.event === event);
+        const match = find();
         if (match === undefined && !hasEnded) return;
         watchers.delete(look);
         if (match !== undefined) resolve(match);
-        else reject(new Error(`the child ended without "${event}": ${stderr}`));
+        else reject(new Error(`the child ended without ${what}: ${stderr}`));
       };
       watchers.add(look);
       look();
     });
-    return within(patienceMs, found, () => `no "${event}" from the child; stderr: ${stderr}`);
+    return within(patienceMs, found, () => `no ${what} from the child; stderr: ${stderr}`);
   };
   const ended = async (): Promise<number | string> => {
     await within(patienceMs, closed, () => `the child does not end; stderr: ${stderr}`);
@@ -62,7 +65,8 @@ export function startChild(program: string, args: readonly string[], prefix = ''
   return {
     process: child,
     lines,
-    line,
+    line: (event) => watch(() => lines.find((candidate) => candidate.event === event), `"${event}"`),
+    said: async (count) => void (await watch(() => (lines.length >= count ? true : undefined), `${count} lines`)),
     ended,
     [Symbol.asyncDispose]: async () => {
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
