@@ -215,6 +215,30 @@ upstreams:
     expect(defaults('builtinUpstreams: false\nupstreams: { lab: { url: "http://lab" } }')).toEqual([]);
   });
 
+  it('names where other tools keep credentials: nowhere, one file, or the usual places', () => {
+    file('{}', 'config.json');
+    const sources = (dockerConfig: string) =>
+      config(`credentials: { dockerConfig: ${dockerConfig} }`, {
+        HOME: '/home/me',
+        DOCKER_CONFIG: 'docker',
+        DOCKER_AUTH_CONFIG: '{}',
+      }).credentials;
+    expect(sources('off')).toEqual({ inline: undefined, files: [] });
+    expect(sources('config.json')).toEqual({ inline: undefined, files: [join(dir, 'config.json')] });
+    expect(sources('auto').inline?.reveal()).toBe('{}');
+    expect(sources('auto').files).toContain(join(dir, 'docker', 'config.json'));
+  });
+
+  it('a URL that is listed twice is tried once', () => {
+    const found = config('upstreams: { lab: { endpoints: ["https://lab/", "https://b", "https://b"] } }');
+    expect(upstream(found, 'lab').endpoints).toEqual(['https://lab', 'https://b']);
+  });
+
+  it('listeners on one port are fine where they do not meet', () => {
+    expect(config('listen: 127.0.0.1:0\nadmin: { listen: 127.0.0.1:0 }').listen.port).toBe(0);
+    expect(config('listen: 127.0.0.1:80\nadmin: { listen: 127.0.0.2:80 }').admin.listen.host).toBe('127.0.0.2');
+  });
+
   it('relative paths and ~ lead from the working directory and the home', () => {
     file('x', 'token');
     const found = config('admin: { tokenFile: token }\ncache: { root: ~/cache }', { HOME: '/home/me' });
@@ -433,6 +457,11 @@ upstreams:
       'upstreams.a-5000: this is also how upstreams.a:5000',
     ],
     [
+      'one port for both listeners, the other way round',
+      'listen: 127.0.0.1:80\nadmin: { listen: ":80" }',
+      'admin.listen: found "[::]:80": listen has that port already',
+    ],
+    [
       'one port for both listeners',
       'listen: 0.0.0.0:5001',
       'admin.listen: found "127.0.0.1:5001": listen has that port already',
@@ -500,6 +529,21 @@ upstreams:
     expect(problems(`a: &a [x, x]\n${levels.join('\n')}`)).toEqual([expect.stringContaining('anchors and aliases')]);
     const found = config('upstreams: { a: { tags: &t { ttl: 9s } }, b: { tags: *t } }');
     expect([upstream(found, 'a').tagTtlMs, upstream(found, 'b').tagTtlMs]).toEqual([9000, 9000]);
+  });
+
+  it('every file that is named has to be there', () => {
+    const keys = [
+      'tls: { cert: /nope, key: /nope }',
+      'admin: { tokenFile: /nope }',
+      'credentials: { dockerConfig: /nope }',
+      'upstreams: { a: { auth: { username: a, passwordFile: /nope } } }',
+      'upstreams: { a: { auth: { identityTokenFile: /nope } } }',
+      'upstreams: { a: { tls: { ca: /nope, cert: /nope, key: /nope } } }',
+    ];
+    const missing = keys
+      .flatMap((yaml) => problems(yaml))
+      .filter((line) => line.includes('found "/nope": there is no such file'));
+    expect(missing).toHaveLength(9);
   });
 
   it('a file that cannot be read is a problem of who named it', () => {

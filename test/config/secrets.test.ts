@@ -31,6 +31,7 @@ writeFileSync(join(dir, 'secret'), canary);
 writeFileSync(join(dir, 'empty'), '');
 writeFileSync(join(dir, 'docker-credential-lab'), '#!/bin/sh\n');
 chmodSync(join(dir, 'docker-credential-lab'), 0o755);
+writeFileSync(join(dir, 'docker-credential-text'), 'a file that is no program');
 
 describe('credentials in the configuration', () => {
   it('are a user name with a file or a variable', () => {
@@ -80,6 +81,7 @@ describe('credentials in the configuration', () => {
       'upstreams.lab.auth.username: found "a:b": write a user name, without a colon',
     ],
     ['{ helper: nope }', 'upstreams.lab.auth.helper: found "nope": docker-credential-nope is not on the PATH'],
+    ['{ helper: text }', 'upstreams.lab.auth.helper: found "text": docker-credential-text is not on the PATH'],
     ['{ helper: /bin/sh }', 'upstreams.lab.auth.helper: found "/bin/sh": write the name after docker-credential-'],
   ])('%s is a problem', (yaml, expected) => {
     expect(authOf(yaml, { PATH: dir, P: 'x' })).toContainEqual(expect.stringContaining(expected));
