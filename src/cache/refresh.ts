@@ -28,7 +28,6 @@ export interface Question {
 
 /** A question under way. */
 interface Running {
-  readonly upstream: string;
   /** Monotonic. */
   readonly startedMs: number;
 }
@@ -89,7 +88,7 @@ export class Refresh<V> {
 
   async #ask(question: Question, work: (signal: AbortSignal) => Promise<V>, signal: AbortSignal): Promise<V> {
     const { key, upstream } = question;
-    const running = { upstream, startedMs: this.#clock.monotonic() };
+    const running = { startedMs: this.#clock.monotonic() };
     this.#running.set(key, running);
     try {
       const value = await work(signal);
