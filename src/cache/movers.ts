@@ -31,6 +31,8 @@ export class Movers {
   readonly #options: MoversOptions;
   /** The transfer of the opening range, which runs beside the frontier. */
   #opening: Promise<void> | undefined;
+  /** Why the opening range could not be had. */
+  #openingError: UpstreamError | undefined;
   #isRanged: boolean;
 
   constructor(options: MoversOptions) {
@@ -47,6 +49,11 @@ export class Movers {
     const wants = this.#followWants(both);
     try {
       await this.#followFrontier(both);
+    } catch (error) {
+      // The opening has just closed the door that the frontier then found closed: why it did says more.
+      const isConsequence =
+        error instanceof UpstreamError && error.kind === 'breakerOpen' && !this.#options.source.hasStarted;
+      throw isConsequence ? (this.#openingError ?? error) : error;
     } finally {
       control.abort();
       await Promise.all([wants, this.#opening]);
@@ -63,7 +70,9 @@ export class Movers {
       body = await source.upstream.openBlob(request, signal);
     } catch (error) {
       // A refusal may be about the range; any other failure meets the frontier too, which knows what to do about it.
-      if (error instanceof UpstreamError && error.kind === 'rangeRefused') source.ignoresRange = true;
+      if (!(error instanceof UpstreamError)) return;
+      this.#openingError = error;
+      if (error.kind === 'rangeRefused') source.ignoresRange = true;
       return;
     }
     const { answer } = body;

@@ -31,6 +31,16 @@ describe('a range of a blob that is not cached', () => {
     expect(engine.counts.unproved).toBe(mib);
   });
 
+  it('fails for the reason that closed the breaker, not for the closed breaker', async () => {
+    const upstream = new BlobUpstream(blob);
+    upstream.script = (_, index) => ({ fail: upstream.error(index === 0 ? 'unreachable' : 'breakerOpen') });
+    await using engine = new Engine([upstream]);
+    await expect(engine.get(upstream, { ranges: part(3 * mib, 4 * mib - 1) })).rejects.toMatchObject({
+      kind: 'unreachable',
+    });
+    expect(upstream.asked).toHaveLength(2);
+  });
+
   it('works for a footer, whose place nobody knows before the answer', async () => {
     const upstream = new BlobUpstream(blob);
     await using engine = new Engine([upstream]);
