@@ -56,10 +56,17 @@ export function isIndexType(mediaType: string): boolean {
   return indexTypes.has(mediaType);
 }
 
+/** RFC 6838 §4.2, and a bound: whatever else a server sends here is no type, and would be served as one for ever. */
+const typeShape = /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/;
+
 /** A Content-Type value without `; charset=…` and the like. Clients compare types as plain text. */
 export function stripParameters(contentType: string): string {
   const semicolon = contentType.indexOf(';');
   return (semicolon === -1 ? contentType : contentType.slice(0, semicolon)).trim();
+}
+
+function typeOrNothing(text: string): string {
+  return typeShape.test(text) ? text : '';
 }
 
 export type StoredMediaType =
@@ -78,8 +85,8 @@ export interface DocumentClaims {
  * the document's own `mediaType`; then what its shape suggests.
  */
 export function storedMediaType(contentType: string | undefined, document: DocumentClaims): StoredMediaType {
-  const header = stripParameters(contentType ?? '');
-  const own = document.mediaType ?? '';
+  const header = typeOrNothing(stripParameters(contentType ?? ''));
+  const own = typeOrNothing(document.mediaType ?? '');
   if (isManifestType(header) && isManifestType(own) && header !== own) {
     return { kind: 'conflict', header, document: own };
   }

@@ -58,6 +58,9 @@ describe('media type', () => {
     ['text/plain', { kind: 'other' }, 'text/plain'],
     [ociManifest, { kind: 'manifest', mediaType: 'application/vnd.example' }, ociManifest],
     [ociManifest, { kind: 'manifest', mediaType: ociManifest }, ociManifest],
+    ['\u00a7$%', { kind: 'manifest', mediaType: ociManifest }, ociManifest],
+    ['a/b c', { kind: 'index' }, ociIndex],
+    [`a/${'b'.repeat(200)}`, { kind: 'manifest', mediaType: '\u2028' }, ociManifest],
   ] as const)('stores %j with the document %j as %j', (header, document, expected) => {
     expect(storedMediaType(header, document)).toEqual({ kind: 'known', mediaType: expected });
   });
