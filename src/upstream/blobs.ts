@@ -31,7 +31,9 @@ export async function openBlobAt(
   attempt: Attempt,
   nowMs: number,
 ): Promise<OpenedBlob> {
-  const answer = await askEndpoint(endpoint, askFor('GET', question, asked), attempt);
+  const answer = await askEndpoint(endpoint, askFor('GET', question, asked), attempt).catch((error: unknown) => {
+    throw asked === undefined ? error : withoutRangeFirst(error);
+  });
   const { response, url } = answer;
   const { status, headers } = response;
   const { upstream } = attempt;
@@ -52,6 +54,19 @@ export async function openBlobAt(
   throw new UpstreamError('rangeRefused', message, { upstream, status });
 }
 
+/** A refusal of a range may be about ranges, as those of firewalls are; only one of the plain question is about the blob. */
+function withoutRangeFirst(error: unknown): unknown {
+  if (!(error instanceof UpstreamError) || error.kind !== 'denied') return error;
+  const { upstream, status, code } = error;
+  const details = {
+    upstream,
+    ...(status !== undefined && { status }),
+    ...(code !== undefined && { code }),
+    cause: error,
+  };
+  return new UpstreamError('rangeRefused', error.message, details);
+}
+
 /** The size that this repository's blob has, undefined when nobody says. Rejects when it is not there. */
 export async function statBlobAt(
   endpoint: Endpoint,
@@ -64,6 +79,11 @@ export async function statBlobAt(
     const answer = await askEndpoint(endpoint, askFor('HEAD', question), attempt);
     const { status, headers } = answer.response;
     if (status !== 200) throw await refusedAnswer(answer, attempt.upstream, nowMs);
+    // Whatever this is the size of, the bytes could not be had either.
+    if (isEncoded(headers)) {
+      const message = `${withoutSecrets(answer.url)}: a Content-Encoding that was not asked for`;
+      throw failure('badResponse', attempt.upstream, message);
+    }
     // No layer is empty: servers that say 0 to HEAD do not know.
     return parseContentLength(headers['content-length']) || undefined;
   } catch (error) {

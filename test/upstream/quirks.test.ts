@@ -44,6 +44,26 @@ const bearer = (issuer = new TokenIssuer()): Parameters<typeof ScriptedUpstream.
 });
 
 describe('quirks', () => {
+  it.each([401, 403])(
+    'a firewall refuses ranges with %i: that is about the range, not about the blob',
+    async (status) => {
+      await using upstream = await registry();
+      upstream.on({ kind: 'blob', ranged: true }, answer(status));
+      await using client = clientOf(new URL(upstream.url));
+      const asked = client.openBlob({ ...question, range: { kind: 'closed', start: 2, end: 5 } }, never);
+      expect(await failureOf(asked)).toMatchObject({ kind: 'rangeRefused', status });
+      const whole = await client.openBlob(question, never);
+      expect((await readAll(whole)).toString()).toBe(content);
+    },
+  );
+
+  it('a HEAD of a blob with a Content-Encoding tells no size and proves nothing', async () => {
+    await using upstream = await registry();
+    upstream.on({ kind: 'blob' }, encode('gzip'));
+    await using client = clientOf(new URL(upstream.url));
+    expect(await failureOf(client.statBlob(name, digest, never))).toMatchObject({ kind: 'badResponse' });
+  });
+
   it('Docker Hub tells how many pulls are left', async () => {
     const recorded = recorder();
     await using upstream = await registry();
@@ -222,7 +242,7 @@ describe('quirks', () => {
       [501, 'rangeRefused'],
       [400, 'rangeRefused'],
       [404, 'rangeRefused'],
-      [403, 'denied'],
+      [403, 'rangeRefused'],
       [500, 'serverError'],
       [{ shift: 1 }, 'rangeRefused'],
       [{ total: '*' }, 'rangeRefused'],
