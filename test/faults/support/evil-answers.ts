@@ -35,7 +35,7 @@ const answers: readonly Misbehaviour[] = [
   ),
   row('401 with Basic', all('403'), challenge('Basic realm="x"')),
   row('401 with 20 challenges', all('403'), challenge(Array.from({ length: 20 }, (_, i) => `X${i} realm="x"`))),
-  row('401 with an unreadable challenge', all('403'), challenge('Bearer realm="x, service=')),
+  row('401 with an unreadable challenge', all('502'), challenge('Bearer realm="x, service=')),
   row('401 with an empty challenge', all('403'), challenge('')),
   row('401 with a realm of file:', all('403|502'), challenge('Bearer realm="file:///etc/passwd",service="x"')),
   rowOf('401 with a realm that is down', all('502'), () => [
@@ -125,15 +125,17 @@ const redirects: readonly Misbehaviour[] = [
   nowhere('to a port that nobody listens on', 'http://127.0.0.1:1/x'),
   nowhere('of 40 kB', `/x?${'y'.repeat(40_000)}`),
   nowhere('of 1 MB', `/x?${'y'.repeat(1_000_000)}`),
-  rowOf('a redirect to a thief', right, ({ thief, digest }) => [redirect(`${thief}/cdn/${digest}`)]),
+  rowOf('a redirect to the storage of a thief', 'right right right right right 404 404', ({ thief, digest }) => [
+    redirect(`${thief}/cdn/${digest}`),
+  ]),
   rowOf('a redirect to the registry of a thief', right, ({ thief, digest, repository }) => [
     redirect(({ kind }) => `${thief}/v2/${repository}/${kind}s/${digest}`),
   ]),
-  rowOf('a redirect to a thief without a scheme', right, ({ thief, digest }) => [
-    redirect(`${thief.replace('http:', '')}/cdn/${digest}`),
+  rowOf('a redirect to a thief without a scheme', right, ({ thief, digest, repository }) => [
+    redirect(({ kind }) => `${thief.replace('http:', '')}/v2/${repository}/${kind}s/${digest}`),
   ]),
-  rowOf('a redirect to wrong bytes', 'broken 502 right broken right 502 502', ({ thief, digest }) => [
-    redirect(`${thief}/cdn/${digest}?flip`),
+  rowOf('a redirect to wrong bytes', 'broken 502 right broken right 502 502', ({ thief, digest, repository }) => [
+    redirect(({ kind }) => `${thief}/v2/${repository}/${kind}s/${digest}?flip`),
   ]),
   row(
     'a redirect that is also an answer',

@@ -24,6 +24,8 @@ export interface Matrix extends AsyncDisposable {
   /** Another machine, to which some redirects lead. */
   readonly thief: ScriptedUpstream;
   readonly results: readonly Result[];
+  /** Digests in the store when the evil was over. */
+  readonly visibleAfterEvil: ReadonlySet<string>;
 }
 
 export interface MatrixOptions {
@@ -60,13 +62,14 @@ export async function runMatrix(
     return { cell, evil: seen, askedWhileEvil: upstream.count({ repository: cell.repository }) };
   });
   await weir.idle();
+  const visibleAfterEvil = new Set(weir.blobs());
   upstream.clearRules();
   const results = await inTurn(evil, async (result) => {
     const recovery = await recoveryOf(result.cell, weir.url);
     return { ...result, recovery, askedInAll: upstream.count({ repository: result.cell.repository }) };
   });
   const all = undo.move();
-  return { weir, upstream, thief, results, [Symbol.asyncDispose]: () => all.disposeAsync() };
+  return { weir, upstream, thief, results, visibleAfterEvil, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
 async function recoveryOf(cell: Cell, url: string): Promise<readonly string[]> {
