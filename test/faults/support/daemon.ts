@@ -6,7 +6,8 @@ import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { eventually } from '../../support/gate.ts';
 
-const entry = resolve(import.meta.dirname, '..', '..', '..', 'src', 'main.ts');
+/** The published program: `npm run faults` builds it first. */
+const entry = resolve(import.meta.dirname, '..', '..', '..', 'dist', 'main.js');
 
 export interface DaemonOptions {
   /** Holds the configuration, the log and the cache root. */
@@ -133,20 +134,26 @@ export class Daemon implements AsyncDisposable {
 
   /** What the store occupies, seen from outside: files under the root, and deleted ones that are still open. */
   occupiedBytes(): number {
-    let bytes = 0;
-    for (const name of readdirSync(this.root, { recursive: true, encoding: 'utf8' })) {
-      bytes += blocks(join(this.root, name));
-    }
+    // By inode: while a blob is committed, one file has two names.
+    const files = new Map<number, number>();
+    const add = (path: string): void => {
+      try {
+        const { ino, blocks } = statSync(path);
+        files.set(ino, blocks * 512);
+      } catch {
+        // gone between the listing and the look
+      }
+    };
+    for (const name of readdirSync(this.root, { recursive: true, encoding: 'utf8' })) add(join(this.root, name));
     const directory = `/proc/${this.pid}/fd`;
     for (const name of readdirSync(directory)) {
       try {
-        const target = readlinkSync(join(directory, name));
-        if (target.startsWith(this.root) && target.endsWith(' (deleted)')) bytes += blocks(join(directory, name));
+        if (readlinkSync(join(directory, name)).startsWith(this.root)) add(join(directory, name));
       } catch {
         continue; // closed between the two looks
       }
     }
-    return bytes;
+    return [...files.values()].reduce((sum, bytes) => sum + bytes, 0);
   }
 
   /** Digests that are visible in the store. */
@@ -186,14 +193,6 @@ export class Daemon implements AsyncDisposable {
     } catch {
       return undefined; // not listening yet
     }
-  }
-}
-
-function blocks(path: string): number {
-  try {
-    return statSync(path).blocks * 512;
-  } catch {
-    return 0; // gone between the listing and the look
   }
 }
 
