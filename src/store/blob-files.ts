@@ -93,14 +93,14 @@ export class BlobFiles {
         return existingBytes === sizeBytes && row?.sizeBytes === sizeBytes && !row.isSuspect;
       };
       try {
-        const outcome = await commitSpool({ paths, digest, name, handle: file.handle, isProved });
+        const { outcome, allocatedBytes } = await commitSpool({ paths, digest, name, handle: file.handle, isProved });
+        file.allocatedBytes = allocatedBytes;
         if (outcome === 'existed') file.unlinked();
         else {
           this.opened.detach(digest);
           // Whoever asks for the blob now shares the descriptor of those who followed the fill.
           this.opened.enter(digest, file);
-          file.allocatedBytes = allocatedBytesOf(await file.handle.stat());
-          catalog.recordSealed({ digest, sizeBytes, allocatedBytes: file.allocatedBytes });
+          catalog.recordSealed({ digest, sizeBytes, allocatedBytes });
         }
       } catch (error) {
         file.unlinked();
@@ -218,6 +218,8 @@ export class BlobFiles {
   /** A bad blob that cannot be moved must at least not be taken for a proved one. */
   async #distrust(digest: Digest): Promise<void> {
     const stats = await this.#look(digest);
+    // One stat and its row show already that it is bad, each time.
+    if (stats !== undefined && this.#judge(digest, stats).kind === 'bad') return;
     this.#options.catalog.forgetSealed(digest);
     if (stats !== undefined) this.#recordFound(digest, stats, true);
   }

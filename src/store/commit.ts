@@ -21,27 +21,33 @@ export interface CommitRequest {
   readonly isProved: (sizeBytes: number) => boolean;
 }
 
-/** `existed`: the same blob was there, proved, and stays; the spool's name is gone all the same. */
-export type CommitOutcome = 'stored' | 'replaced' | 'existed';
+export interface Commit {
+  /** `existed`: the same blob was there, proved, and stays. */
+  readonly outcome: 'stored' | 'replaced' | 'existed';
+  /** Of the spool file. */
+  readonly allocatedBytes: number;
+}
 
 /**
  * Leaves the spool's own names to the caller: a kill before they are gone leaves one file with two names, which recovery
  * knows. Rejects with the system's error; then the digest has no name that was made here.
  */
-export async function commitSpool({ paths, digest, name, handle, isProved }: CommitRequest): Promise<CommitOutcome> {
+export async function commitSpool({ paths, digest, name, handle, isProved }: CommitRequest): Promise<Commit> {
   const part = partPath(paths, name);
   const blob = blobPath(paths, digest);
   // 1. Read-only before it has its name, durable before anything points to it. A failed fsync is final: the kernel may
   //    have dropped the pages, and a second fsync would succeed without them.
   await handle.chmod(0o444);
   await handle.sync();
+  // The last question that can fail comes before the name, and only now the file system knows its blocks for certain.
+  const allocatedBytes = allocatedBytesOf(await handle.stat());
   // 2. link, not rename: it cannot damage a good blob.
   const outcome = await linkOrReplace(part, blob, isProved);
-  if (outcome === 'existed') return outcome;
+  if (outcome === 'existed') return { outcome, allocatedBytes };
   try {
     // 3. The name itself. Until this has returned, the blob may vanish with the power.
     await syncDirectory(dirname(blob));
-    return outcome;
+    return { outcome, allocatedBytes };
   } catch (error) {
     await rm(blob, { force: true });
     throw error;
@@ -74,7 +80,7 @@ async function linkOrReplace(
   part: string,
   blob: string,
   isProved: (sizeBytes: number) => boolean,
-): Promise<CommitOutcome> {
+): Promise<Commit['outcome']> {
   try {
     await linkMakingDirectory(part, blob);
     return 'stored';

@@ -43,7 +43,8 @@ export function lockRoot(paths: StorePaths): RootLock {
 function take(path: string): RootLock {
   const database = new DatabaseSync(path, { timeout: 0 });
   try {
-    database.exec('BEGIN EXCLUSIVE');
+    // Nothing is ever written, so nothing needs to be undone: no journal beside the lock.
+    database.exec('PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE');
   } catch (error) {
     database.close();
     throw error;
