@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { randomBytesOf } from '../support/byte-source.ts';
 import { readRange } from '../store/contract.ts';
-import { startChild } from '../store/support/child.ts';
+import { type ChildLine, startChild } from '../store/support/child.ts';
 import { blobSize } from '../store/support/fill-content.ts';
 import { blobFile, content, dumpTree, ingestNames, openTestStore } from '../store/support/harness.ts';
 import { type PowerCut, powerDisk } from './support/disks.ts';
@@ -42,13 +42,13 @@ describe('a power loss', () => {
 async function check(
   root: string,
   first: number,
-  lines: readonly { readonly event: string; readonly [field: string]: unknown }[],
+  lines: readonly ChildLine[],
   seen: { proved: number; resumed: number; suspects: number },
 ): Promise<void> {
-  const numbers = (event: string): Set<number> =>
-    new Set(lines.filter((line) => line.event === event).map((line) => Number(line['number'])));
-  const adopted = numbers('adopted');
-  const last = Math.max(first, ...adopted, ...numbers('synced')) + 8;
+  const adopted = new Set(lines.filter(({ event }) => event === 'adopted').map((line) => Number(line['number'])));
+  const synced = new Map<number, number>();
+  for (const { event, number, bytes } of lines) if (event === 'synced') synced.set(Number(number), Number(bytes));
+  const last = Math.max(first, ...adopted, ...synced.keys()) + 8;
   await using opened = await openTestStore(root);
   const { store } = opened;
   for (let number = first; number <= last; number++) {
@@ -57,6 +57,8 @@ async function check(
     // Removals are not synced, so every tenth may be here or not.
     if (adopted.has(number) && number % 10 !== 0) expect(info, `blob ${number}`).toBeDefined();
     const ingest = await store.resumeIngest({ digest, upstream: 'u' });
+    const promised = info === undefined && number % 10 !== 0 ? (synced.get(number) ?? 0) : 0;
+    expect(ingest?.resumed.at(-1)?.end ?? 0, `partial ${number}`).toBeGreaterThanOrEqual(promised);
     if (ingest === undefined) continue;
     const reader = await ingest.openReader();
     for (const { start, end } of ingest.resumed) {
