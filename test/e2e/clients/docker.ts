@@ -78,5 +78,6 @@ export const dockerd: Client = {
   name: 'dockerd',
   kinds: ['image', 'index'],
   platforms: 'amd64',
+  isDockerHubOnly: true,
   open: async (site) => DockerSession.open(site),
 };

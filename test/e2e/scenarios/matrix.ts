@@ -14,7 +14,10 @@ export async function playMatrix(stage: Stage, client: Client, seeded: Seeded): 
   const artifacts = seeded.artifacts.filter(({ kind }) => client.kinds.includes(kind));
   const others = stage.seeded.map((one) => one.upstream).filter((one) => one !== upstream);
   await revive(seeded);
-  await withWeir(stage, row, upstream, async (weir) => {
+  // For everybody else the default upstream is a wrong one: what is answered from there is another image.
+  const dockerHub = client.isDockerHubOnly === true ? upstream : others[0];
+  if (dockerHub === undefined) throw new Error('the matrix needs two upstreams');
+  await withWeir(stage, row, dockerHub, async (weir) => {
     const { tools, workspace, report } = stage;
     const session = await client.open({ tools, workspace, weir: weir.host, upstream });
     await upstream.settle();
