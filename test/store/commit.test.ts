@@ -1,4 +1,4 @@
-import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { type FileHandle, open, readdir, writeFile } from 'node:fs/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type SpoolReader, StoreError } from '../../src/store/blob-store.ts';
 import { expectNoLeaks, takeSnapshot } from '../support/leaks.ts';
@@ -129,5 +129,25 @@ describe('a failed sync', () => {
     expect(opened.catalog.sealed(digest)).toBeUndefined();
     vi.restoreAllMocks();
     expect(blobFile(temp.path, digest)).toContain(digest.slice(7));
+  });
+});
+
+describe('proving a blob that was found', () => {
+  it('makes it durable first: when that fails it stays suspect', async () => {
+    await using temp = await tempDirectory('commit');
+    await using opened = await openTestStore(temp.path);
+    await opened.recovered;
+    const { bytes, digest } = content();
+    await writeFile(blobFile(temp.path, digest), bytes);
+    // Its bytes, then its name.
+    for (const nth of [1, 2]) {
+      const injected = failAt('sync', nth, 'EIO');
+      await rejects(opened.store.prove(digest, 1000), 'sick');
+      expect(injected.hasFailed).toBe(true);
+      vi.restoreAllMocks();
+      expect(await opened.store.stat(digest)).toMatchObject({ isSuspect: true });
+    }
+    await opened.store.prove(digest, 1000);
+    expect(await opened.store.stat(digest)).toMatchObject({ isSuspect: false });
   });
 });
