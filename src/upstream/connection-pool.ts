@@ -27,7 +27,6 @@ export class Connection {
 
   constructor(options: ConnectionPoolOptions, onEnd: (connection: Connection) => void) {
     const connect = callbackify(async () => {
-      this.isReused = false;
       this.#socket = await options.dial(this.#dialling.signal);
       return this.#socket;
     });

@@ -160,6 +160,13 @@ describe('a proxy', () => {
     expect(error.message).toContain(message);
   });
 
+  it('that speaks before the handshake is not trusted to be a tunnel', async () => {
+    await using proxy = await serveRaw((socket) => socket.write('HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n'));
+    await using client = clientOf(new URL('https://registry.example'), { proxy: through(proxy) });
+    const error = await failureOf(client.openBlob(question, never));
+    expect(error).toMatchObject({ kind: 'unreachable', message: expect.stringContaining('before the TLS handshake') });
+  });
+
   it('that is not there makes the upstream unreachable, one that says nothing a timeout', async () => {
     await using gone = await serveRaw((socket) => socket.destroy());
     await using client = clientOf(new URL('https://registry.example'), { proxy: through(gone) });

@@ -9,6 +9,7 @@ import { ScriptedUpstream } from '../support/scripted-upstream.ts';
 import { TokenIssuer } from '../support/upstream/auth.ts';
 import { answer, redirect } from '../support/upstream/behaviour.ts';
 import { clientOf, failureOf, never, readAll, recorder, ref, repo } from './support/clients.ts';
+import { noTls } from './support/senders.ts';
 import { serve } from './support/servers.ts';
 
 const canary = 'c4n4ry-s3cret';
@@ -135,12 +136,41 @@ describe('redirects', () => {
   });
 
   it('a private repository elsewhere is not read with our name on behalf of whoever redirects there', async () => {
-    await using secret = await privateRegistry();
+    // Over https, where the source of credentials would be asked.
+    await using secret = await registry({ tls: true, auth: { kind: 'basic', users: { me: canary } } });
     await using upstream = await registry();
     upstream.on({ kind: 'blob' }, redirect(`${secret.url}/v2/a/b/blobs/${digest}`));
-    await using client = clientOf(new URL(upstream.url), { credentials: generous });
+    await using client = clientOf(new URL(upstream.url), {
+      credentials: generous,
+      allowHosts: [secret.host],
+      tls: { ...noTls, insecureSkipVerify: true },
+    });
     expect((await failureOf(client.openBlob(question, never))).kind).toBe('denied');
+    expect(secret.requests.length).toBeGreaterThan(0);
     expect(secret.requests.every(({ headers }) => headers['authorization'] === undefined)).toBe(true);
+  });
+
+  it('a sibling endpoint knows us, as long as the repository is the one that was asked for', async () => {
+    await using mirror = await registry();
+    await using origin = await privateRegistry();
+    origin.content.addBlob('c/d', content);
+    await using client = clientOf([new URL(mirror.url), new URL(origin.url)], { credentials: generous });
+    mirror.on({ kind: 'blob' }, redirect(`${origin.url}/v2/a/b/blobs/${digest}`));
+    expect(String(await readAll(await client.openBlob(question, never)))).toBe(content);
+    origin.forgetRequests();
+    mirror.on({ kind: 'blob' }, redirect(`${origin.url}/v2/c/d/blobs/${digest}`));
+    expect((await failureOf(client.openBlob(question, never))).kind).toBe('denied');
+    expect(origin.requests.length).toBeGreaterThan(0);
+    expect(origin.requests.every(({ headers }) => headers['authorization'] === undefined)).toBe(true);
+  });
+
+  it('a probe stays anonymous wherever it is sent', async () => {
+    await using mirror = await registry();
+    await using origin = await privateRegistry();
+    mirror.on({ kind: 'blob' }, redirect(`${origin.url}/v2/a/b/blobs/${digest}`));
+    await using client = clientOf([new URL(mirror.url), new URL(origin.url)], { credentials: generous });
+    expect(await client.probeAnonymous(repo('a/b'), { kind: 'blob', digest }, never)).toBe(false);
+    expect(origin.requests.every(({ headers }) => headers['authorization'] === undefined)).toBe(true);
   });
 
   it('a loop, eleven hops and a missing Location are refused', async () => {

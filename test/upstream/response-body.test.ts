@@ -72,8 +72,10 @@ describe('response body', () => {
     const { body } = bodyOf(['abc']);
     await textOf(body);
     expect(await textOf(body)).toBe('');
-    const { body: other, ends } = bodyOf(['abc', 'de']);
+    const source = Readable.from([Buffer.from('abc'), Buffer.from('de')]);
+    const { body: other, ends } = bodyOf([], { source });
     for await (const _ of other) break;
+    expect(source.destroyed).toBe(true);
     expect((await failureOf(textOf(other))).kind).toBe('cut');
     other.abort();
     expect(ends).toEqual([false]);
