@@ -114,6 +114,8 @@ function chooseDefault(
   return { upstreams, key: undefined };
 }
 
+const mostPasses = 20;
+
 /**
  * Checks each key. One that is wrong is reported and left out, so that what is left can be checked as a whole: a person
  * gets all problems in one go.
@@ -121,7 +123,8 @@ function chooseDefault(
 function parseSettings(written: Plain, report: (path: Path, value: unknown, problem: string) => void): Settings {
   const rest: Plain = structuredClone(written);
   const reported = new Set<string>();
-  for (;;) {
+  // Each pass takes at least one value away. A missing key takes its group, so a few passes do for any file.
+  for (let pass = 0; pass < mostPasses; pass += 1) {
     const parsed = v.safeParse(configSchema, rest);
     if (parsed.success) return parsed.output;
     for (const issue of parsed.issues) {
@@ -135,6 +138,7 @@ function parseSettings(written: Plain, report: (path: Path, value: unknown, prob
       removeAt(rest, isMissing || isInList ? path.slice(0, -1) : path);
     }
   }
+  throw new TypeError(`the schema refuses what is left: ${[...reported].join(', ')}`);
 }
 
 /** Not a consequence of something that was reported at the same place, below it, or beside it in its group. */
