@@ -24,11 +24,14 @@ const idPrefix = randomBytes(6).toString('hex');
 let lastId = 0;
 const acceptableId = /^[A-Za-z0-9._:/+=@-]{1,128}$/;
 
-const tooLate = new OciError('UNAVAILABLE', {
-  status: 504,
-  message: 'there was nothing to send in time; the transfer goes on, try again',
-  headers: { 'Retry-After': '5' },
-});
+function tooLate(upstream: string | undefined): OciError {
+  const place = upstream === undefined ? '' : `upstream ${upstream}: `;
+  return new OciError('UNAVAILABLE', {
+    status: 504,
+    message: `${place}there was nothing to send in time; the transfer goes on, try again`,
+    headers: { 'Retry-After': '5' },
+  });
+}
 
 export class Exchange {
   readonly req: IncomingMessage;
@@ -47,8 +50,8 @@ export class Exchange {
   bytesSent = 0;
   /** Why this request failed, once that is known. */
   error: unknown;
-  /** What the client is told when the head deadline passes. */
-  deadlineError: Error = tooLate;
+  /** What the client is told when the head deadline passes. Undefined: that nothing came in time. */
+  deadlineError: Error | undefined;
   readonly #controller = new AbortController();
   readonly #clock: Clock;
   #deadline: Timer | undefined;
@@ -96,7 +99,9 @@ export class Exchange {
    * transfer that has gone on meanwhile. `headWritten` ends the deadline.
    */
   startHeadDeadline(ms: number): void {
-    this.#deadline = this.#clock.setTimer(ms, () => this.#controller.abort(this.deadlineError));
+    this.#deadline = this.#clock.setTimer(ms, () =>
+      this.#controller.abort(this.deadlineError ?? tooLate(this.upstream)),
+    );
   }
 
   headWritten(): void {

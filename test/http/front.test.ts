@@ -87,6 +87,7 @@ describe('failures', () => {
     await clock.advance(22_000);
     const answer = await pending;
     expect([answer.status, answer.headers['retry-after']]).toEqual([504, '5']);
+    expect(answer.text).toContain('upstream docker.io: there was nothing to send in time');
     await eventually(() => blob.openViews === 0 && blob.openReaders === 0);
     expect(clock.pending).toBe(0);
   });
