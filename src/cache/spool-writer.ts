@@ -32,10 +32,11 @@ export class SpoolWriter {
   push(chunk: Uint8Array): Promise<void> | void {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const accepted = this.#generation.pieces.commit(this.#claim, chunk.byteLength);
-    if (accepted > 0) {
-      this.#waiting.push(accepted === chunk.byteLength ? chunk : chunk.subarray(0, accepted));
-      this.#waitingBytes += accepted;
-    }
+    // A claim may be cut off while its next chunk is on the way. A run without work would end before it is recorded here,
+    // and whoever waits for its end would wait in a circle.
+    if (accepted === 0) return;
+    this.#waiting.push(accepted === chunk.byteLength ? chunk : chunk.subarray(0, accepted));
+    this.#waitingBytes += accepted;
     this.#running ??= this.#run();
     if (this.#waitingBytes >= maxWaitingBytes) return this.#settled();
   }
