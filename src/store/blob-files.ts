@@ -145,11 +145,13 @@ export class BlobFiles {
 
   /** Under the lock. */
   async #openNow(digest: Digest): Promise<OpenedBlob | undefined> {
-    const file = this.opened.find(digest) ?? (await this.#openPath(digest));
-    if (file === undefined) return undefined;
+    const found = this.opened.find(digest);
+    const opened = found === undefined ? await this.#openPath(digest) : { file: found };
+    if (opened === undefined) return undefined;
+    const { file } = opened;
     let info: BlobInfo | undefined;
     try {
-      const stats = await file.handle.stat();
+      const stats = 'stats' in opened ? opened.stats : await file.handle.stat();
       // Deleted by hand while it was open: a zombie from now on.
       if (stats.nlink === 0) this.opened.detach(digest);
       info = await this.#settle(digest, stats.nlink === 0 ? await this.#look(digest) : stats);
@@ -161,15 +163,16 @@ export class BlobFiles {
     return info === undefined ? undefined : this.#openNow(digest);
   }
 
-  async #openPath(digest: Digest): Promise<SharedFile | undefined> {
+  async #openPath(digest: Digest): Promise<{ readonly file: SharedFile; readonly stats: Stats } | undefined> {
     const opened = await openRegular(blobPath(this.#options.paths, digest));
     if (opened === 'absent' || opened === 'irregular') {
       await this.#settle(digest, await this.#look(digest));
       return undefined;
     }
-    const file = new SharedFile(opened.handle, this.opened.zombies, allocatedBytesOf(opened.stats));
+    const { handle, stats } = opened;
+    const file = new SharedFile(handle, this.opened.zombies, allocatedBytesOf(stats));
     this.opened.enter(digest, file);
-    return file;
+    return { file, stats };
   }
 
   /** Under the lock: the row follows the file, and a file that cannot be the blob goes. */

@@ -140,9 +140,10 @@ async function assemble(
     stopping.abort(new Error('the store is being closed'));
     const { isComplete } = await lastWalk;
     await store.close();
+    // The last changes are announced by their commit, so it comes before the index.
+    catalog.flush();
     await index.close();
     await thread.close();
-    catalog.flush();
     const hadSuspects = !isComplete || isWalkDue || catalog.hasSuspects();
     catalog.close();
     try {

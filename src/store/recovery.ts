@@ -156,19 +156,23 @@ export class Recovery {
 
   /** Every file has its row now; more rows than files means that some of them have lost theirs. */
   async #forgetLostBlobs(): Promise<void> {
-    const { paths, catalog, blobs } = this.#parts;
+    const { catalog } = this.#parts;
     if (catalog.totals().blobs <= this.#withRow) return;
     let last: Digest | undefined;
     for (;;) {
       this.#signal.throwIfAborted();
       const rows = catalog.sealedAfter(last, rowsPerPage);
-      for (const { digest } of rows) {
-        if ((await lookAtBlob(paths, digest)) !== undefined) continue;
-        if ((await blobs.examine(digest)) === undefined) this.#forgotten++;
+      for (let i = 0; i < rows.length; i += filesAtOnce) {
+        await Promise.all(rows.slice(i, i + filesAtOnce).map(({ digest }) => this.#forgetIfLost(digest)));
       }
       last = rows.at(-1)?.digest;
       if (last === undefined) return;
     }
+  }
+
+  async #forgetIfLost(digest: Digest): Promise<void> {
+    if ((await lookAtBlob(this.#parts.paths, digest)) !== undefined) return;
+    if ((await this.#parts.blobs.examine(digest)) === undefined) this.#forgotten++;
   }
 
   async #checkCatalog(): Promise<void> {

@@ -20,6 +20,9 @@ import { lockRoot, type RootLock } from './root-lock.ts';
 /** More than any of the files read here has. */
 const smallBytes = 4096;
 
+/** Linux dates files by its last timer tick, which is up to a hundredth of a second ago. */
+const fileTimeLagMs = 10;
+
 /** How the previous daemon left the root; undefined when it did not stop in order, or when there was none. */
 export interface CleanStop {
   readonly stoppedAtMs: number;
@@ -89,7 +92,7 @@ export async function writeCleanMarker(paths: StorePaths, stop: CleanStop): Prom
  * be set from outside, so a file that was copied or edited since then does not pass.
  */
 export function wasStoredAt(stop: CleanStop | undefined, stats: Stats): boolean {
-  return stop !== undefined && !stop.hadSuspects && stats.ctimeMs <= stop.stoppedAtMs;
+  return stop !== undefined && !stop.hadSuspects && stats.ctimeMs + fileTimeLagMs < stop.stoppedAtMs;
 }
 
 async function completeTree(paths: StorePaths, logger: Logger, isOurs: boolean): Promise<void> {

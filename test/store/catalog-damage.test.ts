@@ -8,7 +8,7 @@ import { FakeClock } from '../support/fake-clock.ts';
 import { eventually } from '../support/gate.ts';
 import { buildImage, buildIndex, type BuiltManifest } from '../support/image-builder.ts';
 import { type TempDirectory, tempDirectory } from '../support/temp.ts';
-import { openTestStore, repositoryKey, tagKey, type TestStore } from './support/harness.ts';
+import { openTestStore, passFileTime, repositoryKey, tagKey, type TestStore } from './support/harness.ts';
 
 const image = buildImage({ seed: 'damage' });
 const index = buildIndex([image]);
@@ -39,6 +39,7 @@ async function filledRoot(): Promise<TempDirectory> {
   const temp = await tempDirectory('damage');
   const opened = await openTestStore(temp.path);
   await fill(opened);
+  await passFileTime();
   await opened.close();
   return temp;
 }

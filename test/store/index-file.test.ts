@@ -100,6 +100,8 @@ describe('index.json', () => {
   it('is complete after an orderly stop, and brought up to date after any other', async () => {
     await using temp = await tempDirectory('index');
     const first = await openTestStore(temp.path);
+    await first.recovered;
+    await follow(first);
     first.catalog.putTag(tagKey('a', 'v1'), record('one'));
     await first.close();
     expect(await namesIn(temp.path)).toEqual(['docker.io/a:v1']);

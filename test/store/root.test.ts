@@ -5,7 +5,7 @@ import { isLayoutMarker, layoutIndex, layoutMarker, parseLayoutIndex } from '../
 import { within } from '../support/gate.ts';
 import { tempDirectory } from '../support/temp.ts';
 import { rejects } from './contract.ts';
-import { blobFile, content, dumpTree, openTestStore, tagKey } from './support/harness.ts';
+import { blobFile, content, dumpTree, openTestStore, passFileTime, tagKey } from './support/harness.ts';
 
 describe('opening a cache root', () => {
   it('makes an OCI image layout out of nothing, private where it is not part of one', async () => {
@@ -173,9 +173,9 @@ describe('the clean marker', () => {
       checkedAtMs: 1,
       isDenied: false,
     });
+    await passFileTime();
     await first.close();
     await rm(temp.file('weir', 'catalog.db'));
-    await passCoarseTime(temp.file('tick'));
     await chmod(blobFile(temp.path, touched.digest), 0o644);
     await writeFile(blobFile(temp.path, copied.digest), copied.bytes);
     await using second = await openTestStore(temp.path);
@@ -200,13 +200,3 @@ describe('the clean marker', () => {
     await second.recovered;
   });
 });
-
-/** File times advance in steps of a few milliseconds: waits until a new file is later than everything before. */
-async function passCoarseTime(path: string): Promise<void> {
-  const start = Date.now();
-  for (let later = 0; later <= start;) {
-    await writeFile(path, '');
-    later = (await stat(path)).ctimeMs;
-    await rm(path);
-  }
-}

@@ -114,3 +114,9 @@ export async function dumpTree(root: string): Promise<string> {
 export function ingestNames(root: string): Promise<string[]> {
   return readdir(join(root, 'weir', 'ingest'));
 }
+
+/** Waits until the dates of files that were written before this are safely in the past. They lag behind by a tick. */
+export async function passFileTime(): Promise<void> {
+  const start = Date.now();
+  while (Date.now() < start + 25) await new Promise((resolve) => setTimeout(resolve, 5));
+}
