@@ -33,9 +33,8 @@ export async function refusedAnswer(answer: Answer, upstream: string, nowMs: num
   const asked = firstOf(headers['retry-after']);
   const waitMs = asked === undefined ? undefined : parseRetryAfter(asked, nowMs);
   const retryAfterMs = waitMs === undefined ? undefined : Math.min(waitMs, longestRetryAfterMs);
-  const speaksOfLater = status === 429 || status >= 500;
   const kind = kindOf(status, from, errorCodeIn(body));
-  return statusFailure(kind, upstream, url, { status, body, retryAfterMs: speaksOfLater ? retryAfterMs : undefined });
+  return statusFailure(kind, upstream, url, { status, body, retryAfterMs });
 }
 
 /** Codes with which registries refuse a name or reference that they could never have. */

@@ -77,6 +77,8 @@ describe('connection pool', () => {
     await pool.close();
     await pool.release(connection);
     expect(pool.size).toBe(0);
+    expect(pool.take()).not.toBe(connection);
+    await pool.close();
   });
 
   it('gives up dialling when the connection is no longer wanted', async () => {

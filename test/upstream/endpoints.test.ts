@@ -5,7 +5,7 @@ import { FakeClock } from '../support/fake-clock.ts';
 import { eventually } from '../support/gate.ts';
 import { expectNoLeaks, type ResourceSnapshot, takeSnapshot } from '../support/leaks.ts';
 import { ScriptedUpstream } from '../support/scripted-upstream.ts';
-import { answer, type Behaviour, cut, html, raw, stall } from '../support/upstream/behaviour.ts';
+import { answer, type Behaviour, body, cut, html, raw, stall } from '../support/upstream/behaviour.ts';
 import { RegistryContent } from '../support/upstream/content.ts';
 import { clientOf, failureOf, never, readAll, recorder, ref, repo } from './support/clients.ts';
 
@@ -42,9 +42,9 @@ describe('endpoints', () => {
   it('are asked in order, and the second only when the first fails', async () => {
     await using servers = await pair();
     await using client = clientOf(servers.urls);
-    const body = await client.openBlob(question, never);
-    await readAll(body);
-    expect(body.endpoint).toBe(servers.mirror.url);
+    const opened = await client.openBlob(question, never);
+    await readAll(opened);
+    expect(opened.endpoint).toBe(servers.mirror.url);
     expect(servers.origin.requests).toHaveLength(0);
   });
 
@@ -96,13 +96,26 @@ describe('endpoints', () => {
     expect(servers.origin.requests).toHaveLength(3);
   });
 
+  it('that answer again are asked first again', async () => {
+    const clock = new FakeClock();
+    await using servers = await pair();
+    await using client = clientOf(servers.urls, { clock });
+    servers.mirror.on({}, { times: 1 }, answer(502));
+    await client.headManifest(name, ref('v1'), never);
+    servers.origin.on({}, { times: 1 }, answer(502));
+    await client.headManifest(name, ref('v1'), never);
+    expect([servers.mirror.requests.length, servers.origin.requests.length]).toEqual([2, 2]);
+    await client.headManifest(name, ref('v1'), never);
+    expect([servers.mirror.requests.length, servers.origin.requests.length]).toEqual([3, 2]);
+  });
+
   it('that are to be avoided are used when no other is left', async () => {
     await using servers = await pair();
     await using client = clientOf(servers.urls);
     const avoidEndpoints = new Set([servers.mirror.url]);
-    const body = await client.openBlob({ ...question, avoidEndpoints }, never);
-    await readAll(body);
-    expect(body.endpoint).toBe(servers.origin.url);
+    const opened = await client.openBlob({ ...question, avoidEndpoints }, never);
+    await readAll(opened);
+    expect(opened.endpoint).toBe(servers.origin.url);
     await servers.origin.stop();
     const other = await client.openBlob({ ...question, avoidEndpoints }, never);
     await readAll(other);
@@ -159,8 +172,8 @@ describe('endpoints', () => {
     await using servers = await pair();
     servers.mirror.on({}, stall(3));
     await using client = clientOf(servers.urls, { clock, events: recorded.events });
-    const body = await client.openBlob(question, never);
-    const failed = failureOf(readAll(body));
+    const opened = await client.openBlob(question, never);
+    const failed = failureOf(readAll(opened));
     await eventually(() => recorded.bytes === 3);
     await clock.advance(60_000);
     expect(await failed).toMatchObject({ kind: 'timeout' });
@@ -175,6 +188,7 @@ describe('endpoints', () => {
     await servers.origin.stop();
     await using client = clientOf(servers.urls, { clock, events: recorded.events });
     expect((await failureOf(client.headManifest(name, ref('v1'), never))).kind).toBe('unreachable');
+    expect(recorded.requests.map(({ status }) => status)).toEqual(['error', 'error']);
     expect((await failureOf(client.headManifest(name, ref('v1'), never))).kind).toBe('breakerOpen');
     expect((await failureOf(client.openBlob(question, never))).kind).toBe('breakerOpen');
     await servers.origin.listen();
@@ -192,5 +206,35 @@ describe('endpoints', () => {
     for (let i = 0; i < 4; i++) kinds.push((await failureOf(client.headManifest(name, ref('v1'), never))).kind);
     expect(kinds).toEqual(['serverError', 'serverError', 'serverError', 'breakerOpen']);
     expect(recorded.breaker).toEqual([true]);
+  });
+
+  it('a probe that brings something unusable is an answer, one that is given up is none', async () => {
+    const clock = new FakeClock();
+    const recorded = recorder();
+    await using upstream = await ScriptedUpstream.start({ content });
+    await using client = clientOf(new URL(upstream.url), { clock, events: recorded.events });
+    upstream.on({}, { times: 1 }, answer(429));
+    expect((await failureOf(client.getManifest(name, ref('v1'), never))).kind).toBe('rateLimited');
+    await clock.advance(6000);
+    upstream.on({}, { times: 1 }, stall('before'));
+    const control = new AbortController();
+    const given = failureOf(client.getManifest(name, ref('v1'), control.signal));
+    await upstream.received({}, 2);
+    control.abort();
+    expect((await given).kind).toBe('aborted');
+    expect(recorded.breaker).toEqual([true]);
+    upstream.on({}, { times: 1 }, body(Buffer.alloc(4 * 1024 * 1024 + 1)));
+    expect((await failureOf(client.getManifest(name, ref('v1'), never))).kind).toBe('tooLarge');
+    expect(recorded.breaker).toEqual([true, false]);
+  });
+
+  it('nobody waits for a transfer to end when there is nothing to be asked', async () => {
+    await using upstream = await ScriptedUpstream.start({ content });
+    await using client = clientOf(new URL(upstream.url), { connections: 1 });
+    const first = await client.openBlob(question, never);
+    upstream.on({ kind: 'manifest' }, answer(429));
+    await failureOf(client.getManifest(name, ref('v1'), never));
+    expect((await failureOf(client.openBlob(question, never))).kind).toBe('breakerOpen');
+    first.abort();
   });
 });

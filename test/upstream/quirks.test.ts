@@ -287,6 +287,14 @@ describe('quirks', () => {
     expect(empty).toBe(digestOf(''));
   });
 
+  it('a server that refuses the first byte of a blob that has some contradicts itself', async () => {
+    await using upstream = await registry();
+    upstream.on({ method: 'HEAD' }, answer(405));
+    upstream.on({ kind: 'blob', method: 'GET' }, range(416));
+    await using client = clientOf(new URL(upstream.url));
+    expect((await failureOf(client.statBlob(name, digest, never))).kind).toBe('badResponse');
+  });
+
   it('GitLab, ECR and others refuse impossible names with 400: they do not have them', async () => {
     await using upstream = await registry();
     upstream.on({ kind: 'manifest' }, answer(400, { body: '{"errors":[{"code":"NAME_INVALID"}]}' }));

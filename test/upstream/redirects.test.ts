@@ -278,6 +278,20 @@ describe('redirects', () => {
       expect(looked).toContain('outside.example');
     });
 
+    it('to an address that is private after all once it is connected get no request', async () => {
+      // As if the kernel had led us somewhere else than where the look-up said.
+      const answers = ['public', 'private'] as const;
+      let asked = 0;
+      const fickle = (address: string): 'public' | 'private' =>
+        address === '127.0.0.2' ? (answers[asked++] ?? 'private') : 'public';
+      await using upstream = await registry();
+      await using inside = await serve((_request, response) => response.end('secret'), '127.0.0.2');
+      upstream.on({ kind: 'blob' }, redirect(`http://inside.example:${inside.port}/x`));
+      await using client = clientOf(new URL(upstream.url), { transport: { lookup, classifyAddress: fickle } });
+      expect((await failureOf(client.openBlob(question, never))).kind).toBe('redirectRefused');
+      expect([inside.connections, inside.seen.length, asked]).toEqual([1, 0, 2]);
+    });
+
     it('are followed inside where allowHosts names the host', async () => {
       await using upstream = await registry();
       await using inside = await serve((_request, response) => response.end(content), '127.0.0.2');

@@ -1,5 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import type { TLSSocket } from 'node:tls';
+import { getCACertificates, setDefaultCACertificates, type TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -100,6 +100,31 @@ describe('TLS', () => {
     await using client = clientOf(server.url, { tls });
     expect(String(await readAll(await client.openBlob(question, never)))).toBe(content);
     expect(seen).toEqual({ registry: 'client', storage: 'undefined' });
+  });
+
+  it('keeps trusting what the system trusts', async () => {
+    await using server = await blob(await other.sign('system', ['IP:127.0.0.1']));
+    const system = getCACertificates('default');
+    setDefaultCACertificates([...system, await readFile(other.caFile, 'utf8')]);
+    try {
+      await using client = clientOf(server.url, { tls: { ...noTls, caFile: authority.caFile } });
+      expect(String(await readAll(await client.openBlob(question, never)))).toBe(content);
+    } finally {
+      setDefaultCACertificates(system);
+    }
+  });
+
+  it('is not left for plain http, except where configuration names the place', async () => {
+    await using storage = await serve((_, response) => response.end(content));
+    await using server = await serveTls({ cert: good.cert, key: good.key }, (_, response) => {
+      response.writeHead(307, { Location: `${storage.url.href}x` }).end();
+    });
+    const tls = { ...noTls, caFile: authority.caFile };
+    await using client = clientOf(server.url, { tls });
+    expect((await failureOf(client.openBlob(question, never))).kind).toBe('redirectRefused');
+    expect(storage.connections).toBe(0);
+    await using trusting = clientOf(server.url, { tls, allowHosts: ['127.0.0.1'] });
+    expect(String(await readAll(await trusting.openBlob(question, never)))).toBe(content);
   });
 
   it('takes up rotated files', async () => {
