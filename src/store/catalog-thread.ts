@@ -4,7 +4,7 @@ import type { Logger } from '../lib/log.ts';
 import type { CatalogDatabase, DatabaseListener } from './catalog-database.ts';
 import type { CatalogJob, CatalogReply, CatalogRequest } from './catalog-worker.ts';
 
-/** A changed row touches a few pages of 4 KiB: the log stays around ten megabytes. */
+/** Keeps the log at a few megabytes: a changed row touches a few pages of 4 KiB, many of them again and again. */
 const rowsPerCheckpoint = 1000;
 
 export class CatalogThread implements DatabaseListener {
