@@ -123,8 +123,10 @@ describe('a blob', () => {
     expect([answer.status, answer.text.includes('BLOB_UNKNOWN')]).toEqual([404, true]);
   });
 
-  it('whose bytes turn out not to be readable is an error, not a 200', async () => {
-    await using front = await frontWithBlob(FakeBlob.pending(patternSource(5_000_000)));
+  it.each([false, true])('whose bytes turn out not to be readable is an error, not a 200 (%s)', async (opensAtOnce) => {
+    const blob = FakeBlob.pending(patternSource(5_000_000));
+    blob.opensAtOnce = opensAtOnce;
+    await using front = await frontWithBlob(blob);
     front.blob.fail(
       new BrokenBodyError('broken', {
         cause: new UpstreamError('unreachable', 'connection refused', { upstream: 'docker.io' }),

@@ -63,6 +63,8 @@ export class FakeBlob {
   failure: Error | undefined;
   /** Runs before a reader is opened. */
   beforeOpen: (span: BodySpan) => Promise<void> = () => Promise.resolve();
+  /** Readers open before there is anything to read, as those of a transfer do. */
+  opensAtOnce = false;
   /** The most bytes that one read gives. */
   maxRead = Number.POSITIVE_INFINITY;
   openViews = 0;
@@ -137,9 +139,7 @@ export class FakeBlob {
     const proved = (): boolean => this.isProved;
     return {
       digest: this.digest,
-      get sizeBytes() {
-        return size();
-      },
+      sizeBytes,
       outcome: this.outcome,
       get isProved() {
         return proved();
@@ -157,7 +157,7 @@ export class FakeBlob {
     this.opened.push(span);
     await this.beforeOpen(span);
     const end = (): number => Math.min(span.end ?? Infinity, this.source.sizeBytes);
-    if (end() > span.start) await this.wait(() => this.available > span.start, signal);
+    if (end() > span.start && !this.opensAtOnce) await this.wait(() => this.available > span.start, signal);
     this.openReaders++;
     return {
       readable: (position, inner) => {
