@@ -1,5 +1,6 @@
 /** Blobs: the right to read first, then the store, then a fill that everybody shares. */
 import type { Clock } from '../lib/clock.ts';
+import { abortable } from '../lib/abort.ts';
 import { Coalesce } from '../lib/coalesce.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -11,7 +12,7 @@ import type { BlobQuery, BlobView } from './answers.ts';
 import { openBypass, proveFirstBytes } from './bypass-view.ts';
 import { BrokenBodyError, CacheError } from './errors.ts';
 import type { CacheEvents } from './events.ts';
-import type { Fill, FillHead } from './fill.ts';
+import type { Fill } from './fill.ts';
 import type { FillTable } from './fill-table.ts';
 import { FillView } from './fill-view.ts';
 import { Negatives } from './negative.ts';
@@ -19,6 +20,7 @@ import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { Rights } from './rights.ts';
 import { StoredView } from './stored-view.ts';
+import type { FillHead } from './succession.ts';
 
 /** A client hears something within this time (containerd gives up after 30 s). */
 const headDeadlineMs = 20_000;
@@ -101,8 +103,8 @@ export class Blobs {
     const key = { upstream: upstream.key, repository };
     for (;;) {
       const { fill, isNew } = fills.join({ upstream, digest, repository, opening: query.ranges?.[0] });
-      if (fill.isStopping) {
-        await fill.done;
+      if (fill.isEnding) {
+        await abortable(fill.done, signal);
         continue;
       }
       // Somebody else's fill began between the question and the join.
@@ -113,6 +115,11 @@ export class Blobs {
       const leave = fill.attach();
       try {
         const head = await fill.head(repository, signal);
+        // It ended just now: what it left is in the store, or can be continued.
+        if (head.kind === 'filling' && head.generation.isReleased) {
+          await abortable(fill.done, signal);
+          continue;
+        }
         if (head.kind !== 'stored') return await this.#view(query, fill, head, isNew, signal);
         // Proved a moment ago, or found in the store by the fill's own look.
         const refill = (late: AbortSignal): Promise<BlobView> => this.#fill(query, upstream, late);

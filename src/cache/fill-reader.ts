@@ -2,6 +2,7 @@
  * One client following one span of a growing spool. A slow reader costs itself only: it reads from the file at its own
  * pace, and a late one starts at its own offset.
  */
+import { abortable } from '../lib/abort.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { BlobReader, BodySpan } from './answers.ts';
 import { BrokenBodyError } from './errors.ts';
@@ -88,13 +89,11 @@ export class FillReader implements BlobReader, Follower {
   #available(position: number): number {
     const { span, declaredBytes } = this.#options;
     const generation = this.#generation;
-    if (generation.state === 'proved') {
-      const { sizeBytes } = generation;
-      if (declaredBytes !== undefined && declaredBytes !== sizeBytes) {
-        throw new BrokenBodyError(`the blob has ${sizeBytes} bytes, and ${declaredBytes} were announced`);
-      }
-      return span.end ?? sizeBytes ?? position;
+    const { sizeBytes } = generation;
+    if (declaredBytes !== undefined && sizeBytes !== undefined && declaredBytes !== sizeBytes) {
+      throw new BrokenBodyError(`the blob has ${sizeBytes} bytes, and ${declaredBytes} were announced`);
     }
+    if (generation.state === 'proved') return span.end ?? sizeBytes ?? position;
     // Nobody gets more of bytes that were given up: they may be wrong.
     if (generation.state === 'broken') return position;
     const end = this.#isRanged ? generation.pieces.readableEnd(position) : generation.wholeLimit(position);
@@ -111,7 +110,7 @@ export class FillReader implements BlobReader, Follower {
       const now = this.#available(position);
       if (now > position || this.#isEnd(position)) return now;
       if (generation.state === 'broken') {
-        await this.#follow(generation);
+        await this.#follow(generation, signal);
         continue;
       }
       if (generation.state === 'frozen') {
@@ -127,10 +126,10 @@ export class FillReader implements BlobReader, Follower {
   }
 
   /** A reader that was given no byte yet moves on to the next generation; any other one must be reset. */
-  async #follow(broken: Generation): Promise<void> {
+  async #follow(broken: Generation, signal: AbortSignal): Promise<void> {
     const next = this.#hasRead ? undefined : this.#options.successor(broken);
     if (next === undefined) throw broken.failure ?? new BrokenBodyError('the transfer was given up');
-    const generation = await next;
+    const generation = await abortable(next, signal);
     if (this.#isClosed) return;
     generation.hold();
     broken.release();

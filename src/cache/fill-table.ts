@@ -41,7 +41,7 @@ export class FillTable {
 
   /**
    * The running fill, or a new one through `repository`. A fill that is being stopped must be waited for first
-   * (`isStopping`, `done`): its partial is what the next one continues.
+   * (`isEnding`, `done`): its partial is what the next one continues.
    */
   join(request: JoinRequest): { readonly fill: Fill; readonly isNew: boolean } {
     const { upstream, digest, repository, opening } = request;

@@ -1,4 +1,5 @@
 /** A blob that is being filled, as one client sees it. */
+import { abortable } from '../lib/abort.ts';
 import { hasher, digestAlgorithm } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { BlobReader, BlobView, BodySpan } from './answers.ts';
@@ -27,6 +28,8 @@ export class FillView implements BlobView {
   readonly outcome: Outcome;
   readonly #options: FillViewOptions;
   readonly #leave: () => void;
+  #generation: Generation;
+  #hasOpened = false;
   #isClosed = false;
 
   constructor(options: FillViewOptions) {
@@ -36,49 +39,69 @@ export class FillView implements BlobView {
     this.sizeBytes = generation.sizeBytes;
     this.outcome = outcome;
     this.#leave = fill.attach();
+    this.#generation = generation;
     generation.hold();
   }
 
   get isProved(): boolean {
-    return this.#options.generation.state === 'proved';
+    return this.#generation.state === 'proved';
   }
 
   /** The store has stopped taking bytes of this one. */
   get isFrozen(): boolean {
-    return this.#options.generation.state === 'frozen';
+    return this.#generation.state === 'frozen';
   }
 
   async proved(signal: AbortSignal): Promise<void> {
-    const { generation } = this.#options;
-    while (generation.state === 'open') {
-      const { sequence } = generation.watermark;
-      await generation.watermark.changed(sequence, signal);
+    for (;;) {
+      const generation = this.#generation;
+      while (generation.state === 'open') {
+        const { sequence } = generation.watermark;
+        await generation.watermark.changed(sequence, signal);
+      }
+      if (generation.state === 'proved') return;
+      if (!(await this.#movesOn(signal))) throw generation.failure ?? new BrokenBodyError('the blob was not proved');
     }
-    if (generation.state !== 'proved') throw generation.failure ?? new BrokenBodyError('the blob was not proved');
   }
 
-  open(span: BodySpan): Promise<BlobReader> {
-    const { fill, generation, repository, events } = this.#options;
-    if (generation.state === 'broken') return Promise.reject(generation.failure ?? new BrokenBodyError('given up'));
-    return Promise.resolve(
-      new FillReader({
-        generation,
-        wants: fill.wants,
-        span,
-        declaredBytes: this.sizeBytes,
-        repository,
-        events,
-        successor: (broken) => fill.successor(broken),
-        openTail: (frozen, rest, position) => this.#openTail(frozen, rest, position),
-      }),
-    );
+  async open(span: BodySpan, signal: AbortSignal): Promise<BlobReader> {
+    const { fill, repository, events } = this.#options;
+    if (this.#generation.state === 'broken' && !(await this.#movesOn(signal))) {
+      throw this.#generation.failure ?? new BrokenBodyError('given up');
+    }
+    // All parts of one answer come from one generation.
+    const isFirst = !this.#hasOpened;
+    this.#hasOpened = true;
+    return new FillReader({
+      generation: this.#generation,
+      wants: fill.wants,
+      span,
+      declaredBytes: this.sizeBytes,
+      repository,
+      events,
+      successor: (broken) => (isFirst ? fill.successor(broken) : undefined),
+      openTail: (frozen, rest, position) => this.#openTail(frozen, rest, position),
+    });
   }
 
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#leave();
-    this.#options.generation.release();
+    this.#generation.release();
+  }
+
+  /** To the generation after a broken one, as long as nothing of that was given out. False when there is none. */
+  async #movesOn(signal: AbortSignal): Promise<boolean> {
+    const broken = this.#generation;
+    const next = this.#hasOpened ? undefined : this.#options.fill.successor(broken);
+    if (next === undefined) return false;
+    const generation = await abortable(next, signal);
+    if (this.#isClosed) throw new BrokenBodyError('the view was closed');
+    generation.hold();
+    broken.release();
+    this.#generation = generation;
+    return true;
   }
 
   /** The rest of a span when the store takes no more: hashed from where the spool's own hash stands, if it may be. */

@@ -5,7 +5,6 @@
 import type { Repository } from '../oci/reference.ts';
 import type { RequestRange } from '../oci/range.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { BlobInfo } from '../store/blob-store.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { Attendance } from './attendance.ts';
@@ -17,20 +16,11 @@ import { Generation } from './generation.ts';
 import { Sources } from './sources.ts';
 import type { Lease } from './space.ts';
 import { type Spool, openSpool, suspectSpool } from './spool.ts';
-import { Waiting } from './waiting.ts';
+import { type FillHead, Succession } from './succession.ts';
 import { Wants } from './wants.ts';
 
 /** A deserted fill with no more than this left is finished in any case. */
 const finishBelowBytes = 64 * 1024 * 1024;
-
-/** What those who wait for the head of a fill get. */
-export type FillHead =
-  /** The blob is, or was all the time, in the store. */
-  | { readonly kind: 'stored'; readonly info: BlobInfo }
-  /** The bytes come; `generation` is where. */
-  | { readonly kind: 'filling'; readonly generation: Generation }
-  /** The store cannot take it: everybody for himself. */
-  | { readonly kind: 'bypass' };
 
 export interface FillOptions {
   readonly digest: Digest;
@@ -53,12 +43,11 @@ export class Fill {
   readonly #context: FillContext;
   readonly #options: FillOptions;
   readonly #control = new AbortController();
-  readonly #head = new Waiting<FillHead>();
+  readonly #succession = new Succession();
   readonly #lease: Lease;
   readonly #attendance: Attendance;
-  readonly #successors = new WeakMap<Generation, Promise<Generation>>();
   #generation: Generation | undefined;
-  #successor: PromiseWithResolvers<Generation> | undefined;
+  #hasFollowed = false;
 
   constructor(context: FillContext, options: FillOptions) {
     const { digest, upstream, repository, avoidEndpoints } = options;
@@ -75,15 +64,17 @@ export class Fill {
       repository,
       avoidEndpoints,
       onAccept: (from, sizeBytes) => this.#accept(from, sizeBytes),
-      onRefused: (from, error) => this.#head.reject(error, from),
+      onRefused: (from, error) => this.#succession.head.reject(error, from),
       onResumed: () => context.events.fillResumed({ upstream: upstream.key }),
     });
     context.events.fillStarted({ upstream: upstream.key });
     this.done = this.#run();
   }
 
-  get isStopping(): boolean {
-    return this.#control.signal.aborted;
+  /** No client should join any more: `done` comes first, and what is there then can be continued. */
+  get isEnding(): boolean {
+    const isGivenUp = this.#generation?.state === 'broken' && !this.#succession.isAwaited;
+    return this.#control.signal.aborted || isGivenUp;
   }
 
   /** Bytes that are still to come; undefined while the size is unknown. */
@@ -98,12 +89,12 @@ export class Fill {
    */
   head(repository: Repository, signal: AbortSignal): Promise<FillHead> {
     this.sources.add(repository);
-    return this.#head.wait(repository, signal);
+    return this.#succession.head.wait(repository, signal);
   }
 
   /** The generation that follows a broken one; undefined when none does. Rejects when it fails to come up. */
   successor(broken: Generation): Promise<Generation> | undefined {
-    return this.#successors.get(broken);
+    return this.#succession.of(broken);
   }
 
   /** Counts a client until the returned function is called (once or more often). */
@@ -123,12 +114,12 @@ export class Fill {
       result = await this.#bring();
     } catch (error) {
       const failure = error instanceof Error ? error : new Error('the fill failed', { cause: error });
-      if (this.isStopping) result = 'abandoned';
+      if (this.#control.signal.aborted) result = 'abandoned';
       else if (error instanceof CacheError) result = 'mismatch';
       else if (!(error instanceof UpstreamError)) logger.error({ err: error, digest: this.digest }, 'a fill failed');
-      this.#successor?.reject(failure);
-      this.#head.reject(failure);
+      this.#succession.head.reject(failure);
     } finally {
+      this.#succession.end(new BrokenBodyError('nothing follows what was given up'));
       this.#attendance.close();
       this.#lease.release();
       this.#generation?.release();
@@ -143,13 +134,13 @@ export class Fill {
     const suspect = await suspectSpool(store, this.digest);
     const stored = suspect === undefined ? await store.stat(this.digest) : undefined;
     if (stored !== undefined) {
-      this.#head.resolve({ kind: 'stored', info: stored });
+      this.#succession.head.resolve({ kind: 'stored', info: stored });
       return 'stored';
     }
     let spool = suspect ?? (await openSpool(this.#context, key, { mayResume: true }));
     for (;;) {
       if (spool === undefined) {
-        this.#head.resolve({ kind: 'bypass' });
+        this.#succession.head.resolve({ kind: 'bypass' });
         return 'bypassed';
       }
       const generation = await this.#begin(spool);
@@ -170,7 +161,7 @@ export class Fill {
       lease: this.#lease,
       opening: this.#options.opening,
       signal: this.#control.signal,
-      onReadable: () => this.#head.resolve({ kind: 'filling', generation }),
+      onReadable: () => this.#succession.head.resolve({ kind: 'filling', generation }),
     });
     if (outcome.kind === 'ended') return outcome.result;
     const text = `${digest} was asked for, and the bytes are ${outcome.found}`;
@@ -181,25 +172,18 @@ export class Fill {
       'the upstream sent other bytes',
     );
     this.#options.onMismatch(sources.usedEndpoints);
-    // Bytes of more than one transfer were put together; alone among mismatches that is worth a second try.
-    const isWorthAnother = generation.isResumed || sources.resumes > 0;
-    if (isWorthAnother) this.#announceSuccessor(generation);
+    // Bytes of more than one transfer were put together; alone among mismatches that is worth a second try, and only one.
+    const isWorthAnother = !this.#hasFollowed && (generation.isResumed || sources.resumes > 0);
+    if (isWorthAnother) this.#succession.announce(generation);
     generation.break(new BrokenBodyError(text, { cause: mismatch }));
     await generation.settle();
     await generation.spool.abort(text);
     if (!isWorthAnother) throw mismatch;
     generation.release();
     this.#generation = undefined;
-    sources.resetResumes();
+    this.#hasFollowed = true;
+    sources.distrustUsed();
     return 'again';
-  }
-
-  #announceSuccessor(broken: Generation): void {
-    const successor = Promise.withResolvers<Generation>();
-    // Nobody may be waiting for it; then its failure is the fill's, which is reported elsewhere.
-    successor.promise.catch(() => undefined);
-    this.#successors.set(broken, successor.promise);
-    this.#successor = successor;
   }
 
   async #begin(spool: Spool): Promise<Generation> {
@@ -207,11 +191,10 @@ export class Fill {
     const file = await spool.openReader();
     const generation = new Generation({ digest: this.digest, spool, file, clock, logger, hashTurns });
     this.#generation = generation;
-    this.#successor?.resolve(generation);
-    this.#successor = undefined;
+    this.#succession.begin(generation);
     if (generation.isResumed) {
       this.sources.start();
-      if (generation.sizeBytes !== undefined) this.#head.resolve({ kind: 'filling', generation });
+      if (generation.sizeBytes !== undefined) this.#succession.head.resolve({ kind: 'filling', generation });
     }
     return generation;
   }
@@ -235,7 +218,7 @@ export class Fill {
     if (sizeBytes !== undefined && this.#context.space.isTooLarge(sizeBytes)) this.#lease.refuse();
     if (known === undefined && sizeBytes !== undefined) generation.setSize(sizeBytes);
     this.#context.catalog.addLink({ upstream: this.upstream.key, repository }, this.digest, 'blob');
-    this.#head.resolve({ kind: 'filling', generation });
+    this.#succession.head.resolve({ kind: 'filling', generation });
     return true;
   }
 }

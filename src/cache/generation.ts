@@ -45,6 +45,7 @@ export class Generation {
   #state: GenerationState = 'open';
   #failure: Error | undefined;
   #holds = 1;
+  #onReleased: () => void = () => undefined;
   #syncedBytes = 0;
   #syncedAtMs: number;
   #syncing: Promise<void> | undefined;
@@ -164,6 +165,18 @@ export class Generation {
     this.#options.file.close().catch((error: unknown) => {
       this.#options.logger.warn({ err: error }, 'closing a spool failed');
     });
+    this.#onReleased();
+  }
+
+  /** The file is closed: nobody may hold this any more. */
+  get isReleased(): boolean {
+    return this.#holds === 0;
+  }
+
+  /** Calls `listener` once when the last hold is gone, at once if it is. One listener only. */
+  onReleased(listener: () => void): void {
+    if (this.isReleased) listener();
+    else this.#onReleased = listener;
   }
 
   /** Ends background work on the spool so that it can be adopted, kept or aborted. */

@@ -51,9 +51,9 @@ export class Sources implements BodySource {
     return this.#resumes;
   }
 
-  /** A new generation begins, made of one transfer so far. */
-  resetResumes(): void {
-    this.#resumes = 0;
+  /** Their bytes were wrong: whoever contributed some is asked last from now on. */
+  distrustUsed(): void {
+    for (const endpoint of this.usedEndpoints) this.avoidEndpoints.add(endpoint);
   }
 
   has(repository: Repository): boolean {

@@ -45,6 +45,11 @@ export class Waiting<T> {
     for (const waiter of this.#waiters) waiter.resolve(value);
   }
 
+  /** The next result is for all who ask from now on. */
+  reset(): void {
+    this.#result = undefined;
+  }
+
   /** With a label: turns away those who wait under it. Without: everybody, also later ones. */
   reject(error: Error, label?: string): void {
     if (label !== undefined) {

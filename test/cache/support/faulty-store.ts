@@ -37,6 +37,18 @@ export class FaultyStore implements BlobStore {
   isSick = false;
   /** Reject adopt. */
   failsAdopt = false;
+  /** Reject openReader, as when there are no descriptors left. */
+  failsOpenReader = false;
+  /** Reject stat. */
+  failsStat = false;
+  /** Held by a test. */
+  afterLook: () => Promise<void> | undefined = () => undefined;
+  beforeKeep: () => Promise<void> | undefined = () => undefined;
+  beforeAdopt: () => Promise<void> | undefined = () => undefined;
+  /** Partials that nobody has looked at since the start, so that they are not listed. */
+  hidesPartials = false;
+  /** What no caller may do: closing twice, reading after that. */
+  readonly misuses: string[] = [];
   readonly #catalog: Catalog;
 
   constructor(catalog: Catalog) {
@@ -44,7 +56,9 @@ export class FaultyStore implements BlobStore {
   }
 
   async stat(digest: Digest): Promise<BlobInfo | undefined> {
+    if (this.failsStat) throw new StoreError('sick', 'input/output error');
     const bytes = this.blobs.get(digest);
+    await this.afterLook();
     if (bytes === undefined) return undefined;
     return { digest, sizeBytes: bytes.byteLength, path: undefined, isSuspect: this.suspects.has(digest) };
   }
@@ -53,13 +67,13 @@ export class FaultyStore implements BlobStore {
     const info = await this.stat(digest);
     const bytes = this.blobs.get(digest);
     if (info === undefined || bytes === undefined) return undefined;
-    this.openReaders += 1;
     this.open_.set(digest, (this.open_.get(digest) ?? 0) + 1);
+    const { read, close: end } = this.#reader(bytes);
     const close = async (): Promise<void> => {
-      this.openReaders -= 1;
+      await end();
       this.open_.set(digest, (this.open_.get(digest) ?? 1) - 1);
     };
-    return { info, read: reading(() => bytes), close, [Symbol.asyncDispose]: close };
+    return { info, read, close, [Symbol.asyncDispose]: close };
   }
 
   async readAll(digest: Digest): Promise<Uint8Array | undefined> {
@@ -87,6 +101,7 @@ export class FaultyStore implements BlobStore {
   }
 
   partials(): readonly PartialInfo[] {
+    if (this.hidesPartials) return [];
     return [...this.kept.values()].map(({ key }) => ({ key, allocatedBytes: 0, updatedAtMs: 0 }));
   }
 
@@ -156,32 +171,44 @@ export class FaultyStore implements BlobStore {
         }
       },
       openReader: async () => {
-        this.openReaders += 1;
-        return { read: reading(() => bytes), close: async () => void (this.openReaders -= 1) };
+        if (this.failsOpenReader) throw new StoreError('sick', 'too many open files');
+        return this.#reader(bytes);
       },
       sync: async () => undefined,
       allocatedBytes: () => held,
       adopt: async (sizeBytes) => {
+        await this.beforeAdopt();
         end();
         if (this.failsAdopt) throw new StoreError('sick', 'fsync failed');
         this.#seal(key.digest, bytes.subarray(0, sizeBytes));
         return { digest: key.digest, sizeBytes, path: undefined, isSuspect: false };
       },
       keep: async (written, sizeBytes) => {
+        await this.beforeKeep();
         end();
-        this.kept.set(name(key), { key, bytes, written: [...written], sizeBytes });
+        if (written.length > 0) this.kept.set(name(key), { key, bytes, written: [...written], sizeBytes });
       },
       abort: async () => end(),
     };
   }
-}
 
-function reading(bytes: () => Buffer) {
-  return async (buffer: Uint8Array, offset: number, length: number, position: number): Promise<number> => {
-    const part = bytes().subarray(position, position + length);
-    buffer.set(part, offset);
-    return part.byteLength;
-  };
+  #reader(bytes: Buffer) {
+    this.openReaders += 1;
+    let isOpen = true;
+    return {
+      read: async (buffer: Uint8Array, offset: number, length: number, position: number): Promise<number> => {
+        if (!isOpen) this.misuses.push('read after close');
+        const part = bytes.subarray(position, position + length);
+        buffer.set(part, offset);
+        return part.byteLength;
+      },
+      close: async (): Promise<void> => {
+        if (!isOpen) this.misuses.push('closed twice');
+        isOpen = false;
+        this.openReaders -= 1;
+      },
+    };
+  }
 }
 
 function name(key: IngestKey): string {
