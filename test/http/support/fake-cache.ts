@@ -134,8 +134,8 @@ export class FakeBlob {
 
   view(): BlobView {
     this.openViews++;
-    const size = (): number | undefined =>
-      this.isSizeKnown ? (this.declaredBytes ?? this.source.sizeBytes) : undefined;
+    // As of now: a view that was made without a size stays so.
+    const sizeBytes = this.isSizeKnown ? (this.declaredBytes ?? this.source.sizeBytes) : undefined;
     const proved = (): boolean => this.isProved;
     return {
       digest: this.digest,
