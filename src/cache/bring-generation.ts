@@ -103,8 +103,9 @@ async function giveUp({ context, generation, digest }: GenerationRun, error: unk
   await generation.settle();
   const { pieces, spool } = generation;
   try {
-    if (pieces.writtenBytes > 0) await spool.keep(pieces.written(), pieces.sizeBytes);
-    else await spool.abort('nothing was written');
+    const isOfUse = pieces.writtenBytes > 0 && !generation.isContradicted;
+    if (isOfUse) await spool.keep(pieces.written(), pieces.sizeBytes);
+    else await spool.abort('nothing was written, or nothing that can be continued');
   } catch (failure) {
     // The fill has failed already for another reason, which is the one to report.
     context.logger.warn({ err: failure, digest }, 'a partial could not be kept');

@@ -210,7 +210,10 @@ export class Fill {
     const generation = this.#generation;
     if (generation === undefined) return false;
     const known = generation.sizeBytes;
-    if (known !== undefined && sizeBytes !== undefined && known !== sizeBytes) {
+    const { reach } = generation.pieces;
+    generation.isContradicted =
+      sizeBytes !== undefined && (known === undefined ? sizeBytes < reach : sizeBytes !== known);
+    if (generation.isContradicted) {
       this.#context.events.rejected({ reason: 'size-contradiction' });
       return false;
     }

@@ -42,6 +42,8 @@ export class Generation {
   readonly #options: GenerationOptions;
   readonly #hash: HashFollower;
   readonly #resumedBytes: number;
+  /** The upstream's last word about the size does not agree with what is here: nothing will ever complete this. */
+  isContradicted = false;
   #state: GenerationState = 'open';
   #failure: Error | undefined;
   #holds = 1;

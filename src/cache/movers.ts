@@ -72,16 +72,19 @@ export class Movers {
       // A refusal may be about the range; any other failure meets the frontier too, which knows what to do about it.
       if (!(error instanceof UpstreamError)) return;
       this.#openingError = error;
-      if (error.kind === 'rangeRefused') source.ignoresRange = true;
+      // 416 says that this range lies beyond the end, and nothing about others.
+      if (error.kind === 'rangeRefused' && error.status !== 416) source.ignoresRange = true;
       return;
     }
     const { answer } = body;
+    const { pieces } = this.#options.generation;
     if (answer.kind === 'whole') {
       source.ignoresRange = true;
-      if (!source.accept(repository, answer.sizeBytes)) return body.abort();
+      if (!source.accept(repository, answer.sizeBytes) || !pieces.isFree(0, Infinity)) return body.abort();
       return this.#move(0, Infinity, signal, body);
     }
-    if (!source.accept(repository, answer.totalBytes)) return body.abort();
+    // With a partial, some of it may be there; then the wants bring what is not.
+    if (!source.accept(repository, answer.totalBytes) || !pieces.isFree(answer.start, answer.end)) return body.abort();
     // The frontier starts while this part is still coming; should it fail, the frontier brings these bytes too.
     this.#opening = this.#move(answer.start, answer.end, signal, body).catch(() => undefined);
   }

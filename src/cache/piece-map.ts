@@ -55,6 +55,13 @@ export class PieceMap {
     return this.#written.total;
   }
 
+  /** End of the last byte that is written or on its way to the file. */
+  get reach(): number {
+    let reach = this.#written.entries().at(-1)?.end ?? 0;
+    for (const claim of this.#claims) reach = Math.max(reach, claim.committed);
+    return reach;
+  }
+
   /** End of the written run that contains `position`, or `position` itself when that byte is not written. */
   readableEnd(position: number): number {
     return this.#written.runEnd(position);
@@ -78,13 +85,16 @@ export class PieceMap {
     return undefined;
   }
 
+  /** Nobody has written or asked for any byte of `[start, end)`; `end` is clipped to the size. */
+  isFree(start: number, end: number): boolean {
+    const gap = this.firstAbsent(start, end);
+    return gap?.start === start && gap.end >= Math.min(end, this.#sizeBytes ?? Infinity);
+  }
+
   /** Takes an absent interval. Throws when any byte of it is written or asked: that would be a second writer. */
   claim(start: number, end: number): Claim {
-    const gap = this.firstAbsent(start, end);
-    if (gap === undefined || gap.start !== start || gap.end < Math.min(end, this.#sizeBytes ?? Infinity)) {
-      throw new Error(`bytes ${start}-${end} are not free to be asked for`);
-    }
-    const claim: OwnedClaim = { position: start, committed: start, end: gap.end };
+    if (!this.isFree(start, end)) throw new Error(`bytes ${start}-${end} are not free to be asked for`);
+    const claim: OwnedClaim = { position: start, committed: start, end: Math.min(end, this.#sizeBytes ?? Infinity) };
     this.#claims.add(claim);
     return claim;
   }

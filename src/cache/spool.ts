@@ -33,9 +33,12 @@ export interface Spool {
 }
 
 function ingestSpool(ingest: Ingest): Spool {
+  const { resumed, claimedSizeBytes: claimed } = ingest;
+  // Less than what is there: somebody else's side file.
+  const isPossible = claimed !== undefined && claimed >= (resumed.at(-1)?.end ?? 0);
   return {
-    resumed: ingest.resumed,
-    claimedSizeBytes: ingest.claimedSizeBytes,
+    resumed,
+    claimedSizeBytes: isPossible ? claimed : undefined,
     isWritable: true,
     write: (buffers, position) => ingest.write(buffers, position),
     openReader: () => ingest.openReader(),

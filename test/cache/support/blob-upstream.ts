@@ -42,6 +42,8 @@ export class BlobUpstream implements Upstream {
   sentBytes = 0;
   /** Bodies that are open now. */
   openBodies = 0;
+  /** Answers that were neither read to an end, left early nor aborted: each keeps a connection busy for ever. */
+  readonly held = new Set<object>();
   script: (request: BlobRequest, index: number) => Script = () => ({});
   readonly #bytes: Uint8Array;
   readonly #chunkBytes: number;
@@ -73,24 +75,26 @@ export class BlobUpstream implements Upstream {
     if (script.fail !== undefined) throw script.fail;
     const source = script.bytes ?? this.#bytes;
     const isPart = span !== undefined && script.ignoreRange !== true;
-    if (isPart && span[0] >= total) throw this.error('rangeRefused', '416');
+    if (isPart && span[0] >= total) throw this.error('rangeRefused', '416', 416);
     const [start, end] = isPart ? span : [0, source.byteLength];
     const sizeBytes = script.declare === 'unknown' ? undefined : (script.declare ?? source.byteLength);
+    const hold = {};
+    this.held.add(hold);
     return {
       endpoint: script.endpoint ?? 'http://lab',
       answer: isPart
         ? { kind: 'part', start, end, totalBytes: script.declare === 'unknown' ? total : (script.declare ?? total) }
         : { kind: 'whole', sizeBytes },
-      chunks: this.#chunks(source, start, end, script, signal),
-      abort: () => undefined,
+      chunks: this.#chunks(source, start, end, script, signal, hold),
+      abort: () => void this.held.delete(hold),
     };
   }
 
-  error(kind: ConstructorParameters<typeof UpstreamError>[0], message = kind as string): UpstreamError {
-    return new UpstreamError(kind, message, { upstream: this.key });
+  error(kind: ConstructorParameters<typeof UpstreamError>[0], message = kind as string, status = 0): UpstreamError {
+    return new UpstreamError(kind, message, { upstream: this.key, ...(status === 0 ? {} : { status }) });
   }
 
-  async *#chunks(source: Uint8Array, start: number, end: number, script: Script, signal: AbortSignal) {
+  async *#chunks(source: Uint8Array, start: number, end: number, script: Script, signal: AbortSignal, hold: object) {
     this.openBodies += 1;
     try {
       let position = start;
@@ -106,6 +110,7 @@ export class BlobUpstream implements Upstream {
         position = next;
       }
     } finally {
+      this.held.delete(hold);
       this.openBodies -= 1;
     }
   }
