@@ -9,6 +9,7 @@ export class Attendance {
   readonly #onDeserted: () => void;
   #count = 0;
   #linger: Timer | undefined;
+  #isClosed = false;
 
   constructor(clock: Clock, onDeserted: () => void) {
     this.#clock = clock;
@@ -18,18 +19,23 @@ export class Attendance {
   /** Counts a client until the returned function is called (once or more often). */
   attach(): () => void {
     this.#count += 1;
-    this.close();
+    this.#cancel();
     let isAttached = true;
     return () => {
       if (!isAttached) return;
       isAttached = false;
       this.#count -= 1;
-      if (this.#count === 0) this.#linger = this.#clock.setTimer(lingerMs, this.#onDeserted);
+      if (this.#count === 0 && !this.#isClosed) this.#linger = this.#clock.setTimer(lingerMs, this.#onDeserted);
     };
   }
 
-  /** Ends the timer; nobody is told any more unless another client comes and goes. */
+  /** Nobody is told any more; clients may still come and go. */
   close(): void {
+    this.#isClosed = true;
+    this.#cancel();
+  }
+
+  #cancel(): void {
     this.#linger?.cancel();
     this.#linger = undefined;
   }

@@ -60,8 +60,10 @@ export async function* continuedBody(
   for (;;) {
     const before = position;
     let body: BlobBody | undefined;
+    // Remembered, because another transfer of this blob may meanwhile have found that it is none any more.
+    const repository = source.repository();
     try {
-      body = opened ?? (await openAt(source, position, stretch.end(), signal));
+      body = opened ?? (await openAt(source, repository, position, stretch.end(), signal));
       opened = undefined;
       source.usedEndpoints.add(body.endpoint);
       let skip = body.answer.kind === 'whole' ? position : 0;
@@ -83,7 +85,7 @@ export async function* continuedBody(
       if (position > before) idleAttempts = 0;
       if (isAboutRange(error, source)) continue;
       if (error.kind === 'notFound' || error.kind === 'denied') {
-        if (source.sourceFailed(source.repository(), error)) continue;
+        if (source.sourceFailed(repository, error)) continue;
         throw error;
       }
       if (position === before) {
@@ -102,12 +104,12 @@ export async function* continuedBody(
 /** Opens the body that continues at `position`: a plain GET from 0, else a closed range, else a GET whose start is dropped. */
 async function openAt(
   source: BodySource,
+  repository: Repository,
   position: number,
   end: number | undefined,
   signal: AbortSignal,
 ): Promise<BlobBody> {
   const range = rangeFor(source, position, end);
-  const repository = source.repository();
   const body = await source.upstream.openBlob(
     {
       repository,

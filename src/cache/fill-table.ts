@@ -51,7 +51,7 @@ export class FillTable {
       this.#context.events.fillJoined({ upstream: upstream.key });
       return { fill: running, isNew: false };
     }
-    if (this.#isClosed) throw new CacheError('shuttingDown', upstream.key, 'weir is shutting down');
+    if (this.#isClosed) throw shuttingDown(upstream);
     const fill = new Fill(this.#context, {
       digest,
       upstream,
@@ -70,7 +70,10 @@ export class FillTable {
   async close(deadline: AbortSignal): Promise<void> {
     this.#isClosed = true;
     const stopAll = (): void => {
-      for (const fill of this.#fills.values()) fill.stop(new BrokenBodyError('weir is shutting down'));
+      for (const fill of this.#fills.values()) {
+        const cause = shuttingDown(fill.upstream);
+        fill.stop(new BrokenBodyError(cause.message, { cause }));
+      }
     };
     if (deadline.aborted) stopAll();
     else deadline.addEventListener('abort', stopAll, { once: true });
@@ -88,6 +91,10 @@ export class FillTable {
     for (const [endpoint, until] of this.#suspects) if (until <= now) this.#suspects.delete(endpoint);
     return [...this.#suspects.keys()];
   }
+}
+
+function shuttingDown(upstream: Upstream): CacheError {
+  return new CacheError('shuttingDown', upstream.key, 'weir is shutting down');
 }
 
 function keyOf(upstream: string, digest: Digest): string {

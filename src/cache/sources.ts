@@ -77,9 +77,9 @@ export class Sources implements BodySource {
 
   sourceFailed(repository: Repository, error: UpstreamError): boolean {
     this.#options.onRefused?.(repository, error);
-    if (this.#repositories.size === 1) return false;
-    this.#repositories.delete(repository);
-    return true;
+    const isLast = this.#repositories.size === 1 && this.#repositories.has(repository);
+    if (!isLast) this.#repositories.delete(repository);
+    return !isLast;
   }
 
   accept(repository: Repository, sizeBytes: number | undefined): boolean {
