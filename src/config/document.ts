@@ -60,7 +60,11 @@ export function parseYaml(text: string, file: string): ParsedDocument {
   } catch (error) {
     // The library throws ReferenceError for aliases that multiply, and for ones without an anchor.
     if (!(error instanceof ReferenceError)) throw error;
-    return failed([problem(`anchors and aliases: ${error.message}`)]);
+    const isBomb = error.message.startsWith('Excessive alias count');
+    const hint = isBomb
+      ? 'anchors and aliases that multiply'
+      : 'an alias (*…) without its anchor; put a text that begins with * in quotes';
+    return failed([problem(hint)]);
   }
 }
 
@@ -73,9 +77,11 @@ function inWords(code: string, message: string): string {
     case 'MULTIPLE_DOCS':
       return 'there is more than one document (---) in the file';
     case 'TAG_RESOLVE_FAILED':
-      return `a tag that is not known here: ${message}`;
+      return 'a tag (!…) that is not known here; put a text that begins with ! in quotes';
+    case 'BAD_DIRECTIVE':
+      return 'a directive (%…) that is not known here';
     default:
-      // Some messages go on to quote the file, which may hold what a message must not.
-      return message.replace(/:? ".*$/s, '');
+      // Behind a colon the library quotes the file, which may hold what a message must not.
+      return message.replace(/: .*$/s, '');
   }
 }

@@ -129,6 +129,11 @@ describe('weir serve', () => {
       new StoreError('sick', 'cache.root cannot be used', { cause: new Error('EROFS: read-only file system') }),
       'weir: cache.root cannot be used: EROFS: read-only file system\n',
     ],
+    [
+      'a cause that was said already',
+      new StoreError('sick', 'no root: EROFS', { cause: new Error('EROFS') }),
+      'weir: no root: EROFS\n',
+    ],
     ['a message that would forge lines', new StoreError('sick', 'a\nb\u001b[2J'), 'weir: a\\u{a}b\\u{1b}[2J\n'],
   ])('%s is one clear line and exit code 1', async (_, error, expected) => {
     const line = new CommandLine({ start: () => Promise.reject(error) });

@@ -510,10 +510,11 @@ upstreams:
   it.each([
     ['a duplicate key', 'listen: a\nlisten: b', '2: the same key is written twice'],
     ['tabs', 'cache:\n\troot: a', '2: a tab is used for indentation; use spaces'],
+    ['a directive', '%FOO bar\n---\noffline: true', '1: a directive (%…) that is not known here'],
     ['an open bracket', 'cache: {\n', /^\d: ./],
     ['two documents', 'offline: true\n---\noffline: false', '2: there is more than one document (---) in the file'],
-    ['a tag', 'listen: !!js/function x', /^1: a tag that is not known here/],
-    ['an alias without anchor', 'listen: *nobody', /^anchors and aliases: /],
+    ['a tag', 'listen: !!js/function x', /^1: a tag \(!…\) that is not known here/],
+    ['an alias without anchor', 'listen: *nobody', /^an alias \(\*…\) without its anchor/],
     ['an endless nesting', '['.repeat(20_000), 'nested too deeply'],
     ['a huge file', '#'.repeat(200_000), 'the file is larger than 128 KiB'],
   ])('of YAML: %s', (_, yaml, expected) => {
@@ -526,9 +527,21 @@ upstreams:
     const levels = 'bcdefghij'
       .split('')
       .map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefghij'[i]}`).join(', ')}]`);
-    expect(problems(`a: &a [x, x]\n${levels.join('\n')}`)).toEqual([expect.stringContaining('anchors and aliases')]);
+    expect(problems(`a: &a [x, x]\n${levels.join('\n')}`)).toEqual([
+      expect.stringContaining('anchors and aliases that multiply'),
+    ]);
     const found = config('upstreams: { a: { tags: &t { ttl: 9s } }, b: { tags: *t } }');
     expect([upstream(found, 'a').tagTtlMs, upstream(found, 'b').tagTtlMs]).toEqual([9000, 9000]);
+  });
+
+  it('one mistake is one problem, without what follows from it', () => {
+    expect(problems('listen: "5001"\nadmin: { listen: 127.0.0.1:5000 }')).toEqual([
+      expect.stringMatching(/^1: listen: found "5001"/),
+    ]);
+    expect(problems('tls: { cert: 5, key: /dev/null }')).toEqual([expect.stringMatching(/^1: tls.cert: found 5/)]);
+    expect(problems('upstreams: { a: { auth: { username: me, passwordFile: 5 } } }')).toEqual([
+      expect.stringMatching(/^1: upstreams.a.auth.passwordFile: found 5/),
+    ]);
   });
 
   it('every file that is named has to be there', () => {

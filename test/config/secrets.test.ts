@@ -118,6 +118,7 @@ describe('secrets', () => {
     `upstreams:\n  lab:\n    auth:\n\tpassword: ${canary}`,
     `upstreams: { lab: { auth: { password: ${canary}, password: ${canary} } } }`,
     `admin: { token: ${canary} }`,
+    ...[']', '|', '>', '!', '*', '&', '%', '@', '}', '!!', '"'].map((mark) => `admin:\n  token: ${mark}${canary}\n`),
   ])('are not repeated in the problem of %s', (yaml) => {
     const loaded = load(yaml);
     expect(loaded.kind).toBe('problems');
