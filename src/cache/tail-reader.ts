@@ -2,6 +2,7 @@
  * A reader without a spool: its bytes come from an upstream transfer of its own, because the store cannot take them. A
  * whole body is hashed on its way, and its last byte waits for the proof, exactly as in a fill.
  */
+import { abortable } from '../lib/abort.ts';
 import type { Digest, Hasher } from '../oci/digest.ts';
 import type { BlobBody } from '../upstream/upstream.ts';
 import type { BlobReader, BodySpan } from './answers.ts';
@@ -60,6 +61,8 @@ export class TailReader implements BlobReader {
     this.#control.abort(new BrokenBodyError('the reader left'));
     // Owned here: ends a transfer that is waiting for its next reader; what it fails with concerns nobody any more.
     void this.#chunks.return().catch(() => undefined);
+    // A generator that was never asked for anything does not even begin, and would leave this open.
+    this.#options.opened?.abort();
   }
 
   #isEnd(position: number): boolean {
@@ -82,9 +85,10 @@ export class TailReader implements BlobReader {
       signal.throwIfAborted();
       const now = this.#available(position);
       if (now > position || this.#isEnd(position)) return now;
-      await (this.#pulling ??= this.#pull().finally(() => {
+      this.#pulling ??= this.#pull().finally(() => {
         this.#pulling = undefined;
-      }));
+      });
+      await abortable(this.#pulling, signal);
     }
   }
 
