@@ -5,7 +5,8 @@
  */
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
-import type { BlobStore } from '../store/blob-store.ts';
+import type { Digest } from '../oci/digest.ts';
+import { type BlobStore, StoreError } from '../store/blob-store.ts';
 import type { Catalog } from '../store/catalog.ts';
 import type { CacheEvents } from './events.ts';
 
@@ -155,7 +156,8 @@ export class Space {
     const { store, catalog, events, limits, logger } = this.#options;
     const isOverSize = this.usedBytes() + more + slackBytes > limits.maxBytes;
     const reason = isOverSize ? 'size' : 'free-space';
-    const target = limits.maxBytes * lowWatermark - more;
+    // In a very small cache the slack is more than what the low watermark leaves.
+    const target = Math.min(limits.maxBytes * lowWatermark, limits.maxBytes - slackBytes) - more;
     let freed = 0;
     const isEnough = async (): Promise<boolean> =>
       isOverSize ? this.usedBytes() <= Math.max(target, 0) : this.#fits(more);
@@ -171,9 +173,9 @@ export class Space {
       if (victims.length === 0) break;
       for (const victim of victims) {
         if (await isEnough()) return freed;
-        const bytes = store.isOpen(victim.digest) ? undefined : await store.remove(victim.digest);
+        const bytes = store.isOpen(victim.digest) ? undefined : await this.#remove(victim.digest);
         if (bytes === undefined) {
-          // Somebody reads it, so nothing would be freed now; the next one instead.
+          // Somebody reads it, so nothing would be freed now, or it cannot be removed; the next one instead.
           skip += 1;
           continue;
         }
@@ -183,6 +185,16 @@ export class Space {
     }
     logger.debug({ freedBytes: freed, reason }, 'nothing is left to evict');
     return freed;
+  }
+
+  async #remove(digest: Digest): Promise<number | undefined> {
+    try {
+      return await this.#options.store.remove(digest);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#options.logger.warn({ err: error, digest }, 'a blob cannot be removed');
+      return undefined;
+    }
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
