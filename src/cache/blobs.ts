@@ -15,6 +15,7 @@ import type { CacheEvents } from './events.ts';
 import type { Fill } from './fill.ts';
 import type { FillTable } from './fill-table.ts';
 import { FillView } from './fill-view.ts';
+import { look } from './look.ts';
 import { Negatives } from './negative.ts';
 import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
@@ -56,7 +57,7 @@ export class Blobs {
     const key = { upstream: query.upstream, repository: query.repository };
     await rights.admit(key, { digest, kind: 'blob' }, signal);
     if (rights.isLinked(key, digest, 'blob')) {
-      const info = await store.stat(digest);
+      const info = await look(this.#options, digest);
       if (info !== undefined && !info.isSuspect) {
         catalog.touch(digest);
         const refill = (late: AbortSignal): Promise<BlobView> => this.#fill(query, upstream, late);
@@ -75,13 +76,13 @@ export class Blobs {
   }
 
   async #bring(query: BlobQuery, upstream: Upstream, signal: AbortSignal): Promise<BlobView> {
-    const { rights, store } = this.#options;
+    const { rights } = this.#options;
     const { digest } = query;
     const key = { upstream: query.upstream, repository: query.repository };
     if (!rights.isLinked(key, digest, 'blob') && (await this.#isElsewhere(query))) {
       // The bytes came, or are coming, through somebody else's repository: this one needs the upstream's own word.
       await rights.ask(key, digest, 'blob', signal);
-      const info = await store.stat(digest);
+      const info = await look(this.#options, digest);
       if (info !== undefined && !info.isSuspect) return this.get(query, signal);
     }
     const isFilling = this.#options.fills.get(upstream.key, digest) !== undefined;
@@ -94,7 +95,7 @@ export class Blobs {
     const fill = fills.get(upstream, digest);
     if (fill !== undefined) return !fill.sources.has(repository);
     if (store.partials().some(({ key }) => key.digest === digest && key.upstream === upstream)) return true;
-    return (await store.stat(digest)) !== undefined;
+    return (await look(this.#options, digest)) !== undefined;
   }
 
   async #fill(query: BlobQuery, upstream: Upstream, signal: AbortSignal): Promise<BlobView> {
@@ -115,6 +116,9 @@ export class Blobs {
       const leave = fill.attach();
       try {
         const head = await fill.head(repository, signal);
+        // The bytes were there before this repository was asked about them: a partial, or somebody else's blob.
+        if (head.kind !== 'bypass' && !rights.isLinked(key, digest, 'blob'))
+          await rights.ask(key, digest, 'blob', signal);
         // It ended just now: what it left is in the store, or can be continued.
         if (head.kind === 'filling' && head.generation.isReleased) {
           await abortable(fill.done, signal);

@@ -13,9 +13,10 @@ import { BrokenBodyError, CacheError } from './errors.ts';
 import type { FillResult } from './events.ts';
 import type { FillContext } from './fill-context.ts';
 import { Generation } from './generation.ts';
+import { look } from './look.ts';
 import { Sources } from './sources.ts';
 import type { Lease } from './space.ts';
-import { type Spool, openSpool, suspectSpool } from './spool.ts';
+import { type Spool, openSpool, readerOf, suspectSpool } from './spool.ts';
 import { type FillHead, Succession } from './succession.ts';
 import { Wants } from './wants.ts';
 
@@ -131,19 +132,19 @@ export class Fill {
   async #bring(): Promise<FillResult> {
     const { store } = this.#context;
     const key = { digest: this.digest, upstream: this.upstream.key };
-    const suspect = await suspectSpool(store, this.digest);
-    const stored = suspect === undefined ? await store.stat(this.digest) : undefined;
-    if (stored !== undefined) {
-      this.#succession.head.resolve({ kind: 'stored', info: stored });
+    const info = await look(this.#context, this.digest);
+    if (info !== undefined && !info.isSuspect) {
+      this.#succession.head.resolve({ kind: 'stored', info });
       return 'stored';
     }
-    let spool = suspect ?? (await openSpool(this.#context, key, { mayResume: true }));
+    let spool = info && suspectSpool(store, info);
+    spool ??= await openSpool(this.#context, key, { mayResume: true });
     for (;;) {
-      if (spool === undefined) {
+      const generation = spool && (await this.#begin(spool));
+      if (generation === undefined) {
         this.#succession.head.resolve({ kind: 'bypass' });
         return 'bypassed';
       }
-      const generation = await this.#begin(spool);
       const result = await this.#bringGeneration(generation);
       if (result !== 'again') return result;
       spool = await openSpool(this.#context, key, { mayResume: false });
@@ -186,9 +187,11 @@ export class Fill {
     return 'again';
   }
 
-  async #begin(spool: Spool): Promise<Generation> {
+  /** Undefined when the spool cannot be read, which is put away then. */
+  async #begin(spool: Spool): Promise<Generation | undefined> {
     const { clock, logger, hashTurns } = this.#context;
-    const file = await spool.openReader();
+    const file = await readerOf(spool, logger);
+    if (file === undefined) return undefined;
     const generation = new Generation({ digest: this.digest, spool, file, clock, logger, hashTurns });
     this.#generation = generation;
     this.#succession.begin(generation);

@@ -3,6 +3,7 @@
  * gather and go out as one, so that a fast upstream costs few writes.
  */
 import { StoreError } from '../store/blob-store.ts';
+import { BrokenBodyError } from './errors.ts';
 import type { Generation } from './generation.ts';
 import type { Claim } from './piece-map.ts';
 import type { Lease } from './space.ts';
@@ -27,9 +28,11 @@ export class SpoolWriter {
 
   /**
    * Takes the next bytes of the claim; what lies beyond its end is dropped. Resolves when more may be pushed. Rejects
-   * with StoreError once writing has failed.
+   * with StoreError once writing has failed, and with the generation's failure when that was given up.
    */
   push(chunk: Uint8Array): Promise<void> | void {
+    const { state, failure } = this.#generation;
+    if (state === 'broken') return Promise.reject(failure ?? new BrokenBodyError('the generation was given up'));
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const accepted = this.#generation.pieces.commit(this.#claim, chunk.byteLength);
     // A claim may be cut off while its next chunk is on the way. A run without work would end before it is recorded here,

@@ -3,7 +3,6 @@
  * proved again after an unclean stop. To the engine they are the same thing: some bytes are written, a hash follows them,
  * and in the end they are accepted or given up.
  */
-import type { Digest } from '../oci/digest.ts';
 import type { Logger } from '../lib/log.ts';
 import {
   type BlobInfo,
@@ -11,7 +10,7 @@ import {
   type Ingest,
   type IngestKey,
   type Interval,
-  type PositionalReader,
+  type SpoolReader,
   StoreError,
 } from '../store/blob-store.ts';
 
@@ -22,7 +21,7 @@ export interface Spool {
   /** False for a blob that is only being proved: nothing may be written to it. */
   readonly isWritable: boolean;
   write(buffers: readonly Uint8Array[], position: number): Promise<void>;
-  openReader(): Promise<PositionalReader & { close(): Promise<void> }>;
+  openReader(): Promise<SpoolReader>;
   sync(written: readonly Interval[], sizeBytes: number | undefined): Promise<void>;
   allocatedBytes(): number;
   /** Takes the proved bytes. */
@@ -50,11 +49,9 @@ function ingestSpool(ingest: Ingest): Spool {
   };
 }
 
-/** A suspect blob as a spool whose bytes are all there; undefined when the file has gone. */
-export async function suspectSpool(store: BlobStore, digest: Digest): Promise<Spool | undefined> {
-  const info = await store.stat(digest);
-  if (info === undefined || !info.isSuspect) return undefined;
-  const { sizeBytes } = info;
+/** A suspect blob as a spool whose bytes are all there. */
+export function suspectSpool(store: BlobStore, info: BlobInfo): Spool {
+  const { digest, sizeBytes } = info;
   const nothing = async (): Promise<void> => {};
   return {
     resumed: [{ start: 0, end: sizeBytes }],
@@ -63,7 +60,7 @@ export async function suspectSpool(store: BlobStore, digest: Digest): Promise<Sp
     write: () => Promise.reject(new Error('a blob that is being proved is never written')),
     async openReader() {
       const blob = await store.open(digest);
-      if (blob === undefined) throw new Error(`${digest} has gone while it was being proved`);
+      if (blob === undefined) throw new StoreError('sick', `${digest} went before it was proved`);
       return blob;
     },
     sync: nothing,
@@ -73,7 +70,10 @@ export async function suspectSpool(store: BlobStore, digest: Digest): Promise<Sp
       return { ...info, isSuspect: false };
     },
     keep: nothing,
-    abort: (reason) => store.quarantine(digest, reason),
+    async abort(reason) {
+      // A fill through another upstream may have found the same, and brought the right one since.
+      if ((await store.stat(digest))?.isSuspect === true) await store.quarantine(digest, reason);
+    },
   };
 }
 
@@ -89,6 +89,19 @@ export async function openSpool(
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     logger.warn({ err: error, digest: key.digest }, 'the store takes nothing; passing the blob through');
+    return undefined;
+  }
+}
+
+/** The reader of a spool; undefined when the store cannot open it (no descriptors), which ends the spool. */
+export async function readerOf(spool: Spool, logger: Logger): Promise<SpoolReader | undefined> {
+  try {
+    return await spool.openReader();
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    logger.warn({ err: error }, 'a spool cannot be read; passing the blob through');
+    if (spool.resumed.length > 0) await spool.keep(spool.resumed, spool.claimedSizeBytes);
+    else await spool.abort('it cannot be read');
     return undefined;
   }
 }

@@ -45,10 +45,15 @@ export class FaultyStore implements BlobStore {
   afterLook: () => Promise<void> | undefined = () => undefined;
   beforeKeep: () => Promise<void> | undefined = () => undefined;
   beforeAdopt: () => Promise<void> | undefined = () => undefined;
+  /** Held, or rejected, before each read; `reader` counts those that were opened. */
+  beforeRead: (reader: number) => Promise<void> | undefined = () => undefined;
+  /** Reject removing this one. */
+  unremovable: Digest | undefined;
   /** Partials that nobody has looked at since the start, so that they are not listed. */
   hidesPartials = false;
   /** What no caller may do: closing twice, reading after that. */
   readonly misuses: string[] = [];
+  #readersOpened = 0;
   readonly #catalog: Catalog;
 
   constructor(catalog: Catalog) {
@@ -114,6 +119,7 @@ export class FaultyStore implements BlobStore {
   }
 
   async remove(digest: Digest): Promise<number | undefined> {
+    if (digest === this.unremovable) throw new StoreError('sick', 'operation not permitted');
     const bytes = this.blobs.get(digest);
     this.blobs.delete(digest);
     this.#catalog.forgetSealed(digest);
@@ -194,10 +200,13 @@ export class FaultyStore implements BlobStore {
 
   #reader(bytes: Buffer) {
     this.openReaders += 1;
+    this.#readersOpened += 1;
+    const number = this.#readersOpened;
     let isOpen = true;
     return {
       read: async (buffer: Uint8Array, offset: number, length: number, position: number): Promise<number> => {
         if (!isOpen) this.misuses.push('read after close');
+        await this.beforeRead(number);
         const part = bytes.subarray(position, position + length);
         buffer.set(part, offset);
         return part.byteLength;
