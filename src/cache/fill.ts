@@ -75,7 +75,7 @@ export class Fill {
   /** No client should join any more: `done` comes first, and what is there then can be continued. */
   get isEnding(): boolean {
     const isGivenUp = this.#generation?.state === 'broken' && !this.#succession.isAwaited;
-    return this.#control.signal.aborted || isGivenUp;
+    return this.#control.signal.aborted || isGivenUp || this.sources.isExhausted;
   }
 
   /** Bytes that are still to come; undefined while the size is unknown. */

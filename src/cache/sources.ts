@@ -31,6 +31,7 @@ export class Sources implements BodySource {
   readonly #options: SourcesOptions;
   readonly #repositories: Set<Repository>;
   #hasStarted = false;
+  #isExhausted = false;
   #resumes = 0;
 
   constructor(options: SourcesOptions) {
@@ -56,6 +57,11 @@ export class Sources implements BodySource {
     for (const endpoint of this.usedEndpoints) this.avoidEndpoints.add(endpoint);
   }
 
+  /** The last one was refused: the fill ends, and says nothing about any other. */
+  get isExhausted(): boolean {
+    return this.#isExhausted;
+  }
+
   has(repository: Repository): boolean {
     return this.#repositories.has(repository);
   }
@@ -79,6 +85,7 @@ export class Sources implements BodySource {
     this.#options.onRefused?.(repository, error);
     const isLast = this.#repositories.size === 1 && this.#repositories.has(repository);
     if (!isLast) this.#repositories.delete(repository);
+    this.#isExhausted ||= isLast;
     return !isLast;
   }
 

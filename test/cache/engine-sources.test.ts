@@ -32,6 +32,35 @@ describe('the repositories of a fill', () => {
   });
 });
 
+describe('a refusal', () => {
+  it('is not for those who come through another repository while the refused fill ends', async () => {
+    const upstream = new BlobUpstream(blob);
+    upstream.script = ({ repository: through }, index) =>
+      index === 0 ? { cutAfter: mib } : through === 'a/b' ? { fail: upstream.error('denied') } : {};
+    await using engine = new Engine([upstream]);
+    const keeping = new Gate('keeping');
+    engine.store.beforeKeep = () => keeping.pass();
+    const refused = engine.get(upstream).catch((error: unknown) => error);
+    await keeping.arrived();
+    const other = engine.get(upstream, { repository: 'c/d' });
+    await refused;
+    keeping.open();
+    expect((await other).digest).toBe(upstream.digest);
+  });
+
+  it('of a blob that many ask for at once costs one question', async () => {
+    const upstream = new BlobUpstream(blob);
+    const head = new Gate('head');
+    upstream.script = () => ({ beforeHead: head.pass(), fail: upstream.error('notFound') });
+    await using engine = new Engine([upstream]);
+    const all = Array.from({ length: 1000 }, () => engine.view(upstream).catch((error: unknown) => error));
+    await head.arrived();
+    head.open();
+    for (const answer of await Promise.all(all)) expect(answer).toMatchObject({ kind: 'notFound' });
+    expect(upstream.asked).toHaveLength(1);
+  });
+});
+
 describe('a fill that has ended', () => {
   it('leaves no timer behind, whatever its end and however long its clients stay', async () => {
     const good = new BlobUpstream(content(100_000), { key: 'good' });
