@@ -43,6 +43,8 @@ export interface Stretch {
   end(): number | undefined;
   /** A body that was opened already and begins at `start`. */
   readonly opened?: BlobBody;
+  /** Somebody else brings these bytes too in the end: without ranges they are not worth a transfer of everything before. */
+  readonly isRangeOnly?: boolean;
 }
 
 /**
@@ -62,7 +64,9 @@ export async function* continuedBody(
     let body: BlobBody | undefined;
     // Remembered, because another transfer of this blob may meanwhile have found that it is none any more.
     const repository = source.repository();
+    const needsRange = stretch.isRangeOnly === true && position > 0;
     try {
+      if (needsRange && source.ignoresRange) throw ignored(source);
       body = opened ?? (await openAt(source, repository, position, stretch.end(), signal));
       opened = undefined;
       source.usedEndpoints.add(body.endpoint);
@@ -83,7 +87,8 @@ export async function* continuedBody(
     } catch (error) {
       if (!(error instanceof UpstreamError) || error.kind === 'aborted' || signal.aborted) throw error;
       if (position > before) idleAttempts = 0;
-      if (isAboutRange(error, source)) continue;
+      if (isAboutRange(error, source) && !needsRange) continue;
+      if (needsRange && source.ignoresRange) throw error;
       if (error.kind === 'notFound' || error.kind === 'denied') {
         if (source.sourceFailed(repository, error)) continue;
         throw error;
@@ -131,10 +136,14 @@ async function openAt(
   if (position > 0) {
     // A 200 in place of a part: nobody wants the bytes before `position`. The next attempt asks without Range.
     body.abort();
-    throw new UpstreamError('rangeRefused', 'the upstream ignores Range', { upstream: source.upstream.key });
+    throw ignored(source);
   }
   source.ignoresRange = true;
   return body;
+}
+
+function ignored(source: BodySource): UpstreamError {
+  return new UpstreamError('rangeRefused', 'the upstream ignores Range', { upstream: source.upstream.key });
 }
 
 function rangeFor(source: BodySource, position: number, end: number | undefined): AskedRange | undefined {

@@ -86,7 +86,7 @@ export class Movers {
     // With a partial, some of it may be there; then the wants bring what is not.
     if (!source.accept(repository, answer.totalBytes) || !pieces.isFree(answer.start, answer.end)) return body.abort();
     // The frontier starts while this part is still coming; should it fail, the frontier brings these bytes too.
-    this.#opening = this.#move(answer.start, answer.end, signal, body).catch(() => undefined);
+    this.#opening = this.#move(answer.start, answer.end, signal, body, true).catch(() => undefined);
   }
 
   async #followFrontier(signal: AbortSignal): Promise<void> {
@@ -115,11 +115,12 @@ export class Movers {
         this.#yieldToWants();
         const next = pieces.sizeBytes === undefined ? undefined : wants.next(pieces);
         if (next === undefined) await watermark.changed(sequence, signal);
-        else await this.#move(next.start, next.end, signal);
+        else await this.#move(next.start, next.end, signal, undefined, true);
       }
-    } catch (error) {
-      if (!signal.aborted && !(error instanceof UpstreamError)) generation.touch();
+    } catch {
+      // Owned here: nothing is lost, because the frontier brings all that is absent.
     }
+    if (source.ignoresRange) this.#giveBack();
   }
 
   /** A transfer that asked for everything ends where somebody wants bytes far ahead of it. */
@@ -136,13 +137,20 @@ export class Movers {
     this.#isRanged = true;
   }
 
-  async #move(start: number, end: number, signal: AbortSignal, opened?: BlobBody): Promise<void> {
+  /** No range will come ahead of it: the transfer at the frontier, if it still runs, goes on to where it was going. */
+  #giveBack(): void {
+    const { pieces } = this.#options.generation;
+    const frontier = pieces.claimAt(pieces.frontier);
+    if (frontier !== undefined) pieces.extend(frontier);
+  }
+
+  async #move(start: number, end: number, signal: AbortSignal, opened?: BlobBody, isRangeOnly = false): Promise<void> {
     const { generation, source, lease } = this.#options;
     const { pieces } = generation;
     const claim = pieces.claim(start, end);
     const writer = new SpoolWriter(generation, claim, lease);
     try {
-      const stretch = { start, end: () => finite(claim), ...(opened === undefined ? {} : { opened }) };
+      const stretch = { start, end: () => finite(claim), isRangeOnly, ...(opened === undefined ? {} : { opened }) };
       for await (const chunk of continuedBody(source, stretch, signal)) {
         const wait = writer.push(chunk);
         if (wait !== undefined) await wait;

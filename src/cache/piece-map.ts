@@ -128,6 +128,13 @@ export class PieceMap {
     owned.end = Math.min(owned.end, Math.max(end, owned.committed));
   }
 
+  /** Adds to a claim what is absent behind it. */
+  extend(claim: Claim): void {
+    const owned = this.#owned(claim);
+    const behind = this.firstAbsent(owned.end);
+    if (behind?.start === owned.end) owned.end = behind.end;
+  }
+
   /** Ends a claim; what it did not write is absent again. Idempotent. */
   release(claim: Claim): void {
     this.#claims.delete(claim as OwnedClaim);
