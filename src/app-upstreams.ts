@@ -62,6 +62,7 @@ function createPolicy(
       proxy: upstream.proxy,
       proxyEnvironment: config.proxy,
       connections: upstream.connections,
+      bandwidth: upstream.bandwidth,
       isOffline: config.offline,
       clock,
       logger,

@@ -34,8 +34,8 @@ export interface DaemonOptions {
 
 /** Below the 20 to 30 s after which service managers kill; what is cut short is resumed after the next start. */
 const defaultGraceMs = 15_000;
-/** Clients give up after 30 s; the cache's own deadline of 20 s comes first and knows more. */
-const headDeadlineMs = 22_000;
+/** From the request to the first byte of its answer. Clients give up after 30 s. */
+const headDeadlineMs = 20_000;
 
 export function version(): string {
   const manifest: unknown = createRequire(import.meta.url)('../package.json');
