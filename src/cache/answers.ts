@@ -40,6 +40,8 @@ export interface BlobQuery extends RepositoryQuery {
 export interface BodySpan {
   readonly start: number;
   readonly end: number | undefined;
+  /** Its last byte waits for the proof although the span is short: it ends an answer of several parts that is not. */
+  readonly isHeldBack?: true;
 }
 
 /**

@@ -140,5 +140,6 @@ export class FillReader implements BlobReader, Follower {
 /** True for a 206 that may leave before the blob is proved: short, and not from the start. */
 export function isShortRange(span: BodySpan, declaredBytes: number | undefined): boolean {
   const isWhole = span.start === 0 && span.end === declaredBytes;
-  return !isWhole && span.start > 0 && span.end !== undefined && span.end - span.start <= maxUnprovedRangeBytes;
+  if (isWhole || span.isHeldBack === true) return false;
+  return span.start > 0 && span.end !== undefined && span.end - span.start <= maxUnprovedRangeBytes;
 }

@@ -1,9 +1,16 @@
 /** GET and HEAD of blobs: conditions, ranges, and the body. */
 import type { BlobQuery, BlobReader, BlobView, BodySpan } from '../cache/answers.ts';
 import { BrokenBodyError, CacheError } from '../cache/errors.ts';
-import { isShortRange } from '../cache/fill-reader.ts';
+import { isShortRange, maxUnprovedRangeBytes } from '../cache/fill-reader.ts';
 import { OciError } from '../oci/errors.ts';
-import { formatContentRange, formatUnsatisfied, parseRange, type RequestRange, resolveRanges } from '../oci/range.ts';
+import {
+  formatContentRange,
+  formatUnsatisfied,
+  parseRange,
+  type RequestRange,
+  resolveRanges,
+  type Span,
+} from '../oci/range.ts';
 import { BodyWriter } from './body.ts';
 import { admitsRange, etagOf, matchesEtag } from './conditional.ts';
 import type { FrontDeps } from './context.ts';
@@ -144,9 +151,16 @@ function planOf(view: BlobView, ranges: readonly RequestRange[] | undefined, pat
     case 'multi': {
       const frame = multipart(resolved.spans, sizeBytes, blobType);
       const headers = [...identity(view), 'Content-Type', frame.contentType, ...lengthOf(frame.contentLength)];
-      return { status: 206, headers, spans: resolved.spans, frame };
+      return { status: 206, headers, spans: heldBack(resolved.spans), frame };
     }
   }
+}
+
+/** Parts that are short, each by itself, may be together most of the blob: such an answer ends with the proof. */
+function heldBack(spans: readonly Span[]): readonly BodySpan[] {
+  const total = spans.reduce((sum, { start, end }) => sum + end - start, 0);
+  if (total <= maxUnprovedRangeBytes) return spans;
+  return spans.map((span, index) => (index === spans.length - 1 ? { ...span, isHeldBack: true } : span));
 }
 
 function wholePlan(view: BlobView, path: string): Plan {

@@ -6,6 +6,7 @@ import { Engine, content } from './support/engine.ts';
 
 const mib = 1024 * 1024;
 const blob = content(7 * mib + 321);
+const never = new AbortController().signal;
 const part = (first: number, last: number) => [{ kind: 'closed', first, last }] as const;
 
 describe('a want far ahead of the prefix', () => {
@@ -45,6 +46,38 @@ describe('a range beyond the end', () => {
     await engine.settled();
     expect(upstream.asked.at(-1)?.range).toEqual([2 * mib, blob.byteLength]);
     expect(upstream.sentBytes).toBe(blob.byteLength);
+  });
+});
+
+describe('a short part that ends a long answer', () => {
+  it.each(['filling', 'passing through'])('waits for the proof (%s)', async (way) => {
+    const upstream = new BlobUpstream(blob);
+    const rest = new Gate('rest');
+    upstream.script = () => ({ beforeChunk: (position) => (position >= 6 * mib ? rest.pass() : undefined) });
+    await using engine = new Engine([upstream]);
+    engine.store.isSick = way !== 'filling';
+    const view = await engine.view(upstream);
+    const span = { start: mib, end: 2 * mib, isHeldBack: true } as const;
+    const reader = await view.open(span, never);
+    let position = span.start;
+    while (position < span.end - 1) {
+      const end = await reader.readable(position, never);
+      position += await reader.read(Buffer.alloc(end - position), 0, end - position, position);
+    }
+    expect(position).toBe(span.end - 1);
+    let isOut = false;
+    const last = Promise.resolve(reader.readable(position, never)).then((end) => {
+      isOut = true;
+      return end;
+    });
+    // All that can come has come; what is missing is the proof.
+    await rest.arrived();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isOut).toBe(false);
+    rest.open();
+    expect(await last).toBe(span.end);
+    reader.close();
+    view.close();
   });
 });
 

@@ -227,6 +227,17 @@ describe('ranges', () => {
     await expectAllClosed(front);
   });
 
+  it('several that are long together end with the proof, however short each of them is', async () => {
+    const mib = 1024 * 1024;
+    await using front = await frontWithBlob(new FakeBlob(patternSource(8 * mib)));
+    const Range = (last: number): string => `bytes=${mib}-${3 * mib - 1},${4 * mib}-${last}`;
+    await ask(front.port, front.path, { headers: { Range: Range(6 * mib - 1) } });
+    expect(front.blob.opened.map(({ isHeldBack }) => isHeldBack === true)).toEqual([false, false]);
+    await ask(front.port, front.path, { headers: { Range: Range(6 * mib) } });
+    expect(front.blob.opened.slice(2).map(({ isHeldBack }) => isHeldBack === true)).toEqual([false, true]);
+    await expectAllClosed(front);
+  });
+
   it('any combination gives the bytes that it names', async () => {
     await using front = await frontWithBlob();
     const spec = fc.oneof(
