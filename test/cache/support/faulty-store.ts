@@ -31,6 +31,8 @@ export class FaultyStore implements BlobStore {
   openIngests = 0;
   openReaders = 0;
   ingestBytes = 0;
+  /** Bytes that the file system says are free; a blob that is removed makes it plenty. */
+  freeBytes = 2 ** 40;
   /** Total bytes that spools may hold before writes are refused as full. */
   fullAt = Infinity;
   /** Reject createIngest. */
@@ -43,6 +45,7 @@ export class FaultyStore implements BlobStore {
   failsStat = false;
   /** Held by a test. */
   afterLook: () => Promise<void> | undefined = () => undefined;
+  beforeWrite: () => Promise<void> | undefined = () => undefined;
   beforeKeep: () => Promise<void> | undefined = () => undefined;
   beforeAdopt: () => Promise<void> | undefined = () => undefined;
   /** Held, or rejected, before each read; `reader` counts those that were opened. */
@@ -107,7 +110,11 @@ export class FaultyStore implements BlobStore {
 
   partials(): readonly PartialInfo[] {
     if (this.hidesPartials) return [];
-    return [...this.kept.values()].map(({ key }) => ({ key, allocatedBytes: 0, updatedAtMs: 0 }));
+    return [...this.kept.values()].map(({ key, written }) => ({
+      key,
+      allocatedBytes: written.reduce((sum, { start, end }) => sum + end - start, 0),
+      updatedAtMs: 0,
+    }));
   }
 
   async removePartial(key: IngestKey): Promise<void> {
@@ -122,6 +129,7 @@ export class FaultyStore implements BlobStore {
     if (digest === this.unremovable) throw new StoreError('sick', 'operation not permitted');
     const bytes = this.blobs.get(digest);
     this.blobs.delete(digest);
+    this.freeBytes = 2 ** 40;
     this.#catalog.forgetSealed(digest);
     return bytes?.byteLength;
   }
@@ -139,11 +147,18 @@ export class FaultyStore implements BlobStore {
   usage(): StoreUsage {
     let blobBytes = 0;
     for (const bytes of this.blobs.values()) blobBytes += bytes.byteLength;
-    return { blobs: this.blobs.size, blobBytes, ingestBytes: this.ingestBytes, zombieBytes: 0, overheadBytes: 0 };
+    const keptBytes = this.partials().reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0);
+    return {
+      blobs: this.blobs.size,
+      blobBytes,
+      ingestBytes: this.ingestBytes + keptBytes,
+      zombieBytes: 0,
+      overheadBytes: 0,
+    };
   }
 
   async freeSpace(): Promise<{ freeBytes: number; totalBytes: number }> {
-    return { freeBytes: 2 ** 40, totalBytes: 2 ** 41 };
+    return { freeBytes: this.freeBytes, totalBytes: 2 ** 41 };
   }
 
   async close(): Promise<void> {}
@@ -167,6 +182,7 @@ export class FaultyStore implements BlobStore {
       resumed,
       claimedSizeBytes: claimed,
       write: async (buffers, position) => {
+        await this.beforeWrite();
         let at = position;
         for (const buffer of buffers) {
           if (this.ingestBytes + buffer.byteLength > this.fullAt) throw new StoreError('full', 'no space left');
