@@ -97,8 +97,17 @@ export class FillReader implements BlobReader, Follower {
     // Nobody gets more of bytes that were given up: they may be wrong.
     if (generation.state === 'broken') return position;
     const end = this.#isRanged ? generation.pieces.readableEnd(position) : generation.wholeLimit(position);
-    const limit = (span.end ?? Infinity) - (this.#isWithheld ? 1 : 0);
-    return Math.max(position, Math.min(end, limit));
+    return Math.max(position, Math.min(end, this.#limit));
+  }
+
+  /** There are bytes to read here, and all that is missing is that the hash comes nearer. */
+  #waitsForHash(position: number): boolean {
+    return !this.#isRanged && Math.min(this.#generation.pieces.readableEnd(position), this.#limit) > position;
+  }
+
+  /** Where this reader must stop as long as nothing is proved. */
+  get #limit(): number {
+    return this.end - (this.#isWithheld ? 1 : 0);
   }
 
   async #wait(position: number, signal: AbortSignal): Promise<number> {
@@ -113,7 +122,7 @@ export class FillReader implements BlobReader, Follower {
         await this.#follow(generation, signal);
         continue;
       }
-      if (generation.state === 'frozen') {
+      if (generation.state === 'frozen' && !this.#waitsForHash(position)) {
         this.#tail = await this.#options.openTail(generation, this.#options.span, position);
         if (this.#isClosed) this.#tail.close();
         return this.#tail.readable(position, signal);

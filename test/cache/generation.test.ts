@@ -1,14 +1,19 @@
 import { describe, expect, it } from 'vitest';
+import type { CacheEvents } from '../../src/cache/events.ts';
+import { FillReader } from '../../src/cache/fill-reader.ts';
 import { Generation } from '../../src/cache/generation.ts';
 import type { Spool } from '../../src/cache/spool.ts';
+import { Wants } from '../../src/cache/wants.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { Semaphore } from '../../src/lib/semaphore.ts';
 import { digestOf } from '../../src/oci/digest.ts';
+import type { Repository } from '../../src/oci/reference.ts';
 import type { Interval } from '../../src/store/blob-store.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { Gate, eventually } from '../support/gate.ts';
 
 const mib = 1024 * 1024;
+const never = new AbortController().signal;
 
 /** A generation over zeros, whose reads back and syncs pass gates. */
 function rig(resumed: readonly Interval[], sizeBytes: number, hashTurns = new Semaphore(1), name = 'read') {
@@ -35,6 +40,37 @@ function rig(resumed: readonly Interval[], sizeBytes: number, hashTurns = new Se
   const generation = new Generation({ digest, spool, file, clock, logger: silentLogger, hashTurns });
   return { generation, reads, syncs, synced };
 }
+
+describe('a reader of a frozen generation', () => {
+  it('waits for the hash while there are bytes to read, and does not have all of them brought again', async () => {
+    const gib = 1024 * mib;
+    const { generation, reads } = rig([{ start: 0, end: gib }], 2 * gib);
+    generation.freeze();
+    const tails: number[] = [];
+    const reader = new FillReader({
+      generation,
+      wants: new Wants(),
+      span: { start: 0, end: 2 * gib },
+      declaredBytes: 2 * gib,
+      repository: 'a/b' as Repository,
+      events: {} as CacheEvents,
+      successor: () => undefined,
+      openTail: (_, __, position) => {
+        tails.push(position);
+        return Promise.reject(new Error('no tail is needed'));
+      },
+    });
+    expect(await reader.readable(0, never)).toBe(256 * mib);
+    const further = Promise.resolve(reader.readable(256 * mib, never));
+    await reads.arrived();
+    reads.release();
+    expect(await further).toBeGreaterThan(256 * mib);
+    expect(tails).toEqual([]);
+    reader.close();
+    generation.release();
+    reads.open();
+  });
+});
 
 describe('Generation', () => {
   it('lets readers of the whole run 256 MiB ahead of the hash, and not further', async () => {
