@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { CredentialSources, ProxyEnvironment } from './config.ts';
 import type { ConfigProblem } from './problem.ts';
 import { maskUserInfo } from './addresses.ts';
-import { Secret } from './secret.ts';
+import { Secret } from '../lib/secret.ts';
 import type { Env } from './variables.ts';
 
 /** The environment of this process: the only place that reads it. */

@@ -3,7 +3,7 @@ import type { Config, CredentialSources, SecretSource, UpstreamAuth, UpstreamCon
 import { findCredentials, findProxies } from './environment.ts';
 import { absolute, type Place } from './files.ts';
 import type { Settings, UpstreamSettings } from './schema.ts';
-import { Secret } from './secret.ts';
+import { Secret } from '../lib/secret.ts';
 import { defaultUrl, hubKey } from './upstreams.ts';
 
 /** `builtin`: keys of upstreams that nobody wrote. */

@@ -5,7 +5,7 @@ import { Coalesce } from '../lib/coalesce.ts';
 import { isJsonObject, textField } from '../oci/json.ts';
 import { type Credential, CredentialError, credentialIdentity } from './credentials.ts';
 import { type HelperOutput, runHelper } from './helper-process.ts';
-import { Secret } from './secret.ts';
+import { Secret } from '../lib/secret.ts';
 
 export interface CredentialHelpersOptions {
   readonly clock?: Pick<Clock, 'setTimer' | 'monotonic'>;

@@ -10,7 +10,7 @@ import {
 import { FreshFile } from './credentials-file.ts';
 import { type CredentialHelpers, helperServer } from './credential-helper.ts';
 import { isSameOrigin } from './origin.ts';
-import { Secret } from './secret.ts';
+import { Secret } from '../lib/secret.ts';
 
 /** A file is read when it is needed and again when it changes; one line break at its end does not belong to the secret. */
 export type SecretSource =

@@ -5,7 +5,7 @@
  */
 import { field, isJsonObject, type JsonObject, jsonDepth, textField, textMapField } from '../oci/json.ts';
 import { type Credential, CredentialError, credentialIdentity, hubHosts } from './credentials.ts';
-import { Secret } from './secret.ts';
+import { Secret } from '../lib/secret.ts';
 
 export interface CredentialDocument {
   /** By normalised key: `host[:port]` or `host[:port]/namespace…`. Entries without a credential are left out. */

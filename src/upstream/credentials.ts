@@ -1,7 +1,7 @@
 /** Credentials for registries: what they are and who is asked for them. Sources are in credentials-*.ts. */
 import { createHmac, randomBytes } from 'node:crypto';
 import type { Repository } from '../oci/reference.ts';
-import type { Secret } from './secret.ts';
+import type { Secret } from '../lib/secret.ts';
 
 interface CredentialBase {
   /**

@@ -1,6 +1,6 @@
 /** What a token server says: the JSON of distribution's docs/content/spec/auth/token.md and of its OAuth2 form. */
 import { field, isJsonObject, jsonDepth, textField } from '../oci/json.ts';
-import { Secret } from './secret.ts';
+import { Secret } from '../lib/secret.ts';
 
 export interface Token {
   readonly value: Secret;

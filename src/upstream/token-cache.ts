@@ -2,7 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
 import { Coalesce } from '../lib/coalesce.ts';
-import type { Secret } from './secret.ts';
+import type { Secret } from '../lib/secret.ts';
 import type { Token } from './token-answer.ts';
 
 /** What a token was asked for. Equal questions share a token; nothing else does. */

@@ -1,5 +1,5 @@
 /** How a token request is written: the query of a GET, the form of a POST, the header that goes with them. */
-import type { Secret } from './secret.ts';
+import type { Secret } from '../lib/secret.ts';
 
 /** The OAuth2 form requires a client name. */
 const clientId = 'weir';

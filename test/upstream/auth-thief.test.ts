@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { Authorizer } from '../../src/upstream/auth.ts';
 import { type Credential, credentialIdentity } from '../../src/upstream/credentials.ts';
-import { Secret } from '../../src/upstream/secret.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import type { OutgoingRequest, Sender } from '../../src/upstream/sender.ts';
 import {
   basicCredential,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Credential } from '../../src/upstream/credentials.ts';
 import { credentialIdentity } from '../../src/upstream/credentials.ts';
-import { Secret } from '../../src/upstream/secret.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { Gate } from '../support/gate.ts';
 import {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { CredentialHelpers } from '../../src/upstream/credential-helper.ts';
 import { type ConfiguredCredential, configuredCredential } from '../../src/upstream/credentials-config.ts';
 import { type CredentialSource, firstOf } from '../../src/upstream/credentials.ts';
-import { Secret } from '../../src/upstream/secret.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import { tempDirectory } from '../support/temp.ts';
 import { basicCredential, repository, sourceOf } from './support/auth-servers.ts';
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { CredentialHelpers } from '../../src/upstream/credential-helper.ts';
 import type { Credential } from '../../src/upstream/credentials.ts';
 import { CredentialStore } from '../../src/upstream/credentials-store.ts';
-import { Secret } from '../../src/upstream/secret.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import { tempDirectory } from '../support/temp.ts';
 import { repository } from './support/auth-servers.ts';
 

@@ -3,7 +3,7 @@ import { request as httpRequest } from 'node:http';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { proxyChooser, type ProxyEnvironment } from '../../src/upstream/proxy.ts';
-import { Secret } from '../../src/upstream/secret.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import { expectNoLeaks, type ResourceSnapshot, takeSnapshot } from '../support/leaks.ts';
 import { tempDirectory, type TempDirectory } from '../support/temp.ts';
 import { type Signed, TestAuthority } from './support/certificates.ts';

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { mediaTypes } from '../../src/oci/media-type.ts';
 import { credentialIdentity, type CredentialSource } from '../../src/upstream/credentials.ts';
-import { Secret } from '../../src/upstream/secret.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import type { ListingPage, Upstream } from '../../src/upstream/upstream.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { eventually } from '../support/gate.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Secret } from '../../src/upstream/secret.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import type { Token } from '../../src/upstream/token-answer.ts';
 import { TokenCache, type TokenQuestion } from '../../src/upstream/token-cache.ts';
 import { FakeClock } from '../support/fake-clock.ts';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/lib/clock.ts';
 import { credentialIdentity } from '../../src/upstream/credentials.ts';
 import { UpstreamError } from '../../src/upstream/errors.ts';
-import { Secret } from '../../src/upstream/secret.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import { TokenClient, type TokenCredential, type TokenRequest } from '../../src/upstream/token-client.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { Gate } from '../support/gate.ts';

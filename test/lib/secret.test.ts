@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { expect, it } from 'vitest';
-import { Secret } from '../../src/upstream/secret.ts';
+import { Secret } from '../../src/lib/secret.ts';
 
 it('a secret turns into *** wherever it is turned into text', () => {
   const secret = new Secret('c4n4ry');
