@@ -10,7 +10,11 @@ export interface Rights {
    * Rejects with CacheError `denied` unless this repository may be served to an anonymous client (`access: public`
    * with a credential configured: an anonymous probe decides; otherwise at once). A verdict outlives an outage.
    */
-  admit(key: RepositoryKey, subject: { readonly digest: Digest; readonly kind: ContentKind } | undefined, signal: AbortSignal): Promise<void>;
+  admit(
+    key: RepositoryKey,
+    subject: { readonly digest: Digest; readonly kind: ContentKind } | undefined,
+    signal: AbortSignal,
+  ): Promise<void>;
   /** A link exists, or the digest has one in a repository that is proven public. No I/O. */
   isLinked(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean;
   /** Asks the upstream through that repository, and links on success. Rejects with UpstreamError. One question per key at a time. */
