@@ -66,7 +66,7 @@ export async function* continuedBody(
     const repository = source.repository();
     const needsRange = stretch.isRangeOnly === true && position > 0;
     try {
-      if (needsRange && source.ignoresRange) throw ignored(source);
+      if (needsRange && opened === undefined && source.ignoresRange) throw ignored(source);
       body = opened ?? (await openAt(source, repository, position, stretch.end(), signal));
       opened = undefined;
       source.usedEndpoints.add(body.endpoint);

@@ -42,17 +42,17 @@ export class Movers {
 
   /** Resolves when every byte is written. Rejects with UpstreamError, StoreError, or the signal's reason. */
   async run(signal: AbortSignal): Promise<void> {
-    const { opening, generation } = this.#options;
+    const { opening, generation, source } = this.#options;
     const control = new AbortController();
     const both = AbortSignal.any([signal, control.signal]);
-    if (opening !== undefined && generation.sizeBytes === undefined) await this.#open(opening, both);
+    const isToOpen = generation.sizeBytes === undefined && !source.ignoresRange;
+    if (opening !== undefined && isToOpen) await this.#open(opening, both);
     const wants = this.#followWants(both);
     try {
       await this.#followFrontier(both);
     } catch (error) {
       // The opening has just closed the door that the frontier then found closed: why it did says more.
-      const isConsequence =
-        error instanceof UpstreamError && error.kind === 'breakerOpen' && !this.#options.source.hasStarted;
+      const isConsequence = error instanceof UpstreamError && error.kind === 'breakerOpen' && !source.hasStarted;
       throw isConsequence ? (this.#openingError ?? error) : error;
     } finally {
       control.abort();
