@@ -31,6 +31,8 @@ export interface BodySource {
   repository(): Repository;
   /** The upstream says that this repository does not have it or may not be read; true when another one can be asked. */
   sourceFailed(repository: Repository, error: UpstreamError): boolean;
+  /** The last repository was refused, to somebody who cannot go on without it. */
+  exhausted(): void;
   /** A good head came; `sizeBytes` is what it says about the whole blob. False when that contradicts what is known. */
   accept(repository: Repository, sizeBytes: number | undefined): boolean;
   /** A broken transfer is being continued. */
@@ -91,6 +93,7 @@ export async function* continuedBody(
       if (needsRange && source.ignoresRange) throw error;
       if (error.kind === 'notFound' || error.kind === 'denied') {
         if (source.sourceFailed(repository, error)) continue;
+        if (stretch.isRangeOnly !== true) source.exhausted();
         throw error;
       }
       if (position === before) {

@@ -62,6 +62,10 @@ export class Sources implements BodySource {
     return this.#isExhausted;
   }
 
+  exhausted(): void {
+    this.#isExhausted = true;
+  }
+
   has(repository: Repository): boolean {
     return this.#repositories.has(repository);
   }
@@ -85,7 +89,6 @@ export class Sources implements BodySource {
     this.#options.onRefused?.(repository, error);
     const isLast = this.#repositories.size === 1 && this.#repositories.has(repository);
     if (!isLast) this.#repositories.delete(repository);
-    this.#isExhausted ||= isLast;
     return !isLast;
   }
 

@@ -35,6 +35,31 @@ describe('a want far ahead of the prefix', () => {
   });
 });
 
+describe('a want that is refused', () => {
+  it('does not close the fill, whose one transfer goes on, to anybody', async () => {
+    const upstream = new BlobUpstream(blob);
+    const slow = new Gate('whole transfer');
+    upstream.script = (_, index) => {
+      if (index === 0) return { beforeChunk: (position) => (position >= mib ? slow.pass() : undefined) };
+      return index === 1 ? { fail: upstream.error('notFound') } : {};
+    };
+    await using engine = new Engine([upstream]);
+    const whole = engine.get(upstream);
+    await slow.arrived();
+    const wanted = engine.get(upstream, { ranges: part(5 * mib, 5 * mib + 99) });
+    await eventually(() => upstream.asked.length > 1);
+    await new Promise((resolve) => setImmediate(resolve));
+    const late = await engine.view(upstream);
+    expect(late.outcome).toEqual({ kind: 'miss', isCollapsed: true });
+    late.close();
+    slow.open();
+    expect((await whole).digest).toBe(upstream.digest);
+    expect((await wanted).digest).toBe(digestOf(blob.subarray(5 * mib, 5 * mib + 100)));
+    await engine.settled();
+    expect(engine.results).toEqual(['stored']);
+  });
+});
+
 describe('a range beyond the end', () => {
   it('says nothing about ranges: the transfer is continued by them after a cut', async () => {
     const upstream = new BlobUpstream(blob);
