@@ -35,6 +35,11 @@ func discover(ctx context.Context, args []string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Read as well, as by programs that verify what they find: a subject that was only resolved is not cached, because a
+	// HEAD must not cost the upstream a GET.
+	if _, err := content.FetchAll(ctx, repo, subject); err != nil {
+		return nil, fmt.Errorf("subject %s: %w", subject.Digest, err)
+	}
 	answer := discovered{Subject: describe(subject), Referrers: []referrer{}}
 	err = repo.Referrers(ctx, subject, *artifactType, func(page []ocispec.Descriptor) error {
 		for _, descriptor := range page {
