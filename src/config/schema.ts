@@ -54,10 +54,13 @@ export const configSchema = v.strictObject({
   serve: v.optional(
     group('How many cores answer clients.', {
       threads: v.optional(
-        integer('Threads that serve clients. 0: as many as cores, at most 4. 1: a single one does everything.', {
-          min: 0,
-          max: 64,
-        }),
+        integer(
+          'Threads that serve clients. 0: as many as cores, at most 4. 1: a single one does everything. Not used yet: one does.',
+          {
+            min: 0,
+            max: 64,
+          },
+        ),
         0,
       ),
     }),
@@ -72,13 +75,19 @@ export const configSchema = v.strictObject({
         ),
         'finish',
       ),
-      connections: v.optional(integer('Connections for one blob, at most.', { min: 1, max: 64 }), 8),
+      connections: v.optional(
+        integer('Connections for one blob, at most. Not used yet: there are two, one of them for ranges.', {
+          min: 1,
+          max: 64,
+        }),
+        8,
+      ),
       partialTtl: v.optional(duration('How long a partial is kept after its last byte.'), '24h'),
     }),
     {},
   ),
   prefetch: v.optional(
-    group('Fetching what a manifest names before a client asks for it.', {
+    group('Fetching what a manifest names before a client asks for it. Not used yet: nothing is.', {
       enabled: v.optional(boolean('Whether to do so.'), true),
       maxBytes: v.optional(size('Largest image to prefetch, the sum of its blobs.', 0), '2GiB'),
       platforms: list(
