@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type TempDirectory, tempDirectory } from '../support/temp.ts';
@@ -145,10 +146,14 @@ describe('what only shows at the start', () => {
     expect(code).toBe(1);
   });
 
-  it.runIf(process.getuid?.() !== 0)('a root that may not be written: code 1, and a line that names it', async () => {
+  it('a root that may not be written: code 1, and a line that names it', async () => {
     const parent = directory.file('locked');
     mkdirSync(parent);
     chmodSync(parent, 0o500);
+    // Mode bits do not stop the superuser; this does.
+    const isSuperuser = process.getuid?.() === 0;
+    if (isSuperuser) execFileSync('chattr', ['+i', parent]);
+    using _unlock = { [Symbol.dispose]: () => void (isSuperuser && execFileSync('chattr', ['-i', parent])) };
     const file = directory.file('locked.yaml');
     writeFileSync(file, await yaml({ cache: { root: `${parent}/cache` } }));
     const { code, err } = await runProgram(['serve', '--config', file], { cwd: directory.path });

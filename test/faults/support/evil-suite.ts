@@ -108,7 +108,9 @@ export function describeMatrix(title: string, { misbehaviours, cells, secrets = 
       expect(await matrix.weir.stop()).toBe(0);
     });
 
-    it.runIf(secrets.length > 0)('no credential goes elsewhere or into the log', () => {
+    // Only some matrices plant credentials.
+    if (secrets.length === 0) return;
+    it('no credential goes elsewhere or into the log', () => {
       const asked = [...matrix.thief.requests];
       expect(asked.length).toBeGreaterThan(10);
       expect(asked.filter(({ headers }) => 'authorization' in headers || 'cookie' in headers)).toEqual([]);
