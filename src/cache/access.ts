@@ -60,6 +60,12 @@ class UpstreamRights implements RepositoryRights {
     return policy !== undefined && (!needsProof(policy) || this.#verdicts.isProven(key));
   }
 
+  openForMs(key: RepositoryKey): number {
+    const policy = this.#deps.upstreams.get(key.upstream);
+    if (policy === undefined) return 0;
+    return needsProof(policy) ? this.#verdicts.publicForMs(key) : Infinity;
+  }
+
   isLinked(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean {
     const { catalog } = this.#deps;
     if (catalog.hasLink(key, digest, kind)) return true;

@@ -2,9 +2,10 @@
  * The façade of the cache: what `http` asks and what it gets. Answers are plain values and positional readers, never
  * streams, so that another thread can serve them.
  */
+import type { Stamp } from '../lib/generations.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { RequestRange } from '../oci/range.ts';
-import type { Reference, Repository, Tag } from '../oci/reference.ts';
+import type { Reference, Repository } from '../oci/reference.ts';
 import type { Outcome } from './outcome.ts';
 
 /** A repository of a configured upstream, after routing. */
@@ -82,6 +83,23 @@ export interface BlobReader {
   close(): void;
 }
 
+export type PeekQuery =
+  | ({ readonly kind: 'manifest' } & ManifestQuery)
+  | ({ readonly kind: 'blob' } & Omit<BlobQuery, 'ranges'>);
+
+/**
+ * A hit that may be given again from memory, by any thread and without asking, while the lease holds: for at most
+ * `holdsMs` milliseconds, and only as long as `stamp` is current.
+ */
+export interface LeasedAnswer extends Omit<ManifestAnswer, 'mediaType'> {
+  /** Undefined for blobs. */
+  readonly mediaType: string | undefined;
+  readonly stamp: Stamp;
+  readonly holdsMs: number;
+  /** When the answer stops being fresh, in milliseconds from now: what `ttl` counts down to. Undefined: never. */
+  readonly freshMs: number | undefined;
+}
+
 export interface TagsQuery extends RepositoryQuery {
   /** At most this many; undefined: the upstream's own page size. */
   readonly n: number | undefined;
@@ -129,7 +147,10 @@ export interface Cache {
   blob(query: BlobQuery, signal: AbortSignal): Promise<BlobView>;
   tags(query: TagsQuery, signal: AbortSignal): Promise<TagsAnswer>;
   referrers(query: ReferrersQuery, signal: AbortSignal): Promise<ReferrersAnswer>;
-  catalog(query: CatalogQuery): CatalogAnswer;
-  /** Cached tags of a repository, without asking anyone. */
-  cachedTags(query: RepositoryQuery): readonly Tag[];
+  catalog(query: CatalogQuery): Promise<CatalogAnswer>;
+  /**
+   * What `manifest` or `blob` would answer, if that is a hit that fits in memory and may be leased; undefined for
+   * everything else. Asks no upstream and changes nothing. `bytes` are there for `get`. Never rejects.
+   */
+  peek(query: PeekQuery): Promise<LeasedAnswer | undefined>;
 }

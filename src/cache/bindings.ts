@@ -4,9 +4,10 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
+import type { Generations } from '../lib/generations.ts';
 import type { Catalog, ManifestRecord, RepositoryKey, TagKey, TagRecord } from '../store/catalog.ts';
 import { type Age, ageOf, Ages, type Moment } from './age.ts';
-import { tagText } from './keys.ts';
+import { repositoryText, tagText } from './keys.ts';
 
 export interface Binding extends TagRecord {
   /** It is in the catalog; otherwise it is only known to this process. */
@@ -26,12 +27,14 @@ export class TagBindings {
   readonly #catalog: Catalog;
   readonly #clock: Clock;
   readonly #ages: Ages;
+  readonly #generations: Generations;
   readonly #heard = new LRUCache<string, Heard>({ max: maxHeard });
 
-  constructor(catalog: Catalog, clock: Clock) {
+  constructor(catalog: Catalog, clock: Clock, generations: Generations) {
     this.#catalog = catalog;
     this.#clock = clock;
     this.#ages = new Ages(clock);
+    this.#generations = generations;
   }
 
   now(): Moment {
@@ -64,6 +67,7 @@ export class TagBindings {
     const isRecorded = this.#catalog.manifest(digest) !== undefined;
     if (isRecorded) this.#record(key, record, asked);
     else this.#heard.set(tagText(key), { key, record, asked });
+    this.#changed(key);
     return { ...record, isRecorded };
   }
 
@@ -71,7 +75,9 @@ export class TagBindings {
   arrived(repository: RepositoryKey, { digest, mediaType, sizeBytes }: ManifestRecord): void {
     for (const { key, record, asked } of this.#heard.values()) {
       if (record.digest !== digest || key.repository !== repository.repository) continue;
-      if (key.upstream === repository.upstream) this.#record(key, { ...record, mediaType, sizeBytes }, asked);
+      if (key.upstream !== repository.upstream) continue;
+      this.#record(key, { ...record, mediaType, sizeBytes }, asked);
+      this.#changed(key);
     }
   }
 
@@ -80,16 +86,23 @@ export class TagBindings {
     this.#heard.delete(tagText(key));
     const record = this.#catalog.tag(key);
     if (record !== undefined && !record.isDenied) this.#catalog.putTag(key, { ...record, isDenied: true });
+    this.#changed(key);
   }
 
   /** 404: forgotten, unless somebody has pinned it. */
   forget(key: TagKey): void {
     this.#heard.delete(tagText(key));
     if (this.#catalog.tag(key) !== undefined && !this.isPinned(key)) this.#catalog.forgetTag(key);
+    this.#changed(key);
   }
 
   isPinned(key: TagKey): boolean {
     return this.#catalog.isTagPinned(key);
+  }
+
+  /** After the change, and before anybody is told of it. */
+  #changed(key: TagKey): void {
+    this.#generations.bump(repositoryText(key));
   }
 
   #record(key: TagKey, record: TagRecord, asked: Moment): void {

@@ -1,11 +1,12 @@
 /** The cache as one thing: composes rights, manifests, listings and blobs over a store, a catalog and the upstreams. */
 import type { Clock } from '../lib/clock.ts';
+import { Generations } from '../lib/generations.ts';
 import type { Logger } from '../lib/log.ts';
 import { Semaphore } from '../lib/semaphore.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { Catalog } from '../store/catalog.ts';
 import { createRights } from './access.ts';
-import type { Cache } from './answers.ts';
+import type { Cache, LeasedAnswer, PeekQuery } from './answers.ts';
 import { Blobs } from './blobs.ts';
 import type { CacheEvents } from './events.ts';
 import { FillTable } from './fill-table.ts';
@@ -33,6 +34,8 @@ export interface CacheOptions {
 
 export interface RunningCache {
   readonly cache: Cache;
+  /** By which leases are found to be current or not, on any thread. */
+  readonly generations: Generations;
   /** Fills under way. */
   fillCount(): number;
   /** Lets fills finish until the signal aborts, then keeps their partials. The store may be closed afterwards. */
@@ -42,22 +45,45 @@ export interface RunningCache {
 export function createCache(options: CacheOptions): RunningCache {
   const { store, catalog, upstreams, clock, logger, events, limits, onAbandon, offline } = options;
   const policy = { ...defaultPolicyOptions, ...options.policy, offline };
-  const space = new Space({ store, catalog, clock, logger, events, limits });
+  const generations = new Generations();
+  const space = new Space({ store, catalog, clock, logger, events, limits, generations });
   const fills = new FillTable({ store, catalog, space, clock, logger, events, hashTurns: new Semaphore(1), onAbandon });
   const overdue = new Overdue();
-  const rights = createRights({ catalog, upstreams, clock, logger, overdue, options: policy });
-  const deps = { store, catalog, upstreams, clock, logger, events, rights, space, overdue, options: policy };
+  const rights = createRights({ catalog, upstreams, clock, logger, overdue, options: policy, generations });
+  const deps = {
+    store,
+    catalog,
+    upstreams,
+    clock,
+    logger,
+    events,
+    rights,
+    space,
+    overdue,
+    options: policy,
+    generations,
+  };
   const manifests = createManifests(deps);
   const listings = createListings(deps);
-  const blobs = new Blobs({ store, catalog, upstreams, rights, fills, clock, logger, events });
+  const blobs = new Blobs({ store, catalog, upstreams, rights, fills, clock, logger, events, generations });
+  const peek = async (query: PeekQuery): Promise<LeasedAnswer | undefined> => {
+    try {
+      return await (query.kind === 'manifest' ? manifests.peek(query) : blobs.peek(query));
+    } catch (error) {
+      // Whoever is not answered from memory asks in full, and gets the error if it is still there.
+      logger.debug({ err: error }, 'an answer could not be leased');
+      return undefined;
+    }
+  };
   return {
+    generations,
     cache: {
       manifest: (query, signal) => manifests.manifest(query, signal),
       blob: (query, signal) => blobs.get(query, signal),
       tags: (query, signal) => listings.tags(query, signal),
       referrers: (query, signal) => listings.referrers(query, signal),
-      catalog: (query) => listings.catalog(query),
-      cachedTags: (query) => listings.cachedTags(query),
+      catalog: (query) => Promise.resolve(listings.catalog(query)),
+      peek: (query) => peek(query),
     },
     fillCount: () => fills.size,
     async close(deadline) {

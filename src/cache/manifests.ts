@@ -2,9 +2,11 @@
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryKey } from '../store/catalog.ts';
 import type { Upstream } from '../upstream/upstream.ts';
-import type { ManifestAnswer, ManifestQuery } from './answers.ts';
+import type { LeasedAnswer, ManifestAnswer, ManifestQuery } from './answers.ts';
 import { TagBindings } from './bindings.ts';
 import { CacheError } from './errors.ts';
+import { repositoryText } from './keys.ts';
+import { lease } from './lease.ts';
 import { answerOf, contentOf } from './manifest-answer.ts';
 import { ManifestFetch } from './manifest-fetch.ts';
 import { ManifestShelf } from './manifest-shelf.ts';
@@ -25,7 +27,7 @@ class CachedManifests implements Manifests {
 
   constructor(deps: PolicyDeps) {
     this.#deps = deps;
-    const bindings = new TagBindings(deps.catalog, deps.clock);
+    const bindings = new TagBindings(deps.catalog, deps.clock, deps.generations);
     this.#shelf = new ManifestShelf(deps);
     this.#fetch = new ManifestFetch(deps, this.#shelf, (key, { manifest, isStored }) => {
       if (isStored) bindings.arrived(key, contentOf(manifest).record);
@@ -47,6 +49,28 @@ class CachedManifests implements Manifests {
     } catch (error) {
       throw this.#isClosed && isAborted(error) ? shuttingDown(error) : error;
     }
+  }
+
+  async peek({ upstream, repository, reference, method }: ManifestQuery): Promise<LeasedAnswer | undefined> {
+    const { upstreams, rights, catalog, generations } = this.#deps;
+    const policy = upstreams.get(upstream);
+    if (policy === undefined) return undefined;
+    const key = { upstream, repository };
+    // Before the look, so that what changes meanwhile is noticed.
+    const stamp = generations.stamp(repositoryText(key));
+    const openMs = rights.openForMs(key);
+    if (openMs <= 0) return undefined;
+    const bound = reference.kind === 'tag' ? this.#resolver.fresh({ ...key, tag: reference.tag }, policy) : undefined;
+    const digest = reference.kind === 'tag' ? bound?.binding.digest : reference.digest;
+    const isReadable = bound !== undefined || (digest !== undefined && catalog.hasLink(key, digest, 'manifest'));
+    const manifest = digest !== undefined && isReadable ? await this.#shelf.read(digest) : undefined;
+    if (manifest === undefined) return undefined;
+    const { record, bytes } = contentOf(manifest);
+    const mediaType = method === 'head' ? (bound?.binding.mediaType ?? record.mediaType) : record.mediaType;
+    return lease(
+      { ...record, mediaType, bytes: method === 'get' ? bytes : undefined },
+      { stamp, openMs, freshMs: bound?.freshMs ?? Infinity },
+    );
   }
 
   close(): void {

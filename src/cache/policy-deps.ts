@@ -1,5 +1,6 @@
 /** What the policy half of the cache is made of, and what it offers: rights, manifests and listings. */
 import type { Clock } from '../lib/clock.ts';
+import type { Generations } from '../lib/generations.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Tag } from '../oci/reference.ts';
@@ -8,6 +9,7 @@ import type { Catalog, ContentKind, RepositoryKey } from '../store/catalog.ts';
 import type {
   CatalogAnswer,
   CatalogQuery,
+  LeasedAnswer,
   ManifestAnswer,
   ManifestQuery,
   ReferrersAnswer,
@@ -73,6 +75,8 @@ export interface RightsDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly options: PolicyOptions;
+  /** Told of every change of what an answer may rest on, under the text of its repository. */
+  readonly generations: Generations;
   /** One for rights, manifests and listings; absent, each has its own, and a client may wait for each. */
   readonly overdue?: Overdue;
 }
@@ -93,6 +97,8 @@ export interface PolicyDeps extends RightsDeps {
 /** Every call rejects with CacheError or UpstreamError; a signal ends only the caller's waiting. */
 export interface Manifests {
   manifest(query: ManifestQuery, signal: AbortSignal): Promise<ManifestAnswer>;
+  /** See `Cache.peek`. */
+  peek(query: ManifestQuery): Promise<LeasedAnswer | undefined>;
   /** Ends what runs in the background. */
   close(): void;
 }

@@ -78,6 +78,15 @@ export class TagResolver {
     return this.#expired(request, binding);
   }
 
+  /** What a fresh tag points to, and for how long it is fresh; undefined when somebody would have to be asked. */
+  fresh(key: TagKey, policy: UpstreamPolicy): { readonly binding: Binding; readonly freshMs: number } | undefined {
+    const { isImmutable, ttlMs } = tagRule(key.tag, policy, this.#deps.options);
+    const binding = this.#parts.bindings.get(key);
+    if (binding === undefined || binding.isDenied) return undefined;
+    const freshMs = isImmutable ? Infinity : ttlMs - this.#parts.bindings.age(key, binding).freshnessMs;
+    return freshMs > 0 ? { binding, freshMs } : undefined;
+  }
+
   close(): void {
     this.#refresh.close();
   }

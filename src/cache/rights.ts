@@ -15,6 +15,8 @@ export interface Rights {
     subject: { readonly digest: Digest; readonly kind: ContentKind } | undefined,
     signal: AbortSignal,
   ): Promise<void>;
+  /** For how many milliseconds from now `admit` needs to ask nobody; 0 when it has to. No I/O. */
+  openForMs(key: RepositoryKey): number;
   /** A link exists, or the digest has one in a repository that is proven public. No I/O. */
   isLinked(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean;
   /** Asks the upstream through that repository, and links on success. Rejects with UpstreamError. One question per key at a time. */

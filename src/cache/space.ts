@@ -4,6 +4,7 @@
  * catalog, and everything that was promised to a fill but is not written yet.
  */
 import type { Clock, Timer } from '../lib/clock.ts';
+import type { Generations } from '../lib/generations.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type BlobStore, StoreError } from '../store/blob-store.ts';
@@ -32,6 +33,8 @@ export interface SpaceOptions {
   readonly logger: Logger;
   readonly events: CacheEvents;
   readonly limits: SpaceLimits;
+  /** Told of every digest that goes. */
+  readonly generations: Generations;
 }
 
 /** One fill's part of the space. Release it when the fill has ended; what was written stays counted by the store. */
@@ -189,7 +192,9 @@ export class Space {
 
   async #remove(digest: Digest): Promise<number | undefined> {
     try {
-      return await this.#options.store.remove(digest);
+      const freed = await this.#options.store.remove(digest);
+      this.#options.generations.bump(digest);
+      return freed;
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       this.#options.logger.warn({ err: error, digest }, 'a blob cannot be removed');

@@ -42,6 +42,14 @@ export class Verdicts {
     return isHeld ? 'held' : undefined;
   }
 
+  /** For how many milliseconds the repository is `public` by what is known now; 0 when it is not. */
+  publicForMs(key: RepositoryKey): number {
+    if (this.of(key) !== 'public') return 0;
+    const { catalog, options } = this.#deps;
+    const age = this.#ages.of(repositoryText(key), catalog.verdict(key)?.checkedAtMs ?? 0);
+    return Math.max(0, options.publicTtlMs / 2 - age.freshnessMs);
+  }
+
   /** Whether the word counts without asking anyone. */
   isProven(key: RepositoryKey): boolean {
     const verdict = this.of(key);
@@ -59,5 +67,6 @@ export class Verdicts {
       catalog.putVerdict(key, { isPublic, checkedAtMs: asked.wallMs });
       this.#ages.mark(text, asked);
     }
+    this.#deps.generations.bump(text);
   }
 }

@@ -4,6 +4,9 @@ import type { LogFields } from '../lib/log.ts';
 import { ClientGoneError, type Exchange } from './exchange.ts';
 import { escaped, readable } from './text.ts';
 
+/** Of every line; pino's other lines begin in the same way. */
+const beforeTime = '{"level":"info","time":"';
+const afterTime = 'Z","service":"weir","room":"http",';
 const maxUserAgentLength = 200;
 
 /** The fields of one request, at its end. What is not known is left out. */
@@ -26,6 +29,23 @@ export function accessLine(exchange: Exchange, status: number): LogFields {
     ...(userAgent === undefined ? {} : { userAgent: escaped(userAgent.slice(0, maxUserAgentLength)) }),
     ...(error === undefined ? {} : { error: causeOf(error) }),
   };
+}
+
+/** One line of the log. Formatted here because there is one for each request: pino takes four times as long. */
+export function accessText(fields: LogFields, nowMs: number): string {
+  return `${beforeTime}${isoTime(nowMs)}${afterTime}${JSON.stringify(fields).slice(1, -1)},"msg":"request"}\n`;
+}
+
+let lastMs = Number.NaN;
+let lastText = '';
+
+/** Without its zone. The same text serves all lines of a millisecond. */
+function isoTime(nowMs: number): string {
+  if (nowMs !== lastMs) {
+    lastMs = nowMs;
+    lastText = new Date(nowMs).toISOString().slice(0, -1);
+  }
+  return lastText;
 }
 
 /** The chain of causes in one line, without stacks. */

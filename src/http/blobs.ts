@@ -169,11 +169,11 @@ function wholePlan(view: BlobView, path: string): Plan {
 }
 
 /** Ollama asks a blob's URL for the place where the bytes are, and wants to be told even when that is the same one. */
-function wholeHeaders(view: BlobView, path: string): HeaderList {
+export function wholeHeaders(view: Pick<BlobView, 'digest'>, path: string): HeaderList {
   return [...identity(view), 'Content-Type', blobType, 'Location', path];
 }
 
-function identity({ digest }: BlobView): HeaderList {
+function identity({ digest }: Pick<BlobView, 'digest'>): HeaderList {
   return [
     'Docker-Content-Digest',
     digest,

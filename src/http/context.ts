@@ -31,8 +31,8 @@ export interface FrontDeps {
   readonly logger: Logger;
   readonly events: HttpEvents;
   readonly body: BodyTools;
-  /** Takes a line for each request; undefined for none. Its fields are of `accessLine` alone. */
-  readonly accessLog: Pick<Logger, 'info'> | undefined;
+  /** Takes the line of each request, JSON with its newline; undefined for none. Must not throw. */
+  readonly accessLog: ((line: string) => void) | undefined;
   /** Milliseconds until a request that still waits is answered with 504. Clients give up after 30 s. */
   readonly headDeadlineMs: number;
 }

@@ -22,6 +22,11 @@ export class ClientGoneError extends Error {
 /** A process has its own prefix, so that ids of two instances or of two lives of one differ. */
 const idPrefix = randomBytes(6).toString('hex');
 let lastId = 0;
+/** An id that no other request has. */
+export function nextRequestId(): string {
+  return `${idPrefix}-${(++lastId).toString(36)}`;
+}
+
 const acceptableId = /^[A-Za-z0-9._:/+=@-]{1,128}$/;
 
 function tooLate(upstream: string | undefined): OciError {
@@ -63,7 +68,7 @@ export class Exchange {
     this.#clock = clock;
     this.startedMs = clock.monotonic();
     const given = req.headers['x-request-id'];
-    this.id = typeof given === 'string' && acceptableId.test(given) ? given : `${idPrefix}-${(++lastId).toString(36)}`;
+    this.id = typeof given === 'string' && acceptableId.test(given) ? given : nextRequestId();
     res.once('close', () => {
       this.#deadline?.cancel();
       if (!res.writableFinished) this.#controller.abort(new ClientGoneError());

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { outcomeLabel } from '../cache/outcome.ts';
 import { OciError } from '../oci/errors.ts';
-import { accessLine } from './access-log.ts';
+import { accessLine, accessText } from './access-log.ts';
 import type { FrontDeps } from './context.ts';
 import { outcomeOfFailure, toErrorAnswer } from './errors.ts';
 import { Exchange } from './exchange.ts';
@@ -56,13 +56,16 @@ async function route(deps: FrontDeps, exchange: Exchange): Promise<void> {
   sendBytes(exchange, 200, ['Content-Type', 'text/plain; charset=utf-8'], greeting);
 }
 
+/** What may stand in a Host header. */
+export const hostPattern = /^[A-Za-z0-9._:[\]-]{0,260}$/;
+
 /** Two parties that read a request differently are what request smuggling is made of (RFC 9112 §3.2). */
 function refuseAmbiguity(req: IncomingMessage): void {
   const { rawHeaders } = req;
   let hosts = 0;
   for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === 'host') hosts++;
   if (hosts > 1 || (hosts === 0 && req.httpVersion !== '1.0')) throw badRequest('exactly one Host header is needed');
-  if (!/^[A-Za-z0-9._:[\]-]{0,260}$/.test(req.headers.host ?? '')) throw badRequest('the Host header is malformed');
+  if (!hostPattern.test(req.headers.host ?? '')) throw badRequest('the Host header is malformed');
 }
 
 function badRequest(message: string): OciError {
@@ -109,7 +112,7 @@ function report(deps: FrontDeps, exchange: Exchange): void {
     seconds: exchange.seconds(),
     bytes: exchange.bytesSent,
   });
-  deps.accessLog?.info(accessLine(exchange, code), 'request');
+  deps.accessLog?.(accessText(accessLine(exchange, code), deps.clock.now()));
 }
 
 /** nginx's word for a client that left before it was told anything. */

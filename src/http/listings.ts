@@ -44,13 +44,13 @@ export async function serveReferrers(
   sendJson(exchange, 200, body, { contentType: indexType, headers });
 }
 
-export function serveCatalog(
+export async function serveCatalog(
   deps: FrontDeps,
   exchange: Exchange,
   query: CatalogQuery,
   address: Omit<Address, 'name'>,
-): void {
-  const answer = deps.cache.catalog(query);
+): Promise<void> {
+  const answer = await deps.cache.catalog(query);
   const isEmptyPage = query.n === 0;
   const headers = isEmptyPage ? [] : linkTo(address, answer.next);
   sendJson(exchange, 200, { repositories: isEmptyPage ? [] : answer.repositories }, { headers });

@@ -19,11 +19,11 @@ export async function serveManifest(
   let answer = await ask(exchange.isHead || condition !== undefined ? 'head' : 'get');
   exchange.outcome = answer.outcome;
   if (matchesEtag(condition, answer.digest)) {
-    sendHead(exchange, 304, identity(answer, query));
+    sendHead(exchange, 304, identity(answer, query.reference));
     return;
   }
   if (exchange.isHead) {
-    sendHead(exchange, 200, [...headersOf(answer, query), 'Content-Length', String(answer.sizeBytes)]);
+    sendHead(exchange, 200, [...manifestHeaders(answer, query.reference), 'Content-Length', String(answer.sizeBytes)]);
     return;
   }
   if (answer.bytes === undefined) {
@@ -31,14 +31,18 @@ export async function serveManifest(
     exchange.outcome = answer.outcome;
   }
   if (answer.bytes === undefined) throw new CacheError('manifestUnknown', query.upstream, 'the manifest has no bytes');
-  sendBytes(exchange, 200, headersOf(answer, query), answer.bytes);
+  sendBytes(exchange, 200, manifestHeaders(answer, query.reference), answer.bytes);
 }
 
-function headersOf(answer: ManifestAnswer, query: Omit<ManifestQuery, 'method'>): HeaderList {
-  return ['Content-Type', answer.mediaType, ...identity(answer, query)];
+/** All but the length. */
+export function manifestHeaders(
+  answer: Pick<ManifestAnswer, 'digest' | 'mediaType'>,
+  reference: ManifestQuery['reference'],
+): HeaderList {
+  return ['Content-Type', answer.mediaType, ...identity(answer, reference)];
 }
 
-function identity({ digest }: ManifestAnswer, { reference }: Omit<ManifestQuery, 'method'>): HeaderList {
+function identity({ digest }: Pick<ManifestAnswer, 'digest'>, reference: ManifestQuery['reference']): HeaderList {
   const headers = ['Docker-Content-Digest', digest, 'ETag', etagOf(digest)];
   if (reference.kind === 'digest') headers.push('Cache-Control', foreverFresh);
   return headers;

@@ -14,20 +14,27 @@ const oneStringBytes = 32 * 1024;
 export function writeHead(exchange: Exchange, status: number, headers: HeaderList): boolean {
   exchange.headWritten();
   if (exchange.isGone) return false;
-  const { outcome, namespace } = exchange;
+  exchange.res.writeHead(status, completeHeaders(exchange, headers));
+  return true;
+}
+
+/** `headers` with those that every answer has. */
+export function completeHeaders(
+  { id, outcome, namespace }: Pick<Exchange, 'id' | 'outcome' | 'namespace'>,
+  headers: HeaderList,
+): string[] {
   const list = [
     'Docker-Distribution-API-Version',
     'registry/2.0',
     'X-Request-Id',
-    exchange.id,
+    id,
     'X-Content-Type-Options',
     'nosniff',
     ...headers,
   ];
   if (outcome !== undefined) list.push('Cache-Status', formatCacheStatus(outcome));
   if (namespace !== undefined) list.push('OCI-Namespace', namespace);
-  exchange.res.writeHead(status, list);
-  return true;
+  return list;
 }
 
 /** A whole answer from memory. For HEAD the body is left out and every header stays. */

@@ -1,5 +1,6 @@
 /** `/v2/`: parse, route, ask the cache, answer. Whatever a client claims to be is ignored: weir asks nobody to log in. */
 import type { RepositoryQuery } from '../cache/answers.ts';
+import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/errors.ts';
 import { referenceText } from '../oci/reference.ts';
 import { parseV2Request, type V2Request } from '../oci/v2-request.ts';
@@ -26,7 +27,7 @@ export async function serveV2(deps: FrontDeps, exchange: Exchange): Promise<void
   if (request.kind === 'push' || request.kind === 'upload') throw refusal(request);
   exchange.startHeadDeadline(deps.headDeadlineMs);
   if (request.kind === 'catalog') {
-    catalog(deps, exchange, request);
+    await catalog(deps, exchange, request);
     return;
   }
   await read(deps, exchange, request, routed(deps, exchange, request));
@@ -47,8 +48,7 @@ async function read(deps: FrontDeps, exchange: Exchange, request: Read, reposito
     case 'blob': {
       const { digest } = request;
       exchange.reference = digest;
-      const query = ns === undefined ? '' : `?ns=${encodeURIComponent(ns)}`;
-      await serveBlob(deps, exchange, { ...repository, digest }, `${base}/blobs/${digest}${query}`);
+      await serveBlob(deps, exchange, { ...repository, digest }, blobPath(request.name, digest, ns));
       return;
     }
     case 'tags': {
@@ -66,6 +66,12 @@ async function read(deps: FrontDeps, exchange: Exchange, request: Read, reposito
   }
 }
 
+/** Where the client finds this blob again. */
+export function blobPath(name: string, digest: Digest, ns: string | undefined): string {
+  const query = ns === undefined ? '' : `?ns=${encodeURIComponent(ns)}`;
+  return `/v2/${name}/blobs/${digest}${query}`;
+}
+
 function routed(deps: FrontDeps, exchange: Exchange, request: Read): RepositoryQuery {
   const { name, ns } = request;
   const found = deps.router.route({ ns, host: exchange.req.headers.host, name });
@@ -77,7 +83,7 @@ function routed(deps: FrontDeps, exchange: Exchange, request: Read): RepositoryQ
 }
 
 /** What is cached, of one upstream where the client names one. */
-function catalog(deps: FrontDeps, exchange: Exchange, request: Catalog): void {
+async function catalog(deps: FrontDeps, exchange: Exchange, request: Catalog): Promise<void> {
   const [ns] = request.ns;
   let upstream: string | undefined;
   if (ns !== undefined) {
@@ -88,7 +94,7 @@ function catalog(deps: FrontDeps, exchange: Exchange, request: Catalog): void {
     exchange.upstream = upstream;
     exchange.namespace = found.echoNamespace;
   }
-  serveCatalog(deps, exchange, { upstream, n: request.n, last: request.last }, { path: '/v2/_catalog', ns });
+  await serveCatalog(deps, exchange, { upstream, n: request.n, last: request.last }, { path: '/v2/_catalog', ns });
 }
 
 /** weir only reads. A push fails at its first request, with the code that tells clients not to try again. */

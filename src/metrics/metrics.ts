@@ -6,9 +6,10 @@
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { CacheEvents, FillResult } from '../cache/events.ts';
-import type { OutcomeLabel } from '../cache/outcome.ts';
 import type { UpstreamEvents } from '../upstream/upstream.ts';
 import { amount, codeLabel, GrowingLabelSet, LabelSet } from './labels.ts';
+import { requestMetrics } from './request-metrics.ts';
+import { type RequestEnd, type RequestSeries, RequestTally } from './request-tally.ts';
 
 export interface MetricsOptions {
   readonly version: string;
@@ -21,32 +22,10 @@ export interface MetricsOptions {
    * cannot be ended, so a test that makes many instances leaves them out. Default true.
    */
   readonly isProcessMeasured?: boolean;
+  /** Asked at each scrape: makes the threads that serve clients hand over what they have counted. Must not reject. */
+  readonly gather?: () => Promise<void>;
 }
 
-/** One finished request, as http reports it. */
-export interface RequestEnd {
-  /** Undefined when no configured upstream was meant. */
-  readonly upstream: string | undefined;
-  readonly kind: string;
-  readonly method: string;
-  readonly outcome: OutcomeLabel;
-  readonly code: number;
-  readonly seconds: number;
-  readonly bytes: number;
-}
-
-const kinds = ['manifest', 'blob', 'tags', 'referrers', 'catalog', 'ping'];
-const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
-const outcomes: Readonly<Record<OutcomeLabel, true>> = {
-  hit: true,
-  stale: true,
-  revalidated: true,
-  miss: true,
-  collapsed: true,
-  bypass: true,
-  negative: true,
-  none: true,
-};
 const fillResults: Readonly<Record<FillResult, true>> = {
   stored: true,
   bypassed: true,
@@ -56,37 +35,17 @@ const fillResults: Readonly<Record<FillResult, true>> = {
 };
 const mostReasons = 64;
 
-/** A hit takes a millisecond, a model of 40 GiB most of an hour. */
-const requestBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800];
 /** Heads only: 3 s to connect, 8 s an attempt, 20 s in all. */
 const upstreamBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 12, 20];
 
 export class Metrics implements UpstreamEvents, CacheEvents {
   readonly #registry = new Registry();
   readonly #upstreams: LabelSet;
-  readonly #kinds = new LabelSet(kinds);
-  readonly #methods = new LabelSet(methods);
-  readonly #outcomes = new LabelSet(Object.keys(outcomes));
   readonly #fillResults = new LabelSet(Object.keys(fillResults));
   readonly #reasons = new GrowingLabelSet(mostReasons);
+  readonly #tally: RequestTally;
+  readonly #gather: () => Promise<void>;
 
-  readonly #requests = this.#counter('weir_requests_total', 'Requests from clients.', [
-    'upstream',
-    'kind',
-    'method',
-    'outcome',
-    'code',
-  ]);
-  readonly #requestSeconds = this.#histogram(
-    'weir_request_seconds',
-    'Time from a request’s head to the end of its answer.',
-    ['kind', 'outcome'],
-    requestBuckets,
-  );
-  readonly #clientBytes = this.#counter('weir_client_bytes_total', 'Body bytes sent to clients.', [
-    'upstream',
-    'outcome',
-  ]);
   readonly #upstreamBytes = this.#counter('weir_upstream_bytes_total', 'Body bytes received from upstreams.', [
     'upstream',
   ]);
@@ -121,8 +80,11 @@ export class Metrics implements UpstreamEvents, CacheEvents {
     'upstream',
   ]);
 
-  constructor({ version, upstreams, storeUsage, isProcessMeasured = true }: MetricsOptions) {
+  constructor({ version, upstreams, storeUsage, isProcessMeasured = true, gather }: MetricsOptions) {
     this.#upstreams = new LabelSet([...upstreams, 'none']);
+    this.#gather = gather ?? (() => Promise.resolve());
+    this.#tally = new RequestTally(upstreams);
+    for (const metric of requestMetrics(this.#tally)) this.#registry.registerMetric(metric);
     if (isProcessMeasured) collectDefaultMetrics({ register: this.#registry });
     this.#gauge('weir_build_info', 'Always 1.', ['version']).set({ version }, 1);
     this.#pulled('weir_store_bytes', 'Bytes on disk that count towards cache.maxSize.', () => storeUsage().bytes);
@@ -140,17 +102,17 @@ export class Metrics implements UpstreamEvents, CacheEvents {
 
   /** The exposition format of Prometheus. */
   async render(): Promise<{ readonly contentType: string; readonly body: string }> {
+    await this.#gather();
     return { contentType: this.#registry.contentType, body: await this.#registry.metrics() };
   }
 
   requestEnded(event: RequestEnd): void {
-    const upstream = this.#upstreams.of(event.upstream ?? 'none');
-    const kind = this.#kinds.of(event.kind);
-    const outcome = this.#outcomes.of(event.outcome);
-    const method = this.#methods.of(event.method);
-    this.#requests.inc({ upstream, kind, method, outcome, code: codeLabel(event.code) });
-    this.#requestSeconds.observe({ kind, outcome }, amount(event.seconds));
-    this.#clientBytes.inc({ upstream, outcome }, amount(event.bytes));
+    this.#tally.requestEnded(event);
+  }
+
+  /** What another thread has counted. */
+  requestsEnded(series: readonly RequestSeries[]): void {
+    this.#tally.merge(series);
   }
 
   upstreamRequest(event: { upstream: string; status: number | 'error'; seconds: number }): void {

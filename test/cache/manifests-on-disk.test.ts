@@ -5,6 +5,7 @@ import { createRights } from '../../src/cache/access.ts';
 import { createManifests } from '../../src/cache/manifests.ts';
 import { defaultPolicyOptions, type Manifests } from '../../src/cache/policy-deps.ts';
 import { systemClock } from '../../src/lib/clock.ts';
+import { Generations } from '../../src/lib/generations.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { digestHex } from '../../src/oci/digest.ts';
 import type { BlobStore } from '../../src/store/blob-store.ts';
@@ -48,7 +49,14 @@ function manifestsOver(upstream: FakeUpstream, store: BlobStore, catalog: Catalo
     rejected: nothing,
   };
   const upstreams = new Map([['docker.io', policy]]);
-  const shared = { catalog, upstreams, clock: systemClock, logger: silentLogger, options: defaultPolicyOptions };
+  const shared = {
+    catalog,
+    upstreams,
+    clock: systemClock,
+    logger: silentLogger,
+    options: defaultPolicyOptions,
+    generations: new Generations(),
+  };
   return createManifests({ ...shared, store, events, rights: createRights(shared) });
 }
 

@@ -6,6 +6,7 @@ import type { CacheEvents, FillResult } from '../../../src/cache/events.ts';
 import type { Rights } from '../../../src/cache/rights.ts';
 import { Space } from '../../../src/cache/space.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
+import { Generations } from '../../../src/lib/generations.ts';
 import { Semaphore } from '../../../src/lib/semaphore.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { type RequestRange, resolveRanges } from '../../../src/oci/range.ts';
@@ -46,6 +47,7 @@ export class Engine implements AsyncDisposable {
   readonly fills: FillTable;
   readonly blobs: Blobs;
   readonly space: Space;
+  readonly generations = new Generations();
   readonly counts = { started: 0, joined: 0, resumed: 0, unproved: 0, evicted: 0 };
   readonly results: FillResult[] = [];
   readonly rejected: string[] = [];
@@ -68,7 +70,7 @@ export class Engine implements AsyncDisposable {
     };
     const shared = { store: this.store, catalog: this.catalog, clock, logger: silentLogger, events };
     const limits = { maxBytes: options.maxBytes ?? 2 ** 40, minFreeBytes: () => 0 };
-    this.space = new Space({ ...shared, limits });
+    this.space = new Space({ ...shared, limits, generations: this.generations });
     this.fills = new FillTable({
       ...shared,
       space: this.space,
@@ -84,6 +86,7 @@ export class Engine implements AsyncDisposable {
     );
     const rights: Rights = {
       admit: async () => undefined,
+      openForMs: () => Infinity,
       isLinked: (key, digest, kind) => this.catalog.hasLink(key, digest, kind),
       ask: async (key, digest, kind) => {
         this.asked.push(key.repository);
@@ -92,7 +95,13 @@ export class Engine implements AsyncDisposable {
         this.catalog.addLink(key, digest, kind);
       },
     };
-    this.blobs = new Blobs({ ...shared, upstreams: new Map(policies), rights, fills: this.fills });
+    this.blobs = new Blobs({
+      ...shared,
+      upstreams: new Map(policies),
+      rights,
+      fills: this.fills,
+      generations: this.generations,
+    });
   }
 
   view(

@@ -14,6 +14,7 @@ import {
   type PolicyOptions,
   type RepositoryRights,
 } from '../../../src/cache/policy-deps.ts';
+import { Generations } from '../../../src/lib/generations.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import { parseReference, parseTag, type Reference, type Repository, type Tag } from '../../../src/oci/reference.ts';
@@ -149,7 +150,8 @@ export class PolicyRig implements Disposable {
   #start(): Pick<PolicyRig, 'deps' | 'rights' | 'manifests' | 'listings'> {
     const { clock, catalog, store, options, policies: upstreams } = this;
     const told = { logger: silentLogger, events: eventsInto(this.rejected), overdue: new Overdue() };
-    const shared = { clock, catalog, store, options, upstreams, ...told };
+    const generations = new Generations();
+    const shared = { clock, catalog, store, options, upstreams, generations, ...told };
     const rights = createRights(shared);
     const deps = { ...shared, rights };
     return { deps, rights, manifests: createManifests(deps), listings: createListings(deps) };

@@ -260,15 +260,14 @@ export class FakeCache implements Cache {
     return this.referrersAnswer;
   }
 
-  catalog(query: CatalogQuery): CatalogAnswer {
+  async catalog(query: CatalogQuery): Promise<CatalogAnswer> {
     this.catalogQueries.push(query);
     if (this.error !== undefined) throw this.error;
     return this.catalogAnswer;
   }
 
-  cachedTags(): readonly never[] {
-    return [];
-  }
+  /** Nothing is leased unless a test says so. */
+  peek: Cache['peek'] = () => Promise.resolve(undefined);
 
   async #enter(signal: AbortSignal): Promise<void> {
     await this.before(signal);

@@ -36,6 +36,19 @@ export class LinesLogger implements Logger {
     return this;
   }
 
+  /** An access line: its own fields. */
+  access(line: string): void {
+    const {
+      level: _level,
+      time: _time,
+      service: _service,
+      room: _room,
+      msg,
+      ...fields
+    } = JSON.parse(line) as LogFields;
+    this.lines.push({ level: 'info', fields, message: String(msg) });
+  }
+
   get requests(): readonly LogFields[] {
     return this.lines.filter(({ message }) => message === 'request').map(({ fields }) => fields);
   }
@@ -83,7 +96,7 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
     logger: log,
     events: { requestEnded: (event) => void ended.push(event) },
     body: { pool, stalls, clock },
-    accessLog: (options.isAccessLogged ?? true) ? log : undefined,
+    accessLog: (options.isAccessLogged ?? true) ? (line) => log.access(line) : undefined,
     headDeadlineMs: options.headDeadlineMs ?? 22_000,
   });
   const listener = await Listener.listen({
