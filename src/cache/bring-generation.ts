@@ -33,15 +33,15 @@ export type GenerationOutcome =
 /** Rejects with whatever ended the transfer; the generation is broken then and what it had is kept as a partial. */
 export async function bringGeneration(run: GenerationRun): Promise<GenerationOutcome> {
   const { generation, digest, signal } = run;
+  let found: Digest;
   try {
     await transfer(run);
     if (generation.state === 'frozen') return { kind: 'ended', result: await outlive(generation) };
-    await hashed(generation, signal);
+    found = await hashed(generation, signal);
   } catch (error) {
     await giveUp(run, error);
     throw error;
   }
-  const found = generation.hashedDigest();
   return found === digest ? { kind: 'ended', result: await adopt(run) } : { kind: 'mismatch', found };
 }
 
@@ -68,10 +68,12 @@ async function transfer({
   }
 }
 
-async function hashed(generation: Generation, signal: AbortSignal): Promise<void> {
-  while (!generation.isHashed) {
+async function hashed(generation: Generation, signal: AbortSignal): Promise<Digest> {
+  for (;;) {
     const { sequence } = generation.watermark;
     if (generation.state !== 'open') throw generation.failure ?? new BrokenBodyError('the generation was given up');
+    const found = generation.isHashed ? await generation.hashedDigest() : undefined;
+    if (found !== undefined) return found;
     await generation.watermark.changed(sequence, signal);
   }
 }

@@ -6,6 +6,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
 import { UpstreamError } from '../upstream/errors.ts';
+import type { Line, LineBody } from '../upstream/line.ts';
 import type { AskedRange, BlobBody, Upstream } from '../upstream/upstream.ts';
 
 /** Attempts in a row that may add no byte. */
@@ -47,6 +48,17 @@ export interface Stretch {
   readonly opened?: BlobBody;
   /** Somebody else brings these bytes too in the end: without ranges they are not worth a transfer of everything before. */
   readonly isRangeOnly?: boolean;
+  /** The thread that should carry its exchanges, as long as there is one. */
+  readonly line?: () => Line | undefined;
+  /** Takes a body that lies on that line and brings it where it belongs, without its first `skipBytes`. Never rejects. */
+  readonly move?: (body: LineBody, skipBytes: number) => Promise<Moved>;
+}
+
+/** What became of a body that was moved. */
+export interface Moved {
+  readonly bytes: number;
+  /** `granted`: it was not wanted any further · `ended`: the body came to a clean end. */
+  readonly why: 'granted' | 'ended' | { readonly error: Error };
 }
 
 /**
@@ -69,20 +81,27 @@ export async function* continuedBody(
     const needsRange = stretch.isRangeOnly === true && position > 0;
     try {
       if (needsRange && opened === undefined && source.ignoresRange) throw ignored(source);
-      body = opened ?? (await openAt(source, repository, position, stretch.end(), signal));
+      body = opened ?? (await openAt(source, repository, position, stretch, signal));
       opened = undefined;
       source.usedEndpoints.add(body.endpoint);
       let skip = body.answer.kind === 'whole' ? position : 0;
-      for await (const chunk of body.chunks) {
-        if (skip >= chunk.byteLength) {
-          skip -= chunk.byteLength;
-          continue;
+      if (body.toLine !== undefined && stretch.move !== undefined) {
+        const { bytes, why } = await stretch.move(body.toLine(), skip);
+        position += bytes;
+        if (typeof why === 'object') throw why.error;
+        // Somebody else was to bring the rest, and now is not.
+        if (why === 'granted' && position < (stretch.end() ?? Infinity)) continue;
+      } else
+        for await (const chunk of body.chunks) {
+          if (skip >= chunk.byteLength) {
+            skip -= chunk.byteLength;
+            continue;
+          }
+          const bytes = skip === 0 ? chunk : chunk.subarray(skip);
+          skip = 0;
+          position += bytes.byteLength;
+          yield bytes;
         }
-        const bytes = skip === 0 ? chunk : chunk.subarray(skip);
-        skip = 0;
-        position += bytes.byteLength;
-        yield bytes;
-      }
       const end = stretch.end() ?? (body.answer.kind === 'whole' ? position : undefined);
       if (end !== undefined && position >= end) return;
       throw new UpstreamError('cut', `the body ended at byte ${position}`, { upstream: source.upstream.key });
@@ -114,15 +133,16 @@ async function openAt(
   source: BodySource,
   repository: Repository,
   position: number,
-  end: number | undefined,
+  stretch: Stretch,
   signal: AbortSignal,
 ): Promise<BlobBody> {
-  const range = rangeFor(source, position, end);
+  const range = rangeFor(source, position, stretch.end());
   const body = await source.upstream.openBlob(
     {
       repository,
       digest: source.digest,
       avoidEndpoints: source.avoidEndpoints,
+      line: stretch.line?.(),
       ...(range === undefined ? {} : { range }),
     },
     signal,

@@ -12,6 +12,7 @@ import type { CacheEvents } from './events.ts';
 import { FillTable } from './fill-table.ts';
 import { createListings } from './listings.ts';
 import { createManifests } from './manifests.ts';
+import { MoverPool } from './mover-pool.ts';
 import { Overdue } from './overdue.ts';
 import { type PolicyOptions, defaultPolicyOptions } from './policy-deps.ts';
 import type { UpstreamPolicy } from './policy.ts';
@@ -47,7 +48,9 @@ export function createCache(options: CacheOptions): RunningCache {
   const policy = { ...defaultPolicyOptions, ...options.policy, offline };
   const generations = new Generations();
   const space = new Space({ store, catalog, clock, logger, events, limits, generations });
-  const fills = new FillTable({ store, catalog, space, clock, logger, events, hashTurns: new Semaphore(1), onAbandon });
+  const movers = new MoverPool(logger);
+  const hashTurns = new Semaphore(1);
+  const fills = new FillTable({ store, catalog, space, clock, logger, events, hashTurns, movers, onAbandon });
   const overdue = new Overdue();
   const rights = createRights({ catalog, upstreams, clock, logger, overdue, options: policy, generations });
   const deps = {
@@ -88,6 +91,7 @@ export function createCache(options: CacheOptions): RunningCache {
     fillCount: () => fills.size,
     async close(deadline) {
       await fills.close(deadline);
+      await movers.close();
       manifests.close();
       listings.close();
       rights.close();

@@ -5,6 +5,7 @@ import type { Semaphore } from '../lib/semaphore.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { Catalog } from '../store/catalog.ts';
 import type { CacheEvents } from './events.ts';
+import type { MoverPool } from './mover-pool.ts';
 import type { Space } from './space.ts';
 
 export interface FillContext {
@@ -16,6 +17,8 @@ export interface FillContext {
   readonly events: CacheEvents;
   /** Turns for hashing what must be read back. */
   readonly hashTurns: Semaphore;
+  /** Threads that move and hash; undefined: all is done on this one. */
+  readonly movers?: MoverPool;
   /** What happens to a fill that nobody waits for any more. */
   readonly onAbandon: 'finish' | 'keep';
 }

@@ -9,8 +9,10 @@ import type { Semaphore } from '../lib/semaphore.ts';
 import { Watermark } from '../lib/watermark.ts';
 import type { PositionalReader } from '../store/blob-store.ts';
 import { BrokenBodyError } from './errors.ts';
-import { HashFollower } from './hash-follower.ts';
+import { HashFollower, hashPrefix } from './hash-follower.ts';
+import type { MoverThread } from './mover-thread.ts';
 import { PieceMap } from './piece-map.ts';
+import { RemoteSpool } from './remote-spool.ts';
 import type { Spool } from './spool.ts';
 
 /**
@@ -32,6 +34,8 @@ export interface GenerationOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly hashTurns: Semaphore;
+  /** Hashes the spool and may write to it; undefined: all is done here. */
+  readonly thread?: MoverThread | undefined;
 }
 
 export class Generation {
@@ -40,7 +44,9 @@ export class Generation {
   /** Position: the contiguous prefix. Also woken by everything else that a reader may wait for. */
   readonly watermark = Watermark.create();
   readonly #options: GenerationOptions;
-  readonly #hash: HashFollower;
+  #hash: HashFollower | RemoteSpool;
+  /** Of the prefix that ends there; once frozen it grows no more. */
+  #prefixHash: { readonly end: number; readonly hasher: Promise<Hasher> } | undefined;
   readonly #resumedBytes: number;
   /** The upstream's last word about the size does not agree with what is here: nothing will ever complete this. */
   isContradicted = false;
@@ -53,23 +59,30 @@ export class Generation {
   #syncing: Promise<void> | undefined;
 
   constructor(options: GenerationOptions) {
-    const { spool, digest, file, hashTurns, clock } = options;
+    const { spool, clock, thread } = options;
     this.#options = options;
     this.spool = spool;
     this.pieces = new PieceMap(spool.resumed, spool.claimedSizeBytes);
     this.#resumedBytes = this.pieces.writtenBytes;
     this.#syncedBytes = this.#resumedBytes;
     this.#syncedAtMs = clock.monotonic();
-    this.#hash = new HashFollower({
-      algorithm: digestAlgorithm(digest),
-      file,
-      turns: hashTurns,
-      isLive: this.#resumedBytes === 0,
-      onProgress: () => this.#progress(),
-      onError: (error) => this.break(new BrokenBodyError('the spool cannot be read back', { cause: error })),
-    });
+    const { path } = spool;
+    this.#hash = thread === undefined || path === undefined ? this.#hashHere() : this.#hashThere(thread, path);
     this.watermark.advance(this.pieces.frontier);
-    this.#hash.follow(this.pieces.frontier);
+    this.#followFrontier();
+  }
+
+  get digest(): Digest {
+    return this.#options.digest;
+  }
+
+  get clock(): Clock {
+    return this.#options.clock;
+  }
+
+  /** Where a thread can write to the spool; undefined when only this one can. */
+  get remote(): RemoteSpool | undefined {
+    return this.#hash instanceof RemoteSpool ? this.#hash : undefined;
   }
 
   get file(): PositionalReader {
@@ -98,13 +111,14 @@ export class Generation {
     return this.pieces.isComplete && this.#hash.position === this.pieces.sizeBytes;
   }
 
-  /** The digest of what is hashed so far. */
-  hashedDigest(): Digest {
+  /** The digest of what is hashed so far. Undefined when the thread that knew it has died: it is hashed again. */
+  hashedDigest(): Promise<Digest | undefined> {
     return this.#hash.digest();
   }
 
   /** The hash of the written prefix `[0, frontier)`, once it has caught up, to be continued by a tail transfer. */
   async hashUpTo(frontier: number): Promise<Hasher> {
+    if (this.#hash instanceof RemoteSpool) return this.#readPrefixHash(frontier);
     while (this.#hash.position < frontier) {
       const { sequence } = this.watermark;
       if (this.#state === 'broken') throw this.#failure ?? new BrokenBodyError('the spool was given up');
@@ -122,9 +136,15 @@ export class Generation {
   written(chunks: readonly Uint8Array[], position: number): void {
     let at = position;
     for (const chunk of chunks) {
-      this.#hash.offer(chunk, at);
+      if (this.#hash instanceof HashFollower) this.#hash.offer(chunk, at);
       at += chunk.byteLength;
     }
+    if (this.#hash instanceof RemoteSpool) this.#hash.wrote(position, at);
+    this.moved();
+  }
+
+  /** Bytes reached the spool or its hash. */
+  moved(): void {
     this.#progress();
     this.#syncIfDue();
   }
@@ -194,9 +214,54 @@ export class Generation {
 
   #progress(): void {
     const { frontier } = this.pieces;
-    this.#hash.follow(frontier);
+    this.#followFrontier();
     if (frontier > this.watermark.position) this.watermark.advance(frontier);
     else this.watermark.touch();
+  }
+
+  #followFrontier(): void {
+    if (this.#hash instanceof HashFollower) this.#hash.follow(this.pieces.frontier);
+  }
+
+  #hashHere(): HashFollower {
+    return new HashFollower({
+      ...this.#hashOptions(),
+      isLive: this.#resumedBytes === 0,
+      onProgress: () => this.#progress(),
+      onError: (error) => this.#unreadable(error),
+    });
+  }
+
+  #hashThere(thread: MoverThread, path: string): RemoteSpool {
+    const remote = new RemoteSpool({
+      thread,
+      path,
+      algorithm: digestAlgorithm(this.digest),
+      isLive: this.#resumedBytes === 0,
+      onProgress: () => this.#progress(),
+      onError: (error) => this.#unreadable(error),
+      onLost: () => {
+        this.#hash = this.#hashHere();
+        this.#progress();
+      },
+    });
+    for (const { start, end } of this.pieces.written()) remote.wrote(start, end);
+    return remote;
+  }
+
+  #unreadable(cause: unknown): void {
+    this.break(new BrokenBodyError('the spool cannot be read back', { cause }));
+  }
+
+  #hashOptions(): Pick<ConstructorParameters<typeof HashFollower>[0], 'algorithm' | 'file' | 'turns'> {
+    const { digest, file, hashTurns } = this.#options;
+    return { algorithm: digestAlgorithm(digest), file, turns: hashTurns };
+  }
+
+  /** The state of a hash cannot be had from another thread. */
+  async #readPrefixHash(end: number): Promise<Hasher> {
+    if (this.#prefixHash?.end !== end) this.#prefixHash = { end, hasher: hashPrefix(this.#hashOptions(), end) };
+    return (await this.#prefixHash.hasher).copy();
   }
 
   #syncIfDue(): void {

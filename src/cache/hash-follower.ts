@@ -58,8 +58,8 @@ export class HashFollower {
   }
 
   /** The digest of `[0, position)`, leaving the hash as it is. */
-  digest(): Digest {
-    return this.#hash.copy().digest();
+  digest(): Promise<Digest> {
+    return Promise.resolve(this.#hash.copy().digest());
   }
 
   /** A copy of the running hash, to be continued by somebody else from `position`. */
@@ -93,4 +93,19 @@ export class HashFollower {
     }
     if (!this.#isStopped) this.follow(this.#limit);
   }
+}
+
+/** The hash of the written prefix `[0, end)`, read back from the file. */
+export function hashPrefix(
+  options: Omit<HashFollowerOptions, 'onProgress' | 'onError' | 'isLive'>,
+  end: number,
+): Promise<Hasher> {
+  return new Promise((resolve, reject) => {
+    const onProgress = (): void => {
+      if (follower.position === end) resolve(follower.copy());
+    };
+    const follower = new HashFollower({ ...options, isLive: true, onProgress, onError: reject });
+    follower.follow(end);
+    onProgress();
+  });
 }

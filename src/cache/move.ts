@@ -1,8 +1,10 @@
 /** One transfer: the bytes of one claim from the upstream into the spool. Who moves what, and when, is for `movers`. */
+import type { LineBody } from '../upstream/line.ts';
 import type { BlobBody } from '../upstream/upstream.ts';
-import { type BodySource, continuedBody } from './continued-body.ts';
+import { type BodySource, continuedBody, type Moved } from './continued-body.ts';
 import type { Generation } from './generation.ts';
 import type { Claim } from './piece-map.ts';
+import { moveByThread } from './remote-move.ts';
 import type { Lease } from './space.ts';
 import { SpoolWriter } from './spool-writer.ts';
 
@@ -28,7 +30,17 @@ export async function move(options: Move, signal: AbortSignal): Promise<void> {
   const writer = new SpoolWriter(generation, claim, lease);
   try {
     const end = (): number | undefined => (Number.isFinite(claim.end) ? claim.end : undefined);
-    const stretch = { start: claim.position, end, isRangeOnly, ...(opened === undefined ? {} : { opened }) };
+    const stretch = {
+      start: claim.position,
+      end,
+      isRangeOnly,
+      line: () => generation.remote?.thread,
+      move: async (body: LineBody, skipBytes: number): Promise<Moved> => {
+        await writer.flush();
+        return moveByThread({ generation, claim, lease, upstream: source.upstream.key, body, skipBytes, signal });
+      },
+      ...(opened === undefined ? {} : { opened }),
+    };
     for await (const chunk of continuedBody(source, stretch, signal)) {
       const wait = writer.push(chunk);
       if (wait !== undefined) await wait;

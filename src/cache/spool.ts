@@ -20,7 +20,11 @@ export interface Spool {
   readonly claimedSizeBytes: number | undefined;
   /** False for a blob that is only being proved: nothing may be written to it. */
   readonly isWritable: boolean;
+  /** Of the file, for other threads; undefined where there is none. */
+  readonly path: string | undefined;
   write(buffers: readonly Uint8Array[], position: number): Promise<void>;
+  /** Another thread wrote so many bytes through `path`. */
+  wrote(bytes: number): void;
   openReader(): Promise<SpoolReader>;
   sync(written: readonly Interval[], sizeBytes: number | undefined): Promise<void>;
   allocatedBytes(): number;
@@ -39,7 +43,9 @@ function ingestSpool(ingest: Ingest): Spool {
     resumed,
     claimedSizeBytes: isPossible ? claimed : undefined,
     isWritable: true,
+    path: ingest.path,
     write: (buffers, position) => ingest.write(buffers, position),
+    wrote: (bytes) => ingest.wrote(bytes),
     openReader: () => ingest.openReader(),
     sync: (written, sizeBytes) => ingest.sync(written, sizeBytes),
     allocatedBytes: () => ingest.allocatedBytes(),
@@ -51,13 +57,15 @@ function ingestSpool(ingest: Ingest): Spool {
 
 /** A suspect blob as a spool whose bytes are all there. */
 export function suspectSpool(store: BlobStore, info: BlobInfo): Spool {
-  const { digest, sizeBytes } = info;
+  const { digest, sizeBytes, path } = info;
   const nothing = async (): Promise<void> => {};
   return {
     resumed: [{ start: 0, end: sizeBytes }],
     claimedSizeBytes: sizeBytes,
     isWritable: false,
+    path,
     write: () => Promise.reject(new Error('a blob that is being proved is never written')),
+    wrote: () => undefined,
     async openReader() {
       const blob = await store.open(digest);
       if (blob === undefined) throw new StoreError('sick', `${digest} went before it was proved`);

@@ -69,6 +69,8 @@ export interface Ingest {
   readonly claimedSizeBytes: number | undefined;
   /** Writes all bytes of all buffers at `position`. Rejects with StoreError (`full`, `sick`). */
   write(buffers: readonly Uint8Array[], position: number): Promise<void>;
+  /** Another thread wrote so many bytes through `path`. The store counts them; it does not look at them. */
+  wrote(bytes: number): void;
   /** Rejects with StoreError `sick`, also once the ingest has ended. */
   openReader(): Promise<SpoolReader>;
   /**

@@ -52,6 +52,10 @@ export class MemoryIngest implements Ingest {
     this.file.write(buffers, position);
   }
 
+  wrote(): void {
+    throw new Error('nobody can write to memory by path');
+  }
+
   async openReader(): Promise<SpoolReader> {
     this.#assertOpen();
     return this.#owner.openReader(this.file);

@@ -79,6 +79,10 @@ export class DiskIngest implements Ingest {
     }
   }
 
+  wrote(bytes: number): void {
+    this.#grew(bytes);
+  }
+
   async openReader(): Promise<SpoolReader> {
     this.#assertOpen();
     return (await this.#openShared()).retain().reader();

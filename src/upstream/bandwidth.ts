@@ -11,6 +11,11 @@ export class Bandwidth {
     this.#clock = clock;
   }
 
+  /** Most that one transfer takes at once, so that others get their turn soon. */
+  get stepBytes(): number {
+    return Math.max(16 * 1024, Math.floor(this.#bytesPerSecond / 20));
+  }
+
   /**
    * Waits for its turn; unused time is not saved up. Turns are in the order of calls, so transfers share evenly. Rejects
    * with the signal's reason.

@@ -7,6 +7,7 @@ import { type Ask, askEndpoint, type Attempt, type Endpoint } from './endpoint.t
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import { firstOf, parseContentLength } from './framing.ts';
+import type { Line } from './line.ts';
 import { isEncoded } from './manifests.ts';
 import { withoutSecrets } from './origin.ts';
 import { rangeHeader, readRangeAnswer } from './range-answer.ts';
@@ -17,6 +18,7 @@ export interface BlobQuestion {
   readonly repository: Repository;
   readonly digest: Digest;
   readonly isAnonymous: boolean;
+  readonly line?: Line | undefined;
 }
 
 export interface OpenedBlob {
@@ -133,7 +135,7 @@ function isOutageStatus(status: number): boolean {
 }
 
 function askFor(method: 'GET' | 'HEAD', question: BlobQuestion, asked?: AskedRange): Ask {
-  const { repository, digest, isAnonymous } = question;
+  const { repository, digest, isAnonymous, line } = question;
   const range = asked === undefined ? {} : { range: rangeHeader(asked) };
-  return { method, path: `/v2/${repository}/blobs/${digest}`, repository, isAnonymous, ...range };
+  return { method, path: `/v2/${repository}/blobs/${digest}`, repository, isAnonymous, line, ...range };
 }

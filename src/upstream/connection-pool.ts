@@ -7,10 +7,13 @@ import type { Socket } from 'node:net';
 import { callbackify } from 'node:util';
 import { Client } from 'undici';
 
+/** Resolves a socket that is ready for HTTP and belongs to the caller. */
+export type Dial = (signal: AbortSignal) => Promise<Socket>;
+
 export interface ConnectionPoolOptions {
   /** Origin that undici sees: the one of the requests, or of a proxy that takes them in absolute form. */
   readonly origin: string;
-  readonly dial: (signal: AbortSignal) => Promise<Socket>;
+  readonly dial: Dial;
   readonly maxHeaderBytes: number;
   /** How long a connection may lie idle, milliseconds; a shorter hint of the server counts. */
   readonly keepAliveMs: number;
@@ -25,9 +28,9 @@ export class Connection {
   #socket: Socket | undefined;
   readonly #dialling = new AbortController();
 
-  constructor(options: ConnectionPoolOptions, onEnd: (connection: Connection) => void) {
+  constructor(options: ConnectionPoolOptions, dial: Dial, onEnd: (connection: Connection) => void) {
     const connect = callbackify(async () => {
-      this.#socket = await options.dial(this.#dialling.signal);
+      this.#socket = await dial(this.#dialling.signal);
       return this.#socket;
     });
     this.client = new Client(options.origin, {
@@ -71,14 +74,14 @@ export class ConnectionPool {
     return this.#all.size;
   }
 
-  /** An idle connection, or a new one. It is the caller's until `release` or `drop`. */
-  take(): Connection {
-    return this.#idle.pop() ?? this.fresh();
+  /** An idle connection, or a new one, dialled by `dial`. It is the caller's until `release` or `drop`. */
+  take(dial?: Dial): Connection {
+    return this.#idle.pop() ?? this.fresh(dial);
   }
 
   /** A connection that has not been used. */
-  fresh(): Connection {
-    const connection = new Connection(this.#options, (ended) => this.#forgetIdle(ended));
+  fresh(dial: Dial = this.#options.dial): Connection {
+    const connection = new Connection(this.#options, dial, (ended) => this.#forgetIdle(ended));
     this.#all.add(connection);
     return connection;
   }

@@ -9,6 +9,7 @@ import type { Endpoint } from './endpoint.ts';
 import { Endpoints } from './endpoints.ts';
 import { firstOf } from './framing.ts';
 import { Breaker } from './limits.ts';
+import { LineSender } from './line-sender.ts';
 import { observed } from './observed-sender.ts';
 import { hostMatches, isSameOrigin, originMatches } from './origin.ts';
 import { PoolSender } from './pool-sender.ts';
@@ -93,7 +94,7 @@ function createEndpoint(url: URL, all: readonly URL[], options: UpstreamOptions)
     if (all.some((endpoint) => isSameOrigin(endpoint, place))) return 'endpoint';
     return hostMatches(allowHosts, place) || originMatches(realms, url, place) ? 'listed' : 'elsewhere';
   };
-  const pool = new PoolSender({
+  const way = {
     ...limits,
     upstream: key,
     clock,
@@ -101,9 +102,9 @@ function createEndpoint(url: URL, all: readonly URL[], options: UpstreamOptions)
     tls: new TlsSettings(options.tls),
     tlsPlace,
     proxyFor: proxyChooser(options.proxy, options.proxyEnvironment),
-    onBytes: (bytes) => events.upstreamBytes({ upstream: key, bytes }),
-  });
-  const sender = observed(pool, key, clock, events);
+    onBytes: (bytes: number) => events.upstreamBytes({ upstream: key, bytes }),
+  };
+  const sender = observed(new LineSender({ ...way, direct: new PoolSender(way) }), key, clock, events);
   const auth = { upstream: key, sender, endpoints: all, realms, events, clock };
   return {
     name: `${url.origin}${url.pathname.replace(/\/+$/, '')}`,

@@ -54,7 +54,7 @@ export async function dial(
  * An address in the URL itself needs no look-up, so net.connect would dial it unseen; a proxy would as well. Names are
  * the proxy's to resolve, and so is the judgement about what they resolve to.
  */
-function refuseLiteral(url: URL, { policy, upstream }: DialOptions): void {
+export function refuseLiteral(url: URL, { policy, upstream }: Pick<DialOptions, 'policy' | 'upstream'>): void {
   const host = dialledHost(url);
   const isLocalName = host === 'localhost' || host.endsWith('.localhost');
   if (isIP(host) === 0 && !isLocalName) return;
@@ -153,13 +153,13 @@ function openTunnel(
 }
 
 /** Waits for `event`; on failure, time-out or abort the socket is destroyed. */
-function settled(
+export function settled(
   socket: Socket,
   event: 'connect' | 'secureConnect',
   what: string,
   timeoutMs: number,
   kind: UpstreamErrorKind,
-  { upstream, clock }: DialOptions,
+  { upstream, clock }: Pick<DialOptions, 'upstream' | 'clock'>,
   signal: AbortSignal,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -197,7 +197,7 @@ function isTimeout(cause: unknown): boolean {
   return cause instanceof Error && 'code' in cause && cause.code === 'ETIMEDOUT';
 }
 
-function refusedAddress(url: URL, upstream: string): UpstreamError {
+export function refusedAddress(url: URL, upstream: string): UpstreamError {
   const message = `${url.host} has a private address, and the upstream is public: not allowed`;
   return new UpstreamError('redirectRefused', message, { upstream });
 }

@@ -6,6 +6,7 @@ import { statusFailure } from './answer.ts';
 import type { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import { firstOf, linesOf } from './framing.ts';
+import type { Line } from './line.ts';
 import { isSameOrigin, withoutSecrets } from './origin.ts';
 import { type Hop, isRedirect, maxRedirects, nextHop } from './redirect.ts';
 import type { IncomingResponse, Sender } from './sender.ts';
@@ -37,6 +38,7 @@ export interface Ask {
   readonly accept?: string;
   readonly range?: string;
   readonly isAnonymous?: boolean;
+  readonly line?: Line | undefined;
 }
 
 export interface Answer {
@@ -153,6 +155,7 @@ async function send(endpoint: Endpoint, ask: Ask, walk: Walk, attempt: Attempt):
       headers,
       credentialSet: authorization?.credentialSet ?? 'anonymous',
       headTimeoutMs: Math.min(headTimeoutMs, leftMs),
+      line: ask.line,
     },
     attempt.signal,
   );

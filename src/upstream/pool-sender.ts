@@ -24,9 +24,9 @@ export interface PoolSenderOptions extends DialOptions {
 }
 
 /** Signed URLs in Location are long; Go accepts 10 MiB, Node 16 KiB. */
-const maxHeaderBytes = 64 * 1024;
-const keepAliveMs = 15_000;
-const maxIdlePerPool = 8;
+export const maxHeaderBytes = 64 * 1024;
+export const keepAliveMs = 15_000;
+export const maxIdlePerPool = 8;
 
 export class PoolSender implements Sender {
   readonly #options: PoolSenderOptions;
@@ -171,7 +171,7 @@ export class PoolSender implements Sender {
 }
 
 /** undici ends the connection itself after an answer that says `Connection: close`; that is no error. */
-function isSuspicious(error: Error | undefined): boolean {
+export function isSuspicious(error: Error | undefined): boolean {
   if (error === undefined) return false;
   return isProtocolError(error) || ('code' in error && error.code === 'ECONNRESET');
 }

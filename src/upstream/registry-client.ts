@@ -59,13 +59,16 @@ export class RegistryClient implements Upstream {
     return this.#ask((endpoint, attempt) => getManifestAt(endpoint, question, attempt, this.#now()), signal);
   }
 
-  async openBlob({ repository, digest, range, avoidEndpoints }: BlobRequest, signal: AbortSignal): Promise<BlobBody> {
+  async openBlob(
+    { repository, digest, range, avoidEndpoints, line }: BlobRequest,
+    signal: AbortSignal,
+  ): Promise<BlobBody> {
     this.#check();
     const permit = await this.#transfers.acquire('normal', signal).catch(() => {
       throw failure('aborted', this.key, 'given up by the caller', abortReason(signal));
     });
     const end = (): void => permit[Symbol.dispose]();
-    const question = { repository, digest, isAnonymous: false };
+    const question = { repository, digest, isAnonymous: false, line };
     try {
       return await this.#ask(
         async (endpoint, attempt) => {

@@ -3,6 +3,8 @@
  * `pool-sender` implements it on undici; auth and the registry client build on it.
  */
 
+import type { Line, LineBody } from './line.ts';
+
 export interface OutgoingRequest {
   readonly method: 'GET' | 'HEAD' | 'POST';
   readonly url: URL;
@@ -16,6 +18,8 @@ export interface OutgoingRequest {
   readonly credentialSet: string;
   /** Milliseconds until the response head must be there (connect and TLS have their own limits inside it). */
   readonly headTimeoutMs: number;
+  /** Another thread that may carry the exchange, so that its body can be moved there. */
+  readonly line?: Line | undefined;
 }
 
 export interface IncomingResponse {
@@ -31,6 +35,8 @@ export interface IncomingResponse {
   discard(): Promise<void>;
   /** Destroys the connection; idempotent. */
   abort(): void;
+  /** Only of an exchange on a line: the caller moves the body there, and the rest of this must not be used any more. */
+  readonly move?: () => Omit<LineBody, 'pay' | 'stepBytes' | 'ended'>;
 }
 
 export interface Sender {

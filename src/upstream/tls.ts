@@ -7,6 +7,7 @@
  */
 import { readFile, stat } from 'node:fs/promises';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import type { LineTls } from './line.ts';
 
 /** Paths of PEM files; certificate and key both or none. */
 export interface TlsFiles {
@@ -26,13 +27,20 @@ export interface TlsChoice {
 
 interface Loaded {
   readonly stamp: string;
+  readonly ca: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
   readonly withClientCertificate: SecureContext;
   readonly withoutClientCertificate: SecureContext;
 }
 
+/** Tells the settings of one upstream from those of another. */
+let instances = 0;
+
 /** Reads the files again when they change, so that a certificate can be rotated under a running daemon. */
 export class TlsSettings {
   readonly #files: TlsFiles;
+  readonly #name = `${++instances}`;
   #loaded: Loaded | undefined;
 
   constructor(files: TlsFiles) {
@@ -41,12 +49,29 @@ export class TlsSettings {
 
   /** Rejects with the error of the file system or of OpenSSL when a file cannot be read or used. */
   async choose(place: TlsPlace): Promise<TlsChoice> {
+    const loaded = await this.#current();
+    return {
+      context: place === 'endpoint' ? loaded.withClientCertificate : loaded.withoutClientCertificate,
+      isVerified: this.#isVerified(place),
+    };
+  }
+
+  /** The same choice for another thread, which makes its own context. */
+  async describe(place: TlsPlace): Promise<LineTls> {
+    const { stamp, ca, cert, key } = await this.#current();
+    const own = place === 'endpoint' ? { cert, key } : { cert: undefined, key: undefined };
+    const isVerified = this.#isVerified(place);
+    return { stamp: [stamp, this.#name, place, isVerified].join(' '), ca, ...own, isVerified };
+  }
+
+  #isVerified(place: TlsPlace): boolean {
+    return place === 'elsewhere' || !this.#files.insecureSkipVerify;
+  }
+
+  async #current(): Promise<Loaded> {
     const stamp = await this.#stamp();
     if (this.#loaded?.stamp !== stamp) this.#loaded = await this.#load(stamp);
-    return {
-      context: place === 'endpoint' ? this.#loaded.withClientCertificate : this.#loaded.withoutClientCertificate,
-      isVerified: place === 'elsewhere' || !this.#files.insecureSkipVerify,
-    };
+    return this.#loaded;
   }
 
   async #load(stamp: string): Promise<Loaded> {
@@ -57,6 +82,9 @@ export class TlsSettings {
     const isOwn = cert !== undefined && key !== undefined;
     return {
       stamp,
+      ca,
+      cert,
+      key,
       withoutClientCertificate,
       withClientCertificate: isOwn ? createSecureContext({ ...trust, cert, key }) : withoutClientCertificate,
     };

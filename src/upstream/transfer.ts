@@ -2,6 +2,7 @@
 import type { Bandwidth } from './bandwidth.ts';
 import { failure } from './failure.ts';
 import type { IncomingResponse } from './sender.ts';
+import type { LineBody } from './line.ts';
 import type { BlobBody } from './upstream.ts';
 
 export interface TransferOptions {
@@ -13,7 +14,10 @@ export interface TransferOptions {
   readonly onEnd: () => void;
 }
 
-export function transferOf(response: IncomingResponse, options: TransferOptions): Pick<BlobBody, 'chunks' | 'abort'> {
+export function transferOf(
+  response: IncomingResponse,
+  options: TransferOptions,
+): Pick<BlobBody, 'chunks' | 'abort' | 'toLine'> {
   const { bandwidth, onEnd } = options;
   const control = new AbortController();
   const abort = (): void => {
@@ -22,7 +26,14 @@ export function transferOf(response: IncomingResponse, options: TransferOptions)
     onEnd();
   };
   const chunks = bandwidth === undefined ? response.body : paced(response.body, bandwidth, options, control.signal);
-  return { chunks: followedBy(chunks, onEnd), abort };
+  return { chunks: followedBy(chunks, onEnd), abort, ...toLine(response, options) };
+}
+
+function toLine({ move }: IncomingResponse, { bandwidth, onEnd }: TransferOptions): Pick<BlobBody, 'toLine'> {
+  if (move === undefined) return {};
+  const pay = bandwidth && ((bytes: number, signal: AbortSignal): Promise<void> => bandwidth.take(bytes, signal));
+  const stepBytes = bandwidth?.stepBytes ?? Infinity;
+  return { toLine: (): LineBody => ({ ...move(), pay, stepBytes, ended: onEnd }) };
 }
 
 async function* followedBy(chunks: AsyncIterable<Uint8Array>, onEnd: () => void): AsyncGenerator<Uint8Array> {

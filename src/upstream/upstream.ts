@@ -5,6 +5,7 @@
  */
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
+import type { Line, LineBody } from './line.ts';
 
 /** A byte range to ask for: closed (`end` exclusive), open-ended, or the last `suffixBytes`. */
 export type AskedRange =
@@ -41,6 +42,8 @@ export interface BlobBody {
   readonly chunks: AsyncIterable<Uint8Array>;
   /** Destroys the connection; idempotent. Needed only when `chunks` was never iterated. */
   abort(): void;
+  /** Only where the exchange is on a line: takes the body for moving it there, in place of `chunks` and `abort`. */
+  readonly toLine?: () => LineBody;
 }
 
 export interface BlobRequest {
@@ -49,6 +52,8 @@ export interface BlobRequest {
   readonly range?: AskedRange;
   /** Endpoints not to use while another one is left. */
   readonly avoidEndpoints?: ReadonlySet<string>;
+  /** A thread that should carry the exchange. Where that is not possible it is carried as if none were given. */
+  readonly line?: Line | undefined;
 }
 
 /** One page of a listing (tags/list or referrers) as the upstream gave it. */

@@ -192,6 +192,7 @@ export class FaultyStore implements BlobStore {
           this.ingestBytes += buffer.byteLength;
         }
       },
+      wrote: () => undefined,
       openReader: async () => {
         if (this.failsOpenReader) throw new StoreError('sick', 'too many open files');
         return this.#reader(bytes);
