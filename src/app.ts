@@ -113,6 +113,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
   });
   undo.move();
   isReady = true;
+  running.warmUp();
   const addresses = { registry: front.address, admin: admin.address };
   announce(config, addresses, opened, logger);
 

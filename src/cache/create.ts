@@ -39,6 +39,8 @@ export interface RunningCache {
   readonly generations: Generations;
   /** Fills under way. */
   fillCount(): number;
+  /** Starts what the first miss would otherwise have to wait for. */
+  warmUp(): void;
   /** Lets fills finish until the signal aborts, then keeps their partials. The store may be closed afterwards. */
   close(deadline: AbortSignal): Promise<void>;
 }
@@ -89,6 +91,9 @@ export function createCache(options: CacheOptions): RunningCache {
       peek: (query) => peek(query),
     },
     fillCount: () => fills.size,
+    warmUp() {
+      if (!offline) movers.pick();
+    },
     async close(deadline) {
       await fills.close(deadline);
       await movers.close();

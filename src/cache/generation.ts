@@ -9,10 +9,10 @@ import type { Semaphore } from '../lib/semaphore.ts';
 import { Watermark } from '../lib/watermark.ts';
 import type { PositionalReader } from '../store/blob-store.ts';
 import { BrokenBodyError } from './errors.ts';
-import { HashFollower, hashPrefix } from './hash-follower.ts';
 import type { MoverThread } from './mover-thread.ts';
 import { PieceMap } from './piece-map.ts';
-import { RemoteSpool } from './remote-spool.ts';
+import type { RemoteSpool } from './remote-spool.ts';
+import { SpoolHash } from './spool-hash.ts';
 import type { Spool } from './spool.ts';
 
 /**
@@ -44,9 +44,7 @@ export class Generation {
   /** Position: the contiguous prefix. Also woken by everything else that a reader may wait for. */
   readonly watermark = Watermark.create();
   readonly #options: GenerationOptions;
-  #hash: HashFollower | RemoteSpool;
-  /** Of the prefix that ends there; once frozen it grows no more. */
-  #prefixHash: { readonly end: number; readonly hasher: Promise<Hasher> } | undefined;
+  readonly #hash: SpoolHash;
   readonly #resumedBytes: number;
   /** The upstream's last word about the size does not agree with what is here: nothing will ever complete this. */
   isContradicted = false;
@@ -59,7 +57,7 @@ export class Generation {
   #syncing: Promise<void> | undefined;
 
   constructor(options: GenerationOptions) {
-    const { spool, clock, thread } = options;
+    const { spool, digest, file, hashTurns, clock, thread } = options;
     this.#options = options;
     this.spool = spool;
     this.pieces = new PieceMap(spool.resumed, spool.claimedSizeBytes);
@@ -67,9 +65,18 @@ export class Generation {
     this.#syncedBytes = this.#resumedBytes;
     this.#syncedAtMs = clock.monotonic();
     const { path } = spool;
-    this.#hash = thread === undefined || path === undefined ? this.#hashHere() : this.#hashThere(thread, path);
+    this.#hash = new SpoolHash({
+      algorithm: digestAlgorithm(digest),
+      file,
+      turns: hashTurns,
+      isLive: this.#resumedBytes === 0,
+      written: spool.resumed,
+      remote: thread === undefined || path === undefined ? undefined : { thread, path },
+      onProgress: () => this.#progress(),
+      onError: (error) => this.break(new BrokenBodyError('the spool cannot be read back', { cause: error })),
+    });
     this.watermark.advance(this.pieces.frontier);
-    this.#followFrontier();
+    this.#hash.follow(this.pieces.frontier);
   }
 
   get digest(): Digest {
@@ -82,7 +89,7 @@ export class Generation {
 
   /** Where a thread can write to the spool; undefined when only this one can. */
   get remote(): RemoteSpool | undefined {
-    return this.#hash instanceof RemoteSpool ? this.#hash : undefined;
+    return this.#hash.remote;
   }
 
   get file(): PositionalReader {
@@ -118,13 +125,12 @@ export class Generation {
 
   /** The hash of the written prefix `[0, frontier)`, once it has caught up, to be continued by a tail transfer. */
   async hashUpTo(frontier: number): Promise<Hasher> {
-    if (this.#hash instanceof RemoteSpool) return this.#readPrefixHash(frontier);
     while (this.#hash.position < frontier) {
       const { sequence } = this.watermark;
       if (this.#state === 'broken') throw this.#failure ?? new BrokenBodyError('the spool was given up');
       await this.watermark.changed(sequence);
     }
-    return this.#hash.copy();
+    return this.#hash.copy(frontier);
   }
 
   /** How far a reader of a whole body may go from the bytes' point of view (not counting what is withheld). */
@@ -134,12 +140,7 @@ export class Generation {
 
   /** Bytes of a claim reached the spool. */
   written(chunks: readonly Uint8Array[], position: number): void {
-    let at = position;
-    for (const chunk of chunks) {
-      if (this.#hash instanceof HashFollower) this.#hash.offer(chunk, at);
-      at += chunk.byteLength;
-    }
-    if (this.#hash instanceof RemoteSpool) this.#hash.wrote(position, at);
+    this.#hash.wrote(chunks, position);
     this.moved();
   }
 
@@ -160,6 +161,7 @@ export class Generation {
   }
 
   prove(): void {
+    this.#hash.stop();
     this.#enter('proved');
   }
 
@@ -214,54 +216,9 @@ export class Generation {
 
   #progress(): void {
     const { frontier } = this.pieces;
-    this.#followFrontier();
+    this.#hash.follow(frontier);
     if (frontier > this.watermark.position) this.watermark.advance(frontier);
     else this.watermark.touch();
-  }
-
-  #followFrontier(): void {
-    if (this.#hash instanceof HashFollower) this.#hash.follow(this.pieces.frontier);
-  }
-
-  #hashHere(): HashFollower {
-    return new HashFollower({
-      ...this.#hashOptions(),
-      isLive: this.#resumedBytes === 0,
-      onProgress: () => this.#progress(),
-      onError: (error) => this.#unreadable(error),
-    });
-  }
-
-  #hashThere(thread: MoverThread, path: string): RemoteSpool {
-    const remote = new RemoteSpool({
-      thread,
-      path,
-      algorithm: digestAlgorithm(this.digest),
-      isLive: this.#resumedBytes === 0,
-      onProgress: () => this.#progress(),
-      onError: (error) => this.#unreadable(error),
-      onLost: () => {
-        this.#hash = this.#hashHere();
-        this.#progress();
-      },
-    });
-    for (const { start, end } of this.pieces.written()) remote.wrote(start, end);
-    return remote;
-  }
-
-  #unreadable(cause: unknown): void {
-    this.break(new BrokenBodyError('the spool cannot be read back', { cause }));
-  }
-
-  #hashOptions(): Pick<ConstructorParameters<typeof HashFollower>[0], 'algorithm' | 'file' | 'turns'> {
-    const { digest, file, hashTurns } = this.#options;
-    return { algorithm: digestAlgorithm(digest), file, turns: hashTurns };
-  }
-
-  /** The state of a hash cannot be had from another thread. */
-  async #readPrefixHash(end: number): Promise<Hasher> {
-    if (this.#prefixHash?.end !== end) this.#prefixHash = { end, hasher: hashPrefix(this.#hashOptions(), end) };
-    return (await this.#prefixHash.hasher).copy();
   }
 
   #syncIfDue(): void {
