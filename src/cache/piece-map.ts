@@ -16,7 +16,7 @@ export interface Claim {
 
 interface OwnedClaim {
   position: number;
-  /** Bytes before this are in memory on their way to the file: the claim cannot shrink below it. */
+  /** Bytes before this are on their way to the file: the claim cannot shrink below it. */
   committed: number;
   end: number;
 }
@@ -99,7 +99,7 @@ export class PieceMap {
     return claim;
   }
 
-  /** The next `bytes` of the claim have arrived. Returns how many of them it wants; the rest belongs to nobody. */
+  /** The next `bytes` of the claim are on their way to the file. Returns how many of them it wants; the rest belongs to nobody. */
   commit(claim: Claim, bytes: number): number {
     const owned = this.#owned(claim);
     const accepted = Math.min(bytes, owned.end - owned.committed);
@@ -107,7 +107,13 @@ export class PieceMap {
     return accepted;
   }
 
-  /** Everything that the claim asked for has arrived. */
+  /** What was committed and is not written will not be, by whoever committed it. */
+  uncommit(claim: Claim): void {
+    const owned = this.#owned(claim);
+    owned.committed = owned.position;
+  }
+
+  /** Everything that the claim asked for is committed. */
   isCommitted(claim: Claim): boolean {
     const owned = this.#owned(claim);
     return owned.committed >= owned.end;

@@ -6,7 +6,7 @@ import { abortReason } from '../lib/abort.ts';
 import { StoreError } from '../store/blob-store.ts';
 import { storeError } from '../store/io-errors.ts';
 import { UpstreamError } from '../upstream/errors.ts';
-import type { LineBody } from '../upstream/line.ts';
+import { fromLineFailure, type LineBody } from '../upstream/line.ts';
 import type { Moved } from './continued-body.ts';
 import { BrokenBodyError } from './errors.ts';
 import type { Generation } from './generation.ts';
@@ -69,7 +69,7 @@ class RemoteMove {
   }
 
   async run(): Promise<Moved> {
-    const { body, signal, spool } = this.#options;
+    const { body, signal, spool, generation, claim } = this.#options;
     const onAbort = (): void => this.#stop(abortReason(signal));
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
@@ -77,6 +77,7 @@ class RemoteMove {
     const why = await this.#ended.promise;
     signal.removeEventListener('abort', onAbort);
     spool.pendingBytes -= this.#granted - this.#written;
+    generation.pieces.uncommit(claim);
     body.ended();
     return { bytes: this.#written - this.#start, why };
   }
@@ -186,8 +187,8 @@ class RemoteMove {
   #whyOf(reply: Extract<MoveReply, { kind: 'stopped' }>): Moved['why'] {
     if (this.#stopped !== undefined) return { error: this.#stopped };
     if (reply.why !== 'failed') return reply.why;
-    const { kind = 'cut', message = 'it broke' } = reply.failure ?? {};
-    return { error: new UpstreamError(kind, message, { upstream: this.#options.upstream }) };
+    const { failure = { kind: 'cut', message: 'it broke' } } = reply;
+    return { error: fromLineFailure(failure, this.#options.upstream) };
   }
 
   #cut(message: string): UpstreamError {

@@ -6,7 +6,7 @@ import { errorCode } from '../store/io-errors.ts';
 import { SpoolWriteHand } from '../store/spool-hand.ts';
 import type { UpstreamError } from '../upstream/errors.ts';
 import type { LineExchange, LineSink } from '../upstream/line-exchange.ts';
-import { lineFailure } from '../upstream/line-end.ts';
+import { toLineFailure } from '../upstream/line.ts';
 import type { Grant, MoveCommand, MoveOrder, MoveReply } from './mover-messages.ts';
 import type { ThreadHash } from './thread-hash.ts';
 
@@ -183,7 +183,7 @@ export class ThreadMove implements LineSink {
       hashed: this.#hash.position,
       received: this.#exchange.takeReceived(),
       why,
-      ...(error !== undefined && { failure: lineFailure(error) }),
+      ...(error !== undefined && { failure: toLineFailure(error) }),
     });
   }
 }

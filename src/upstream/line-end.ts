@@ -5,11 +5,21 @@ import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import { LineExchange } from './line-exchange.ts';
 import { TlsContexts, dialLine } from './line-dial.ts';
-import type { LineCommand, LineFailure, LineOrder, LineReply, LineRoute } from './line.ts';
+import {
+  fromLineFailure,
+  type LineCommand,
+  type LineFailure,
+  type LineOrder,
+  type LineReply,
+  type LineRoute,
+  toLineFailure,
+} from './line.ts';
 import { keepAliveMs, maxHeaderBytes, maxIdlePerPool } from './pool-sender.ts';
 
 /** More than this, or for longer, is not read just to keep a connection. */
 const discardLimit = { bytes: 64 * 1024, ms: 1000 };
+
+const givenUp: LineFailure = { kind: 'aborted', message: 'given up by us' };
 
 interface Call {
   readonly exchange: LineExchange;
@@ -44,9 +54,8 @@ export class LineEnd {
       case 'discard':
         return this.#discard(id, call);
       case 'abort':
-        call.route?.reject({ kind: 'aborted', message: 'given up by us' } satisfies LineFailure);
-        call.exchange.abort();
-        return this.#end(id, call);
+        call.route?.reject(givenUp);
+        return this.#abort(id, call);
     }
   }
 
@@ -55,6 +64,12 @@ export class LineEnd {
     const exchange = this.#calls.get(id)?.exchange;
     this.#calls.delete(id);
     return exchange;
+  }
+
+  /** Ends every call and every connection. */
+  async close(): Promise<void> {
+    for (const [id, call] of this.#calls) this.#abort(id, call);
+    await Promise.all([...this.#pools.values()].map((pool) => pool.close()));
   }
 
   #open(id: number, order: LineOrder): void {
@@ -67,15 +82,15 @@ export class LineEnd {
       try {
         route = await call.route.promise;
       } catch (cause) {
-        const { kind, message } = cause as LineFailure;
-        throw new UpstreamError(kind, message, { upstream: order.upstream });
+        throw fromLineFailure(cause as LineFailure, order.upstream);
       }
       return dialLine(order, route, this.#contexts, this.#clock, signal);
     };
     // Owned here: a failure is told to the other side.
     void call.exchange.open(dial).then(
       ({ status, headers }) => this.#calls.has(id) && this.#reply(id, { kind: 'head', status, headers }),
-      (error: unknown) => this.#end(id, call, error instanceof UpstreamError ? error : unexpected(error, order)),
+      (error: unknown) =>
+        this.#end(id, call, toLineFailure(error instanceof UpstreamError ? error : unexpected(error, order))),
     );
   }
 
@@ -86,17 +101,14 @@ export class LineEnd {
         this.#reply(id, { kind: 'chunk', bytes: Uint8Array.from(bytes) });
         return false;
       },
-      end: (error) => this.#end(id, call, error),
+      end: (error) => this.#end(id, call, error && toLineFailure(error)),
     });
   }
 
   #discard(id: number, call: Call): void {
     const { exchange } = call;
     let left = discardLimit.bytes;
-    if ((exchange.declaredBytes ?? 0) > left) {
-      exchange.abort();
-      return this.#end(id, call);
-    }
+    if ((exchange.declaredBytes ?? 0) > left) return this.#abort(id, call);
     const timer = this.#clock.setTimer(discardLimit.ms, () => exchange.abort());
     exchange.pipe({
       data: (bytes) => {
@@ -104,18 +116,24 @@ export class LineEnd {
         if (left < 0) queueMicrotask(() => exchange.abort());
         return left >= 0;
       },
-      end: () => {
+      end: (error) => {
         timer.cancel();
-        this.#end(id, call);
+        this.#end(id, call, error && toLineFailure(error));
       },
     });
     return undefined;
   }
 
-  #end(id: number, call: Call, error?: UpstreamError): void {
+  #abort(id: number, call: Call): void {
+    // A body that was given up must not look like one that came to its end.
+    this.#end(id, call, givenUp);
+    call.exchange.abort();
+  }
+
+  #end(id: number, call: Call, failed?: LineFailure): void {
     if (!this.#calls.delete(id)) return;
     const received = call.exchange.takeReceived();
-    this.#reply(id, { kind: 'end', received, ...(error !== undefined && { failure: lineFailure(error) }) });
+    this.#reply(id, { kind: 'end', received, ...(failed !== undefined && { failure: failed }) });
   }
 
   #poolOf({ pool: key, origin }: LineOrder): ConnectionPool {
@@ -126,10 +144,6 @@ export class LineEnd {
     this.#pools.set(key, pool);
     return pool;
   }
-}
-
-export function lineFailure({ kind, message }: UpstreamError): LineFailure {
-  return { kind, message };
 }
 
 function unexpected(cause: unknown, { upstream }: LineOrder): UpstreamError {

@@ -5,7 +5,17 @@ import type { DialOptions } from './dial.ts';
 import { refusedAddress, refuseLiteral } from './dial.ts';
 import { UpstreamError } from './errors.ts';
 import { failure, reasonOf } from './failure.ts';
-import type { Line, LineBody, LineCall, LineOrder, LineReply, LineRoute } from './line.ts';
+import {
+  fromLineFailure,
+  type Line,
+  type LineBody,
+  type LineCall,
+  type LineFailure,
+  type LineOrder,
+  type LineReply,
+  type LineRoute,
+  toLineFailure,
+} from './line.ts';
 import { dialledHost, portOf, withoutSecrets } from './origin.ts';
 import type { IncomingResponse, OutgoingRequest, Sender } from './sender.ts';
 import type { StallLimits } from './stall-watch.ts';
@@ -25,6 +35,8 @@ export class LineSender implements Sender {
   readonly #options: LineSenderOptions;
   /** The address policy is about one endpoint, so its connections are too. */
   readonly #name = `${++senders}`;
+  readonly #calls = new Set<LineCall>();
+  #isClosed = false;
 
   constructor(options: LineSenderOptions) {
     this.#options = options;
@@ -39,6 +51,8 @@ export class LineSender implements Sender {
   }
 
   close(): Promise<void> {
+    this.#isClosed = true;
+    for (const call of this.#calls) call.tell({ kind: 'abort' });
     return this.#options.direct.close();
   }
 
@@ -52,6 +66,7 @@ export class LineSender implements Sender {
     };
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(aborted());
+      if (this.#isClosed) return reject(failure('aborted', upstream, 'closed'));
       const fail = (error: UpstreamError): void => {
         call.tell({ kind: 'abort' });
         end();
@@ -68,6 +83,7 @@ export class LineSender implements Sender {
       signal.addEventListener('abort', onAbort, { once: true });
       let body: CallBody | undefined;
       const call = line.call(this.#order(request), (reply) => {
+        if (reply.kind === 'end' || reply.kind === 'lost') this.#calls.delete(call);
         switch (reply.kind) {
           case 'dial':
             // Owned: it never rejects.
@@ -75,7 +91,7 @@ export class LineSender implements Sender {
             return undefined;
           case 'head':
             end();
-            body = new CallBody(call, line, { upstream, onBytes, signal });
+            body = new CallBody(call, line, { upstream, onBytes, signal, onMoved: () => this.#calls.delete(call) });
             return resolve(responseOf(reply.status, reply.headers, body));
           case 'end':
             onBytes(reply.received);
@@ -90,6 +106,7 @@ export class LineSender implements Sender {
             return body?.chunk(reply.bytes);
         }
       });
+      this.#calls.add(call);
       return undefined;
     });
   }
@@ -108,15 +125,22 @@ export class LineSender implements Sender {
     };
   }
 
-  /** Never rejects. */
-  async #route(url: URL): Promise<LineRoute | { kind: UpstreamError['kind']; message: string }> {
+  /** Never rejects. A look-up that hangs has as long as a connection. */
+  async #route(url: URL): Promise<LineRoute | LineFailure> {
+    const { upstream, clock, connectTimeoutMs } = this.#options;
+    const doing = `connecting to ${url.host}`;
+    const late = Promise.withResolvers<never>();
+    using _timer = clock.setTimer(connectTimeoutMs, () =>
+      late.reject(failure('timeout', upstream, `${doing}: nothing in ${connectTimeoutMs} ms`)),
+    );
     try {
       refuseLiteral(url, this.#options);
-      const [addresses, tls] = await Promise.all([this.#addresses(url), this.#tls(url)]);
+      const found = Promise.all([this.#addresses(url), this.#tls(url)]);
+      const [addresses, tls] = await Promise.race([found, late.promise]);
       return { host: dialledHost(url), port: portOf(url), addresses, tls };
     } catch (error) {
-      if (error instanceof UpstreamError) return { kind: error.kind, message: error.message };
-      return { kind: 'unreachable', message: `connecting to ${url.host}: ${reasonOf(error)}` };
+      if (error instanceof UpstreamError) return toLineFailure(error);
+      return toLineFailure(failure('unreachable', upstream, `${doing}: ${reasonOf(error)}`, error));
     }
   }
 
@@ -148,6 +172,7 @@ interface CallBodyOptions {
   readonly upstream: string;
   readonly onBytes: (bytes: number) => void;
   readonly signal: AbortSignal;
+  readonly onMoved: () => void;
 }
 
 /** The near side of a body: read piece by piece, dropped, or left to somebody who moves it on the other side. */
@@ -208,6 +233,7 @@ class CallBody implements AsyncIterable<Uint8Array> {
   /** For somebody who moves it on the far side. */
   move(): Omit<LineBody, 'pay' | 'stepBytes' | 'ended'> {
     this.#isMoved = true;
+    this.#options.onMoved();
     this.#options.signal.removeEventListener('abort', this.#onAbort);
     const abort = (): void => this.#call.tell({ kind: 'abort' });
     return { line: this.#line, call: this.#call.id, received: this.#options.onBytes, abort };
@@ -244,6 +270,6 @@ function responseOf(status: number, headers: IncomingResponse['headers'], body: 
 
 function errorOf(end: Reply, upstream: string): UpstreamError {
   const found = end.kind === 'end' ? end.failure : undefined;
-  if (found !== undefined) return new UpstreamError(found.kind, found.message, { upstream });
+  if (found !== undefined) return fromLineFailure(found, upstream);
   return failure('cut', upstream, end.kind === 'lost' ? 'the thread that carried it has died' : 'given up by us');
 }

@@ -2,7 +2,8 @@
  * A line: another thread that carries exchanges for this one. It dials only addresses that were vetted here, writes one
  * request, and hands back the head before anything becomes of the body. Everything that needs judgement stays here.
  */
-import type { UpstreamErrorKind } from './errors.ts';
+import { UpstreamError, type UpstreamErrorKind } from './errors.ts';
+import { reasonOf } from './failure.ts';
 import type { StallLimits } from './stall-watch.ts';
 
 /** One GET. Everything in it can be copied to another thread. */
@@ -42,6 +43,17 @@ export interface LineTls {
 export interface LineFailure {
   readonly kind: UpstreamErrorKind;
   readonly message: string;
+  /** What the system or the parser said. */
+  readonly cause?: string;
+}
+
+export function toLineFailure({ kind, message, cause }: UpstreamError): LineFailure {
+  return { kind, message, ...(cause instanceof Error && { cause: reasonOf(cause) }) };
+}
+
+export function fromLineFailure({ kind, message, cause }: LineFailure, upstream: string): UpstreamError {
+  const details = cause === undefined ? { upstream } : { upstream, cause: new Error(cause) };
+  return new UpstreamError(kind, message, details);
 }
 
 export type LineCommand =

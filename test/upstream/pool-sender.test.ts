@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { UpstreamError } from '../../src/upstream/errors.ts';
 import { Gate, eventually, within } from '../support/gate.ts';
 import { expectNoLeaks, type ResourceSnapshot, takeSnapshot } from '../support/leaks.ts';
-import { bytesOf, fetchWith, get, senderFor } from './support/senders.ts';
+import { bytesOf, fetchWith, get, lineSenderFor, senderFor as poolSenderFor } from './support/senders.ts';
 import { serve, serveRaw, type TestServer } from './support/servers.ts';
 
 const never = new AbortController().signal;
@@ -27,7 +27,11 @@ async function failureOf(promise: Promise<unknown>): Promise<UpstreamError> {
 }
 
 /** What comes of a raw answer: the error's kind, or the body. */
-async function outcomeOf(answer: string, end: 'keep' | 'fin' | 'rst' = 'keep'): Promise<string> {
+async function outcomeOf(
+  senderFor: typeof lineSenderFor,
+  answer: string,
+  end: 'keep' | 'fin' | 'rst' = 'keep',
+): Promise<string> {
   await using server = await serveRaw((socket) => {
     socket.write(answer, 'latin1', () => {
       if (end === 'fin') socket.end();
@@ -41,7 +45,13 @@ async function outcomeOf(answer: string, end: 'keep' | 'fin' | 'rst' = 'keep'): 
   );
 }
 
-describe('pool sender', () => {
+/** Over a line, all that is said here holds as well; HEAD takes the other way, so it has a connection of its own. */
+const senders = [
+  { name: 'pool', senderFor: poolSenderFor, headConnections: 0 },
+  { name: 'line', senderFor: lineSenderFor, headConnections: 1 },
+] as const;
+
+describe.each(senders)('$name sender', ({ senderFor, headConnections }) => {
   it('sends what it is given and hands out status, headers and body', async () => {
     await using server = await serve((_, response) => {
       response.writeHead(418, { 'x-twice': ['a', 'b'] }).end('tea');
@@ -89,7 +99,7 @@ describe('pool sender', () => {
       await sender.send(get('/', server.url, { method: 'HEAD' }), never);
       await fetchWith(sender, get('/', server.url));
       expect(server.seen).toHaveLength(4);
-      expect(server.connections).toBe(1);
+      expect(server.connections).toBe(1 + headConnections);
     });
 
     it('are not used again after a HEAD that was refused: some send a body then', async () => {
@@ -213,7 +223,7 @@ describe('pool sender', () => {
         'badResponse',
       ],
     ] as const)('%s', async (_, answer, end, expected) => {
-      expect(await outcomeOf(answer, end)).toBe(expected);
+      expect(await outcomeOf(senderFor, answer, end)).toBe(expected);
     });
   });
 
@@ -227,11 +237,13 @@ describe('pool sender', () => {
       ['101 Switching Protocols', 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n'],
       ['a header of 70 KiB', `HTTP/1.1 200 OK\r\nX: ${'y'.repeat(70_000)}\r\nContent-Length: 0\r\n\r\n`],
     ])('%s', async (_, answer) => {
-      expect(await outcomeOf(answer)).toBe('badResponse');
+      expect(await outcomeOf(senderFor, answer)).toBe('badResponse');
     });
 
     it('early hints are passed over, but not for ever', async () => {
-      expect(await outcomeOf('HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n'.repeat(50) + ok('x'))).toBe('200 x');
+      expect(await outcomeOf(senderFor, 'HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n'.repeat(50) + ok('x'))).toBe(
+        '200 x',
+      );
       await using server = await serveRaw((socket) => {
         const timer = setInterval(() => socket.write('HTTP/1.1 103 Early Hints\r\n\r\n'), 5);
         socket.on('close', () => clearInterval(timer));

@@ -4,6 +4,7 @@ import type { BlobView } from '../../../src/cache/answers.ts';
 import { FillTable } from '../../../src/cache/fill-table.ts';
 import type { CacheEvents, FillResult } from '../../../src/cache/events.ts';
 import type { Rights } from '../../../src/cache/rights.ts';
+import type { MoverPool } from '../../../src/cache/mover-pool.ts';
 import { Space } from '../../../src/cache/space.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { Generations } from '../../../src/lib/generations.ts';
@@ -11,9 +12,12 @@ import { Semaphore } from '../../../src/lib/semaphore.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { type RequestRange, resolveRanges } from '../../../src/oci/range.ts';
 import { type Repository, parseRepository } from '../../../src/oci/reference.ts';
+import type { BlobStore } from '../../../src/store/blob-store.ts';
+import type { Catalog } from '../../../src/store/catalog.ts';
 import { SqliteCatalog } from '../../../src/store/sqlite-catalog.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { patienceMs, within } from '../../support/gate.ts';
+import type { Upstream } from '../../../src/upstream/upstream.ts';
 import type { BlobUpstream } from './blob-upstream.ts';
 import { FaultyStore } from './faulty-store.ts';
 
@@ -40,6 +44,17 @@ export interface Received {
   readonly firstBytes: Buffer;
 }
 
+/** What the engine needs of an upstream: the real thing does too. */
+export type EngineUpstream = Upstream & Pick<BlobUpstream, 'digest' | 'error'>;
+
+export interface EngineOptions {
+  readonly onAbandon?: 'finish' | 'keep';
+  readonly maxBytes?: number;
+  /** In place of the store in memory, for which no thread works. */
+  readonly disk?: { readonly store: BlobStore; readonly catalog: Catalog };
+  readonly movers?: MoverPool;
+}
+
 export class Engine implements AsyncDisposable {
   readonly clock = new FakeClock();
   readonly catalog: SqliteCatalog;
@@ -55,10 +70,11 @@ export class Engine implements AsyncDisposable {
   readonly asked: string[] = [];
   readonly forbidden = new Set<string>();
 
-  constructor(upstreams: readonly BlobUpstream[], options: { onAbandon?: 'finish' | 'keep'; maxBytes?: number } = {}) {
+  constructor(upstreams: readonly EngineUpstream[], options: EngineOptions = {}) {
     const { clock } = this;
     this.catalog = new SqliteCatalog({ path: ':memory:', clock, logger: silentLogger });
     this.store = new FaultyStore(this.catalog);
+    const { store = this.store, catalog = this.catalog } = options.disk ?? {};
     const events: CacheEvents = {
       fillStarted: () => void (this.counts.started += 1),
       fillEnded: ({ result }) => void this.results.push(result),
@@ -68,7 +84,7 @@ export class Engine implements AsyncDisposable {
       evicted: () => void (this.counts.evicted += 1),
       rejected: ({ reason }) => void this.rejected.push(reason),
     };
-    const shared = { store: this.store, catalog: this.catalog, clock, logger: silentLogger, events };
+    const shared = { store, catalog, clock, logger: silentLogger, events };
     const limits = { maxBytes: options.maxBytes ?? 2 ** 40, minFreeBytes: () => 0 };
     this.space = new Space({ ...shared, limits, generations: this.generations });
     this.fills = new FillTable({
@@ -76,6 +92,7 @@ export class Engine implements AsyncDisposable {
       space: this.space,
       hashTurns: new Semaphore(1),
       onAbandon: options.onAbandon ?? 'finish',
+      ...(options.movers !== undefined && { movers: options.movers }),
     });
     const policies = upstreams.map(
       (upstream) =>
@@ -87,12 +104,12 @@ export class Engine implements AsyncDisposable {
     const rights: Rights = {
       admit: async () => undefined,
       openForMs: () => Infinity,
-      isLinked: (key, digest, kind) => this.catalog.hasLink(key, digest, kind),
+      isLinked: (key, digest, kind) => catalog.hasLink(key, digest, kind),
       ask: async (key, digest, kind) => {
         this.asked.push(key.repository);
         const upstream = upstreams.find((candidate) => candidate.key === key.upstream);
         if (this.forbidden.has(key.repository) && upstream !== undefined) throw upstream.error('denied');
-        this.catalog.addLink(key, digest, kind);
+        catalog.addLink(key, digest, kind);
       },
     };
     this.blobs = new Blobs({
@@ -105,7 +122,7 @@ export class Engine implements AsyncDisposable {
   }
 
   view(
-    upstream: BlobUpstream,
+    upstream: EngineUpstream,
     options: {
       repository?: string;
       ranges?: readonly RequestRange[];
@@ -130,7 +147,7 @@ export class Engine implements AsyncDisposable {
 
   /** Reads a whole body, or the first range, as a client would, hashing what comes. */
   async get(
-    upstream: BlobUpstream,
+    upstream: EngineUpstream,
     options: Parameters<Engine['view']>[1] & {
       stopAt?: number;
       onBytes?: (received: number) => Promise<void> | void;

@@ -1,6 +1,8 @@
 import { systemClock } from '../../../src/lib/clock.ts';
 import { AddressPolicy, type AddressPolicyOptions } from '../../../src/upstream/address-policy.ts';
+import { LineSender } from '../../../src/upstream/line-sender.ts';
 import { PoolSender, type PoolSenderOptions } from '../../../src/upstream/pool-sender.ts';
+import { LocalLine } from './local-line.ts';
 import type { IncomingResponse, OutgoingRequest, Sender } from '../../../src/upstream/sender.ts';
 import { TlsSettings, type TlsFiles } from '../../../src/upstream/tls.ts';
 
@@ -16,7 +18,16 @@ type Overrides = Partial<Omit<PoolSenderOptions, 'policy'>> & { readonly policy?
 /** A sender for `home` with short limits where the test names none. */
 export function senderFor(home: URL, overrides: Overrides = {}): PoolSender & AsyncDisposable {
   const { policy, ...rest } = overrides;
-  const sender = new PoolSender({
+  const sender = new PoolSender(optionsFor(home, policy, rest));
+  return Object.assign(sender, { [Symbol.asyncDispose]: () => sender.close() });
+}
+
+function optionsFor(
+  home: URL,
+  policy: Partial<AddressPolicyOptions> | undefined,
+  rest: Partial<Omit<PoolSenderOptions, 'policy'>>,
+): PoolSenderOptions {
+  return {
     upstream: 'test',
     clock: systemClock,
     policy: new AddressPolicy({ home, endpoints: [], allowHosts: [], realms: [], ...policy }),
@@ -28,8 +39,24 @@ export function senderFor(home: URL, overrides: Overrides = {}): PoolSender & As
     bodyLimits: { idleMs: 60_000, floorBytesPerSecond: 16 * 1024, floorWindowMs: 60_000 },
     onBytes: () => undefined,
     ...rest,
-  });
-  return Object.assign(sender, { [Symbol.asyncDispose]: () => sender.close() });
+  };
+}
+
+/** The same for requests that go over a line. */
+export function lineSenderFor(home: URL, overrides: Overrides = {}): Sender & AsyncDisposable {
+  const { policy, ...rest } = overrides;
+  const options = optionsFor(home, policy, rest);
+  const line = new LocalLine();
+  const sender = new LineSender({ ...options, direct: new PoolSender(options) });
+  const close = async (): Promise<void> => {
+    await sender.close();
+    await line.close();
+  };
+  return {
+    send: (request, signal) => sender.send({ ...request, line }, signal),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }
 
 export function get(url: URL | string, base?: URL, rest: Partial<OutgoingRequest> = {}): OutgoingRequest {

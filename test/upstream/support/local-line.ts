@@ -1,0 +1,42 @@
+/** A line whose far end is on the same thread: what is said is copied and takes a turn of the loop, as between threads. */
+import { systemClock } from '../../../src/lib/clock.ts';
+import { LineEnd } from '../../../src/upstream/line-end.ts';
+import type { Line, LineCall, LineCommand, LineOrder, LineReply } from '../../../src/upstream/line.ts';
+
+type OnReply = Parameters<Line['call']>[1];
+
+export class LocalLine implements Line {
+  readonly end = new LineEnd(systemClock, (id, reply) => this.#later(() => this.#hear(id, structuredClone(reply))));
+  readonly #listeners = new Map<number, OnReply>();
+  #ids = 0;
+  #isLost = false;
+
+  call(order: LineOrder, onReply: OnReply): LineCall {
+    const id = ++this.#ids;
+    this.#listeners.set(id, onReply);
+    const tell = (command: LineCommand): void => this.#later(() => this.end.obey(id, structuredClone(command)));
+    tell({ kind: 'open', order });
+    return { id, tell };
+  }
+
+  /** As if the thread had died. */
+  lose(): void {
+    this.#isLost = true;
+    for (const listener of this.#listeners.values()) listener({ kind: 'lost' });
+    this.#listeners.clear();
+  }
+
+  close(): Promise<void> {
+    return this.end.close();
+  }
+
+  #hear(id: number, reply: LineReply): void {
+    const listener = this.#listeners.get(id);
+    if (reply.kind === 'end') this.#listeners.delete(id);
+    listener?.(reply);
+  }
+
+  #later(work: () => void): void {
+    setImmediate(() => this.#isLost || work());
+  }
+}
