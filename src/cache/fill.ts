@@ -189,11 +189,11 @@ export class Fill {
 
   /** Undefined when the spool cannot be read, which is put away then. */
   async #begin(spool: Spool): Promise<Generation | undefined> {
-    const { clock, logger, hashTurns, movers } = this.#context;
+    const { clock, logger, hashTurns } = this.#context;
     const file = await readerOf(spool, logger);
     if (file === undefined) return undefined;
-    const thread = spool.path === undefined ? undefined : movers?.pick();
-    const generation = new Generation({ digest: this.digest, spool, file, clock, logger, hashTurns, thread });
+    const movers = spool.path === undefined ? undefined : this.#context.movers?.pick();
+    const generation = new Generation({ digest: this.digest, spool, file, clock, logger, hashTurns, movers });
     this.#generation = generation;
     this.#succession.begin(generation);
     if (generation.isResumed) {

@@ -9,7 +9,7 @@ import type { Semaphore } from '../lib/semaphore.ts';
 import { Watermark } from '../lib/watermark.ts';
 import type { PositionalReader } from '../store/blob-store.ts';
 import { BrokenBodyError } from './errors.ts';
-import type { MoverThread } from './mover-thread.ts';
+import type { MoverPair } from './mover-pool.ts';
 import { PieceMap } from './piece-map.ts';
 import type { RemoteSpool } from './remote-spool.ts';
 import { SpoolHash } from './spool-hash.ts';
@@ -34,8 +34,8 @@ export interface GenerationOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly hashTurns: Semaphore;
-  /** Hashes the spool and may write to it; undefined: all is done here. */
-  readonly thread?: MoverThread | undefined;
+  /** Threads that hash the spool and write to it; undefined: all is done here. */
+  readonly movers?: MoverPair | undefined;
 }
 
 export class Generation {
@@ -57,7 +57,7 @@ export class Generation {
   #syncing: Promise<void> | undefined;
 
   constructor(options: GenerationOptions) {
-    const { spool, digest, file, hashTurns, clock, thread } = options;
+    const { spool, digest, file, hashTurns, clock, movers } = options;
     this.#options = options;
     this.spool = spool;
     this.pieces = new PieceMap(spool.resumed, spool.claimedSizeBytes);
@@ -71,7 +71,7 @@ export class Generation {
       turns: hashTurns,
       isLive: this.#resumedBytes === 0,
       written: spool.resumed,
-      remote: thread === undefined || path === undefined ? undefined : { thread, path },
+      remote: movers === undefined || path === undefined ? undefined : { ...movers, path },
       onProgress: () => this.#progress(),
       onError: (error) => this.break(new BrokenBodyError('the spool cannot be read back', { cause: error })),
     });

@@ -2,7 +2,7 @@
 import type { DigestAlgorithm } from '../oci/digest.ts';
 import type { LineCommand, LineFailure, LineReply } from '../upstream/line.ts';
 
-/** A spool that the thread hashes, and may write to. */
+/** A spool that the thread hashes. */
 export interface SpoolOrder {
   readonly path: string;
   readonly algorithm: DigestAlgorithm;
@@ -12,7 +12,9 @@ export interface SpoolOrder {
 
 /** Bytes `[position, …)` of a spool out of the body of a call. */
 export interface MoveOrder {
-  readonly spool: number;
+  readonly path: string;
+  /** The spool, if this thread hashes it: it then sees the bytes in memory. */
+  readonly spool: number | undefined;
   readonly position: number;
   /** Bytes of the body that come before `position`. */
   readonly skipBytes: number;
@@ -46,7 +48,7 @@ export type MoveCommand =
   | { readonly kind: 'retry' };
 
 export type MoveReply =
-  /** Everything before `to` is in the file. `hashed`: how far the spool's hash is. */
+  /** Everything before `to` is in the file. `hashed`: how far the spool's hash is, 0 when another thread has it. */
   | { readonly kind: 'moved'; readonly to: number; readonly hashed: number; readonly received: number }
   /** The disk does not take it. Nothing is written until `retry` or `stop`. */
   | { readonly kind: 'stuck'; readonly code: string }
@@ -65,11 +67,9 @@ export type MoverCommand =
   | { readonly about: 'call'; readonly id: number; readonly command: LineCommand }
   /** A move has the id of its call. */
   | { readonly about: 'move'; readonly id: number; readonly command: MoveCommand }
-  | { readonly about: 'spool'; readonly id: number; readonly command: SpoolCommand }
-  | { readonly about: 'ping' };
+  | { readonly about: 'spool'; readonly id: number; readonly command: SpoolCommand };
 
 export type MoverReply =
   | { readonly about: 'call'; readonly id: number; readonly reply: LineReply }
   | { readonly about: 'move'; readonly id: number; readonly reply: MoveReply }
-  | { readonly about: 'spool'; readonly id: number; readonly reply: SpoolReply }
-  | { readonly about: 'pong' };
+  | { readonly about: 'spool'; readonly id: number; readonly reply: SpoolReply };

@@ -3,8 +3,17 @@ import { availableParallelism } from 'node:os';
 import type { Logger } from '../lib/log.ts';
 import { MoverThread } from './mover-thread.ts';
 
+/** More outrun any disk. */
+const maxThreads = 4;
 /** After so many deaths something is wrong with threads here, and the main thread does their work. */
 const maxDeaths = 5;
+
+export interface MoverPair {
+  /** Carries the exchanges and writes. */
+  readonly thread: MoverThread;
+  /** Hashes: the same one, unless another has nothing else to do. */
+  readonly hashThread: MoverThread;
+}
 
 export class MoverPool {
   readonly #logger: Logger;
@@ -13,26 +22,17 @@ export class MoverPool {
   #deaths = 0;
   #isClosed = false;
 
-  /** One core is left to the main thread, and more than four threads outrun any disk. */
-  constructor(logger: Logger, size: number = Math.min(4, Math.max(1, availableParallelism() - 1))) {
+  constructor(logger: Logger, size: number = Math.min(maxThreads, availableParallelism())) {
     this.#logger = logger;
     this.#size = size;
   }
 
-  /** The thread that has the least to do. Undefined when there are none: closed, or too many have died. */
-  pick(): MoverThread | undefined {
-    for (const thread of this.#threads) {
-      if (!thread.isDead) continue;
-      this.#threads.delete(thread);
-      this.#deaths += 1;
-    }
+  /** Whoever takes them counts in their `load`. Undefined when there are none: closed, or too many have died. */
+  pick(): MoverPair | undefined {
+    this.#forgetDead();
     if (this.#isClosed || this.#deaths >= maxDeaths) return undefined;
-    let best: MoverThread | undefined;
-    for (const thread of this.#threads) if (best === undefined || thread.load < best.load) best = thread;
-    if (best !== undefined && (best.load === 0 || this.#threads.size >= this.#size)) return best;
-    const thread = new MoverThread(this.#logger);
-    this.#threads.add(thread);
-    return thread;
+    const thread = this.#idle() ?? this.#leastLoaded() ?? this.#start();
+    return { thread, hashThread: this.#idle(thread) ?? thread };
   }
 
   /** Ends the threads; every fill must have ended before. */
@@ -40,5 +40,31 @@ export class MoverPool {
     this.#isClosed = true;
     await Promise.all([...this.#threads].map((thread) => thread.end()));
     this.#threads.clear();
+  }
+
+  #forgetDead(): void {
+    for (const thread of this.#threads) {
+      if (!thread.isDead) continue;
+      this.#threads.delete(thread);
+      this.#deaths += 1;
+    }
+  }
+
+  /** One with nothing to do, or a new one where there may be one. */
+  #idle(except?: MoverThread): MoverThread | undefined {
+    for (const thread of this.#threads) if (thread.load === 0 && thread !== except) return thread;
+    return this.#threads.size < this.#size ? this.#start() : undefined;
+  }
+
+  #leastLoaded(): MoverThread | undefined {
+    let best: MoverThread | undefined;
+    for (const thread of this.#threads) if (best === undefined || thread.load < best.load) best = thread;
+    return best;
+  }
+
+  #start(): MoverThread {
+    const thread = new MoverThread(this.#logger);
+    this.#threads.add(thread);
+    return thread;
   }
 }

@@ -32,6 +32,8 @@ export class MoverThread implements Line {
   readonly #moves = new Map<number, (reply: MoveReply | Lost) => void>();
   readonly #spools = new Map<number, (reply: SpoolReply | Lost) => void>();
   readonly #exited = Promise.withResolvers<void>();
+  /** Spools that are written or hashed here; whoever gives it one counts. */
+  load = 0;
   #ids = 0;
   #isDead = false;
 
@@ -44,11 +46,6 @@ export class MoverThread implements Line {
     this.#worker.on('message', (reply: MoverReply) => this.#heard(reply));
     this.#worker.on('error', (error) => this.#logger.error({ err: error }, 'a mover thread failed'));
     this.#worker.on('exit', () => this.#died());
-  }
-
-  /** Spools that it looks after. */
-  get load(): number {
-    return this.#spools.size;
   }
 
   get isDead(): boolean {
@@ -70,7 +67,7 @@ export class MoverThread implements Line {
     return { id, tell: (command) => this.#tell({ about: 'move', id, command }) };
   }
 
-  /** Hands a spool over to be hashed, and to be written to by moves. `forget` is its last command. */
+  /** Hands a spool over to be hashed. `forget` is its last command. */
   spool(order: SpoolOrder, onReply: (reply: SpoolReply | Lost) => void): Handle<SpoolCommand> {
     const id = this.#enter(this.#spools, onReply);
     const tell = (command: SpoolCommand): void => {
@@ -114,8 +111,6 @@ export class MoverThread implements Line {
       }
       case 'spool':
         return this.#spools.get(message.id)?.(message.reply);
-      case 'pong':
-        return undefined;
     }
   }
 

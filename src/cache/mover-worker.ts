@@ -38,15 +38,15 @@ function obeySpool(id: number, command: SpoolCommand): void {
 function obeyMove(id: number, command: MoveCommand): void {
   if (command.kind !== 'move') return moves.get(id)?.obey(command);
   const exchange = line.take(id);
-  const spool = spools.get(command.order.spool);
-  if (exchange === undefined || spool === undefined) {
-    exchange?.abort();
+  const { spool } = command.order;
+  if (exchange === undefined) {
     const failure = { kind: 'cut', message: 'the body was gone before it could be moved' } as const;
     const to = command.order.position;
     tell({ about: 'move', id, reply: { kind: 'stopped', to, hashed: 0, received: 0, why: 'failed', failure } });
     return undefined;
   }
-  const move = new ThreadMove(command.order, exchange, spool, buffers, (reply) => {
+  const hash = spool === undefined ? undefined : spools.get(spool);
+  const move = new ThreadMove(command.order, exchange, hash, buffers, (reply) => {
     if (reply.kind === 'stopped') moves.delete(id);
     tell({ about: 'move', id, reply });
   });
@@ -62,7 +62,5 @@ parentPort?.on('message', (message: MoverCommand) => {
       return obeyMove(message.id, message.command);
     case 'spool':
       return obeySpool(message.id, message.command);
-    case 'ping':
-      return tell({ about: 'pong' });
   }
 });

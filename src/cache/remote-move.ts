@@ -56,6 +56,7 @@ class RemoteMove {
   #granted: number;
   #windowBytes = firstWindowBytes;
   #isGranting = false;
+  #isOver = false;
   #grantedAtMs = -Infinity;
   /** The thread was told to stop, for this reason. */
   #stopped: Error | undefined;
@@ -88,11 +89,11 @@ class RemoteMove {
     if (this.#isGranting) return;
     this.#isGranting = true;
     try {
-      while (this.#stopped === undefined && this.#granted - this.#written < this.#windowBytes / 2) {
+      while (!this.#isOver && this.#stopped === undefined && this.#granted - this.#written < this.#windowBytes / 2) {
         const isFirst = this.#handle === undefined;
         if (!isFirst && generation.pieces.isCommitted(claim)) break;
         const grant = await this.#next();
-        if (this.#stopped !== undefined) break;
+        if (this.#isOver || this.#stopped !== undefined) break;
         this.#post(grant);
       }
     } catch (error) {
@@ -127,8 +128,11 @@ class RemoteMove {
   #post(grant: Grant): void {
     const { spool, body, claim, skipBytes } = this.#options;
     if (this.#handle !== undefined) return this.#handle.tell({ kind: 'grant', grant });
-    this.#handle = spool.thread.move(body.call, (reply) => this.#heard(reply));
-    const order = { spool: spool.id, position: claim.position, skipBytes, grant };
+    const { thread, path, id } = spool;
+    // It has died since; what the call was told by then ends this as well.
+    if (thread === undefined) return this.#stop(this.#cut('the thread that held the body has died'));
+    this.#handle = thread.move(body.call, (reply) => this.#heard(reply));
+    const order = { path, spool: id, position: claim.position, skipBytes, grant };
     return this.#handle.tell({ kind: 'move', order });
   }
 
@@ -140,9 +144,9 @@ class RemoteMove {
         return void this.#unstick(reply.code);
       case 'stopped':
         this.#moved(reply);
-        return this.#ended.resolve(this.#whyOf(reply));
+        return this.#end(this.#whyOf(reply));
       case 'lost':
-        return this.#ended.resolve({ error: this.#stopped ?? this.#cut('the thread that moved it has died') });
+        return this.#end({ error: this.#stopped ?? this.#cut('the thread that moved it has died') });
     }
   }
 
@@ -152,6 +156,7 @@ class RemoteMove {
     spool.hashed(hashed);
     const bytes = to - this.#written;
     if (bytes > 0) {
+      spool.moved(this.#written, to);
       this.#written = to;
       spool.pendingBytes -= bytes;
       generation.spool.wrote(bytes);
@@ -195,6 +200,11 @@ class RemoteMove {
     return new UpstreamError('cut', message, { upstream: this.#options.upstream });
   }
 
+  #end(why: Moved['why']): void {
+    this.#isOver = true;
+    this.#ended.resolve(why);
+  }
+
   /** Idempotent; what ends the move is the thread's word that it has stopped. */
   #stop(reason: Error): void {
     if (this.#stopped !== undefined) return;
@@ -205,6 +215,6 @@ class RemoteMove {
   /** The body was never taken. */
   #abandon(reason: Error): void {
     this.#options.body.abort();
-    this.#ended.resolve({ error: reason });
+    this.#end({ error: reason });
   }
 }

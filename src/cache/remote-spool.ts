@@ -1,31 +1,38 @@
-/** The owner's view of a spool that a mover thread hashes and writes to. */
+/** The owner's view of a spool that mover threads hash and write to. */
 import { type Digest, type DigestAlgorithm, parseDigest } from '../oci/digest.ts';
+import type { MoverPair } from './mover-pool.ts';
 import type { MoverThread } from './mover-thread.ts';
 
-export interface RemoteSpoolOptions {
-  readonly thread: MoverThread;
+export interface RemoteSpoolOptions extends MoverPair {
   readonly path: string;
   readonly algorithm: DigestAlgorithm;
   readonly isLive: boolean;
   readonly onProgress: () => void;
   /** Called once when reading back fails. */
   readonly onError: (error: Error) => void;
-  /** Called once when the thread has died: nobody hashes this any more. */
+  /** Called once when the thread that hashes has died. */
   readonly onLost: () => void;
 }
 
 export class RemoteSpool {
-  readonly thread: MoverThread;
+  readonly path: string;
+  readonly #thread: MoverThread;
+  readonly #hashThread: MoverThread;
   readonly #handle: ReturnType<MoverThread['spool']>;
   #position = 0;
+  #isStopped = false;
   #digest: PromiseWithResolvers<Digest | undefined> | undefined;
   /** Granted to moves and not written yet: the disk may get so much more at any moment. */
   pendingBytes = 0;
 
   constructor(options: RemoteSpoolOptions) {
-    const { thread, path, algorithm, isLive, onProgress, onError, onLost } = options;
-    this.thread = thread;
-    this.#handle = thread.spool({ path, algorithm, isLive }, (reply) => {
+    const { thread, hashThread, path, algorithm, isLive, onProgress, onError, onLost } = options;
+    this.path = path;
+    this.#thread = thread;
+    this.#hashThread = hashThread;
+    thread.load += 1;
+    hashThread.load += 1;
+    this.#handle = hashThread.spool({ path, algorithm, isLive }, (reply) => {
       switch (reply.kind) {
         case 'hashed':
           this.hashed(reply.position);
@@ -39,15 +46,20 @@ export class RemoteSpool {
         case 'unreadable':
           return onError(new Error(reply.reason));
         case 'lost':
-          this.#digest?.resolve(undefined);
+          this.stop();
           return onLost();
       }
     });
   }
 
-  /** What moves name it by. */
-  get id(): number {
-    return this.#handle.id;
+  /** Where bodies for it should lie. Undefined when that thread has died. */
+  get thread(): MoverThread | undefined {
+    return this.#thread.isDead ? undefined : this.#thread;
+  }
+
+  /** What moves name it by; undefined where they cannot see its hash. */
+  get id(): number | undefined {
+    return this.#thread === this.#hashThread ? this.#handle.id : undefined;
   }
 
   /** Everything before this has been hashed. */
@@ -59,9 +71,14 @@ export class RemoteSpool {
     this.#position = Math.max(this.#position, position);
   }
 
-  /** Bytes that were written on this thread. */
+  /** Bytes that the thread that hashes has not seen. */
   wrote(start: number, end: number): void {
     this.#handle.tell({ kind: 'wrote', start, end });
+  }
+
+  /** Bytes that a move has written. */
+  moved(start: number, end: number): void {
+    if (this.id === undefined) this.wrote(start, end);
   }
 
   /** The digest of `[0, position)`; undefined when there is nobody to tell it. */
@@ -71,7 +88,12 @@ export class RemoteSpool {
     return this.#digest.promise;
   }
 
+  /** Idempotent. */
   stop(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#thread.load -= 1;
+    this.#hashThread.load -= 1;
     this.#digest?.resolve(undefined);
     this.#handle.tell({ kind: 'forget' });
   }

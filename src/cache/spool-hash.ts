@@ -6,7 +6,7 @@ import type { Semaphore } from '../lib/semaphore.ts';
 import type { Digest, DigestAlgorithm, Hasher } from '../oci/digest.ts';
 import type { Interval, PositionalReader } from '../store/blob-store.ts';
 import { HashFollower, hashPrefix } from './hash-follower.ts';
-import type { MoverThread } from './mover-thread.ts';
+import type { MoverPair } from './mover-pool.ts';
 import { RemoteSpool } from './remote-spool.ts';
 
 export interface SpoolHashOptions {
@@ -17,8 +17,8 @@ export interface SpoolHashOptions {
   readonly isLive: boolean;
   /** What is in the file already. */
   readonly written: readonly Interval[];
-  /** The file, and the thread that may open it. */
-  readonly remote: { readonly thread: MoverThread; readonly path: string } | undefined;
+  /** The file, and the threads that may open it. */
+  readonly remote: (MoverPair & { readonly path: string }) | undefined;
   /** The hash moved, or began again. */
   readonly onProgress: () => void;
   /** Called once when reading back fails. */
@@ -50,7 +50,7 @@ export class SpoolHash {
 
   /** The spool on a thread that can also write to it; undefined when only this thread can. */
   get remote(): RemoteSpool | undefined {
-    return this.#there;
+    return this.#there?.thread === undefined ? undefined : this.#there;
   }
 
   /** Everything before this has been hashed. */

@@ -16,7 +16,8 @@ const gatherMs = 3;
 
 export class ThreadMove implements LineSink {
   readonly #exchange: LineExchange;
-  readonly #hash: ThreadHash;
+  readonly #path: string;
+  readonly #hash: ThreadHash | undefined;
   readonly #reply: (reply: MoveReply) => void;
   readonly #buffers: BufferStack;
   #hand: SpoolWriteHand | undefined;
@@ -37,11 +38,12 @@ export class ThreadMove implements LineSink {
   constructor(
     order: MoveOrder,
     exchange: LineExchange,
-    hash: ThreadHash,
+    hash: ThreadHash | undefined,
     buffers: BufferStack,
     reply: (reply: MoveReply) => void,
   ) {
     this.#exchange = exchange;
+    this.#path = order.path;
     this.#hash = hash;
     this.#buffers = buffers;
     this.#reply = reply;
@@ -122,7 +124,7 @@ export class ThreadMove implements LineSink {
     const bytes = buffer.subarray(0, this.#gathered);
     const start = this.#position;
     try {
-      this.#hand ??= new SpoolWriteHand(this.#hash.order.path);
+      this.#hand ??= new SpoolWriteHand(this.#path);
       this.#hand.write(bytes, start);
     } catch (error) {
       this.#isStuck = true;
@@ -132,8 +134,8 @@ export class ThreadMove implements LineSink {
     this.#gathered = 0;
     this.#hasWritten = true;
     const received = this.#exchange.takeReceived();
-    this.#reply({ kind: 'moved', to: this.#position, hashed: this.#hash.position, received });
-    this.#hash.wrote(start, this.#position, bytes);
+    this.#reply({ kind: 'moved', to: this.#position, hashed: this.#hash?.position ?? 0, received });
+    this.#hash?.wrote(start, this.#position, bytes);
   }
 
   /** Something that held it up is gone. */
@@ -180,7 +182,7 @@ export class ThreadMove implements LineSink {
     this.#reply({
       kind: 'stopped',
       to: this.#position,
-      hashed: this.#hash.position,
+      hashed: this.#hash?.position ?? 0,
       received: this.#exchange.takeReceived(),
       why,
       ...(error !== undefined && { failure: toLineFailure(error) }),

@@ -185,13 +185,13 @@ describe('a mover thread that dies', () => {
     const reading = engine.get(upstream);
     const fill = await eventuallyFill(engine, digest);
     await eventually(() => fill.leftBytes === content.length - 4 * mib);
-    const thread = threaded.movers.pick();
+    const thread = threaded.movers.pick()?.thread;
     await thread?.end();
     expect(await reading).toMatchObject({ bytes: content.length, digest });
     await engine.settled();
     expect(engine.results).toEqual(['stored']);
     expect(registry.requests.at(-1)?.headers['range']).toBe(`bytes=${4 * mib}-${content.length - 1}`);
-    expect(threaded.movers.pick()).not.toBe(thread);
+    expect(threaded.movers.pick()?.thread).not.toBe(thread);
   });
 
   it('before the head comes costs one more question, by the main thread', async () => {
@@ -203,7 +203,7 @@ describe('a mover thread that dies', () => {
     const { engine, upstream } = threaded.engine(registry, digest);
     const reading = engine.get(upstream);
     await eventually(() => registry.requests.length === 1);
-    await threaded.movers.pick()?.end();
+    await threaded.movers.pick()?.thread.end();
     expect(await reading).toMatchObject({ digest });
     await engine.settled();
     expect(threaded.bodies).toEqual({ moved: 0, read: 1 });
@@ -211,7 +211,7 @@ describe('a mover thread that dies', () => {
 
   it('over and over is not started again', async () => {
     await using threaded = await Threaded.start();
-    for (let i = 0; i < 5; i++) await threaded.movers.pick()?.end();
+    for (let i = 0; i < 5; i++) await threaded.movers.pick()?.thread.end();
     expect(threaded.movers.pick()).toBeUndefined();
   });
 });

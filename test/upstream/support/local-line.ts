@@ -1,15 +1,19 @@
 /** A line whose far end is on the same thread: what is said is copied and takes a turn of the loop, as between threads. */
-import { systemClock } from '../../../src/lib/clock.ts';
+import { type Clock, systemClock } from '../../../src/lib/clock.ts';
 import { LineEnd } from '../../../src/upstream/line-end.ts';
 import type { Line, LineCall, LineCommand, LineOrder, LineReply } from '../../../src/upstream/line.ts';
 
 type OnReply = Parameters<Line['call']>[1];
 
 export class LocalLine implements Line {
-  readonly end = new LineEnd(systemClock, (id, reply) => this.#later(() => this.#hear(id, structuredClone(reply))));
+  readonly end: LineEnd;
   readonly #listeners = new Map<number, OnReply>();
   #ids = 0;
   #isLost = false;
+
+  constructor(clock: Clock = systemClock) {
+    this.end = new LineEnd(clock, (id, reply) => this.#later(() => this.#hear(id, structuredClone(reply))));
+  }
 
   call(order: LineOrder, onReply: OnReply): LineCall {
     const id = ++this.#ids;
