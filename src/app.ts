@@ -10,8 +10,9 @@ import { formatListen } from './config/addresses.ts';
 import type { Config, LogLevel } from './config/config.ts';
 import { createAdmin } from './http/admin.ts';
 import { BufferPool } from './http/buffer-pool.ts';
+import { FastLane } from './http/fast-lane.ts';
 import { createFront } from './http/front.ts';
-import { Listener } from './http/server.ts';
+import { keepAliveMs, Listener } from './http/server.ts';
 import { StallWatch } from './http/stall-watch.ts';
 import { withoutSecrets } from './http/text.ts';
 import { systemClock } from './lib/clock.ts';
@@ -82,20 +83,27 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
 
   let isReady = false;
   const network = { clock, logger: logger.child({ room: 'http' }) };
+  const deps = {
+    ...network,
+    cache: running.cache,
+    router: createRouter(config.upstreams),
+    events: metrics,
+    body: { pool: new BufferPool(), stalls: new StallWatch(clock), clock },
+    accessLog: accessLog(config, logTo),
+    headDeadlineMs,
+  };
   const front = await Listener.listen({
     ...network,
     name: 'listen',
     ...config.listen,
     tls: secrets.tls,
     maxConnections: maxConnections(),
-    handler: createFront({
-      ...network,
-      cache: running.cache,
-      router: createRouter(config.upstreams),
-      events: metrics,
-      body: { pool: new BufferPool(), stalls: new StallWatch(clock), clock },
-      accessLog: accessLog(config, logTo),
-      headDeadlineMs,
+    handler: createFront(deps),
+    lane: new FastLane({
+      ...deps,
+      generations: running.generations,
+      keepAliveSeconds: keepAliveMs / 1000,
+      firstHeadMs: headDeadlineMs,
     }),
   });
   undo.defer(async () => void (await front.drain(AbortSignal.abort())));

@@ -13,6 +13,7 @@ import { type AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import type { FastLane } from './fast-lane.ts';
 import { breakConnection, inTurn, type RequestHandler } from './pipelining.ts';
 import { refusalFor, refuseRaw } from './raw-refusal.ts';
 
@@ -25,6 +26,8 @@ export interface ListenOptions {
   /** PEM texts; without them the listener speaks plain HTTP. */
   readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array } | undefined;
   readonly handler: RequestHandler;
+  /** Sees each connection first, ready for HTTP, and hands on what is not for it. */
+  readonly lane?: Pick<FastLane, 'take' | 'drain'> | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Connections beyond this are closed at once; undefined for no limit. */
@@ -46,9 +49,11 @@ export class ListenError extends Error {
   }
 }
 
+/** Go's clients keep idle connections for 90 s: closing first would break their next request. */
+export const keepAliveMs = 95_000;
+
 const strictness: ServerOptions = {
-  // Go's clients keep idle connections for 90 s: closing first would break their next request.
-  keepAliveTimeout: 95_000,
+  keepAliveTimeout: keepAliveMs,
   // A limit on whole requests would cut slow ones; bodies have their own (request-body.ts).
   requestTimeout: 0,
   // podman asks for a thousand ranges in one header.
@@ -79,10 +84,20 @@ export class Listener {
     // Neither is told to go on: the answer comes without what they would send.
     server.on('checkContinue', turn);
     server.on('checkExpectation', turn);
+    const ready = options.tls === undefined ? 'connection' : 'secureConnection';
+    const { lane } = options;
+    if (lane !== undefined) {
+      // Node's own listeners, which start its parser, come second.
+      const listeners = server.listeners(ready);
+      for (const listener of listeners) server.off(ready, listener as () => void);
+      server.on(ready, (socket: Socket) =>
+        lane.take(socket, () => {
+          for (const listener of listeners) listener.call(server, socket);
+        }),
+      );
+    }
     server.on('connection', (socket) => this.#track(socket));
-    server.on(options.tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) =>
-      this.#watchEnd(socket),
-    );
+    server.on(ready, (socket: Socket) => this.#watchEnd(socket));
     server.on('clientError', (error, socket) => this.#refuse(error, socket));
     server.on('connect', (_req, socket) => refuseRaw(socket, 'connect'));
   }
@@ -125,6 +140,7 @@ export class Listener {
    */
   async drain(deadline: AbortSignal): Promise<number> {
     this.#isDraining = true;
+    this.#options.lane?.drain();
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });

@@ -1,10 +1,12 @@
 /** The front on a real listener over a fake cache, with everything that it reports kept. */
 import { BufferPool } from '../../../src/http/buffer-pool.ts';
 import type { HttpEvents } from '../../../src/http/context.ts';
+import { FastLane } from '../../../src/http/fast-lane.ts';
 import { createFront } from '../../../src/http/front.ts';
 import { Listener } from '../../../src/http/server.ts';
 import { StallWatch } from '../../../src/http/stall-watch.ts';
 import { type Clock, systemClock } from '../../../src/lib/clock.ts';
+import { Generations } from '../../../src/lib/generations.ts';
 import type { LogFields, Logger } from '../../../src/lib/log.ts';
 import { createRouter } from '../../../src/upstream/routing.ts';
 import { FakeCache } from './fake-cache.ts';
@@ -69,6 +71,7 @@ export interface FrontOptions {
 
 export interface Front extends AsyncDisposable {
   readonly cache: FakeCache;
+  readonly generations: Generations;
   readonly listener: Listener;
   readonly port: number;
   readonly origin: string;
@@ -85,7 +88,8 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
   const log = new LinesLogger();
   const pool = new BufferPool();
   const stalls = new StallWatch(clock, options.stallMs);
-  const handler = createFront({
+  const generations = new Generations();
+  const deps = {
     cache,
     router: createRouter([
       { key: 'docker.io', hosts: [], isDefault: true },
@@ -94,23 +98,25 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
     ]),
     clock,
     logger: log,
-    events: { requestEnded: (event) => void ended.push(event) },
+    events: { requestEnded: (event: EndedRequest) => void ended.push(event) },
     body: { pool, stalls, clock },
-    accessLog: (options.isAccessLogged ?? true) ? (line) => log.access(line) : undefined,
+    accessLog: (options.isAccessLogged ?? true) ? (line: string) => log.access(line) : undefined,
     headDeadlineMs: options.headDeadlineMs ?? 22_000,
-  });
+  };
   const listener = await Listener.listen({
     name: 'listen',
     host: '127.0.0.1',
     port: 0,
     tls: options.tls,
-    handler,
+    handler: createFront(deps),
+    lane: new FastLane({ ...deps, generations, keepAliveSeconds: 95, firstHeadMs: 20_000 }),
     clock,
     logger: log,
   });
   const { port } = listener.address;
   return {
     cache,
+    generations,
     listener,
     port,
     origin: `http://127.0.0.1:${port}`,
