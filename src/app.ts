@@ -8,10 +8,12 @@ import type { UpstreamPolicy } from './cache/policy.ts';
 import type { Daemon } from './cli/command.ts';
 import { formatListen } from './config/addresses.ts';
 import type { Config, LogLevel } from './config/config.ts';
+import { threadPoolSize } from './config/thread-pool.ts';
 import { createAdmin } from './http/admin.ts';
 import { BufferPool } from './http/buffer-pool.ts';
 import { FastLane } from './http/fast-lane.ts';
 import { createFront } from './http/front.ts';
+import { Sendfile } from './http/sendfile.ts';
 import { keepAliveMs, Listener } from './http/server.ts';
 import { StallWatch } from './http/stall-watch.ts';
 import { withoutSecrets } from './http/text.ts';
@@ -83,12 +85,18 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
 
   let isReady = false;
   const network = { clock, logger: logger.child({ room: 'http' }) };
+  // A listener with TLS could not use it.
+  const sendfile =
+    config.tls === undefined
+      ? await Sendfile.load({ logger: network.logger, concurrency: Math.max(1, Math.floor(threadPoolSize() / 2)) })
+      : undefined;
+  metrics.sendfileLoaded(sendfile !== undefined);
   const deps = {
     ...network,
     cache: running.cache,
     router: createRouter(config.upstreams),
     events: metrics,
-    body: { pool: new BufferPool(), stalls: new StallWatch(clock), clock },
+    body: { pool: new BufferPool(), sendfile, stalls: new StallWatch(clock), clock },
     accessLog: accessLog(config, logTo),
     headDeadlineMs,
   };

@@ -73,12 +73,20 @@ export interface BlobView {
  */
 export interface BlobReader {
   /**
+   * The descriptor, on this thread, of the file in which the bytes that `readable` promised lie; undefined when they lie
+   * in none. Valid until `close`, or until `readable` is asked again. Bytes that the caller sends from there are told to
+   * `sent`.
+   */
+  readonly descriptor?: number | undefined;
+  /**
    * The exclusive end of what can be read now from `position`, at once or as soon as there is anything; equals
    * `position` only at the end of the span. Rejects with BrokenBodyError when it will never come.
    */
   readable(position: number, signal: AbortSignal): number | Promise<number>;
   /** Reads at most `length` bytes at `position`, inside what `readable` promised. Resolves the bytes read, at least 1. */
   read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<number>;
+  /** The client was sent this many bytes that were not read here. Before the next `readable`. */
+  sent?(bytes: number): void;
   /** Idempotent. */
   close(): void;
 }

@@ -79,6 +79,11 @@ export class Metrics implements UpstreamEvents, CacheEvents {
   readonly #breakerOpen = this.#gauge('weir_breaker_open', '1 while an upstream is not asked because it failed.', [
     'upstream',
   ]);
+  readonly #sendfile = this.#gauge(
+    'weir_sendfile_usable',
+    '1 when large bodies over plain HTTP leave by sendfile, 0 when they pass through buffers.',
+    [],
+  );
 
   constructor({ version, upstreams, storeUsage, isProcessMeasured = true, gather }: MetricsOptions) {
     this.#upstreams = new LabelSet([...upstreams, 'none']);
@@ -130,6 +135,10 @@ export class Metrics implements UpstreamEvents, CacheEvents {
 
   breakerChanged(event: { upstream: string; isOpen: boolean }): void {
     this.#breakerOpen.set({ upstream: this.#upstreams.of(event.upstream) }, event.isOpen ? 1 : 0);
+  }
+
+  sendfileLoaded(isUsable: boolean): void {
+    this.#sendfile.set(isUsable ? 1 : 0);
   }
 
   upstreamRejected(event: { upstream: string; reason: string }): void {

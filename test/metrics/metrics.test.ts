@@ -68,6 +68,7 @@ describe('metrics', () => {
         'gauge weir_store_blobs',
         'counter weir_rejected_total reason',
         'gauge weir_ratelimit_remaining upstream',
+        'gauge weir_sendfile_usable',
         'gauge weir_breaker_open upstream',
         'gauge weir_build_info version',
       ].toSorted(),

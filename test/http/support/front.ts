@@ -3,6 +3,7 @@ import { BufferPool } from '../../../src/http/buffer-pool.ts';
 import type { HttpEvents } from '../../../src/http/context.ts';
 import { FastLane } from '../../../src/http/fast-lane.ts';
 import { createFront } from '../../../src/http/front.ts';
+import type { Sendfile } from '../../../src/http/sendfile.ts';
 import { Listener } from '../../../src/http/server.ts';
 import { StallWatch } from '../../../src/http/stall-watch.ts';
 import { type Clock, systemClock } from '../../../src/lib/clock.ts';
@@ -66,6 +67,8 @@ export interface FrontOptions {
   readonly isAccessLogged?: boolean;
   readonly headDeadlineMs?: number;
   readonly stallMs?: number;
+  /** Default: none. */
+  readonly sendfile?: Sendfile;
   readonly tls?: { readonly cert: string; readonly key: string };
 }
 
@@ -99,7 +102,7 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
     clock,
     logger: log,
     events: { requestEnded: (event: EndedRequest) => void ended.push(event) },
-    body: { pool, stalls, clock },
+    body: { pool, sendfile: options.sendfile, stalls, clock },
     accessLog: (options.isAccessLogged ?? true) ? (line: string) => log.access(line) : undefined,
     headDeadlineMs: options.headDeadlineMs ?? 22_000,
   };
