@@ -46,7 +46,7 @@ export class FastLane {
 
   /** Takes a new connection; `leave` hands it on. */
   take(socket: Socket, leave: () => void): void {
-    if (this.isDraining) return leave();
+    if (this.isDraining) return void socket.destroy();
     const connection = new LaneConnection(this, socket, leave, this.#deps);
     this.#connections.add(connection);
     return undefined;
@@ -71,7 +71,7 @@ export class FastLane {
     return answer;
   }
 
-  /** Closes what is idle; new connections go straight on. */
+  /** Closes what is idle, and whatever still comes. */
   drain(): void {
     this.isDraining = true;
     for (const connection of this.#connections) connection.close();

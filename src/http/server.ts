@@ -23,6 +23,8 @@ export interface ListenOptions {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
+  /** Others of this process listen there too (SO_REUSEPORT). Default false. */
+  readonly isPortShared?: boolean;
   /** PEM texts; without them the listener speaks plain HTTP. */
   readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array } | undefined;
   readonly handler: RequestHandler;
@@ -114,7 +116,8 @@ export class Listener {
     await new Promise<void>((resolve, reject) => {
       const onError = (error: Error): void => reject(listenError(options, error));
       server.once('error', onError);
-      server.listen({ host: options.host, port: options.port, backlog: 4096 }, () => {
+      const { host, port, isPortShared = false } = options;
+      server.listen({ host, port, backlog: 4096, reusePort: isPortShared }, () => {
         server.off('error', onError);
         // After listening, errors are about single accepts, e.g. too many open files: they pass.
         server.on('error', (error) => options.logger.error({ err: error, listener: options.name }, 'listener error'));

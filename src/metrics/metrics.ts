@@ -22,8 +22,6 @@ export interface MetricsOptions {
    * cannot be ended, so a test that makes many instances leaves them out. Default true.
    */
   readonly isProcessMeasured?: boolean;
-  /** Asked at each scrape: makes the threads that serve clients hand over what they have counted. Must not reject. */
-  readonly gather?: () => Promise<void>;
 }
 
 const fillResults: Readonly<Record<FillResult, true>> = {
@@ -44,7 +42,6 @@ export class Metrics implements UpstreamEvents, CacheEvents {
   readonly #fillResults = new LabelSet(Object.keys(fillResults));
   readonly #reasons = new GrowingLabelSet(mostReasons);
   readonly #tally: RequestTally;
-  readonly #gather: () => Promise<void>;
 
   readonly #upstreamBytes = this.#counter('weir_upstream_bytes_total', 'Body bytes received from upstreams.', [
     'upstream',
@@ -85,9 +82,8 @@ export class Metrics implements UpstreamEvents, CacheEvents {
     [],
   );
 
-  constructor({ version, upstreams, storeUsage, isProcessMeasured = true, gather }: MetricsOptions) {
+  constructor({ version, upstreams, storeUsage, isProcessMeasured = true }: MetricsOptions) {
     this.#upstreams = new LabelSet([...upstreams, 'none']);
-    this.#gather = gather ?? (() => Promise.resolve());
     this.#tally = new RequestTally(upstreams);
     for (const metric of requestMetrics(this.#tally)) this.#registry.registerMetric(metric);
     if (isProcessMeasured) collectDefaultMetrics({ register: this.#registry });
@@ -107,7 +103,6 @@ export class Metrics implements UpstreamEvents, CacheEvents {
 
   /** The exposition format of Prometheus. */
   async render(): Promise<{ readonly contentType: string; readonly body: string }> {
-    await this.#gather();
     return { contentType: this.#registry.contentType, body: await this.#registry.metrics() };
   }
 

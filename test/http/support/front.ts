@@ -1,4 +1,8 @@
 /** The front on a real listener over a fake cache, with everything that it reports kept. */
+import { MessageChannel } from 'node:worker_threads';
+import type { Cache } from '../../../src/cache/answers.ts';
+import { CacheHost } from '../../../src/cache/cache-host.ts';
+import { RemoteCache } from '../../../src/cache/remote-cache.ts';
 import { BufferPool } from '../../../src/http/buffer-pool.ts';
 import type { HttpEvents } from '../../../src/http/context.ts';
 import { FastLane } from '../../../src/http/fast-lane.ts';
@@ -74,6 +78,8 @@ export interface FrontOptions {
 
 export interface Front extends AsyncDisposable {
   readonly cache: FakeCache;
+  /** The owner's side of the port, where there is one. */
+  readonly host: CacheHost | undefined;
   readonly generations: Generations;
   readonly listener: Listener;
   readonly port: number;
@@ -84,6 +90,15 @@ export interface Front extends AsyncDisposable {
   readonly stalls: StallWatch;
 }
 
+/** Whether fronts ask their cache from another side of a port, as threads that serve clients do. For `remote.test.ts`. */
+export const remote = { isOn: false };
+
+/** The cache as a thread sees it, with the port in the same process. */
+function behindPort(cache: FakeCache): { readonly cache: Cache; readonly host: CacheHost } {
+  const { port1, port2 } = new MessageChannel();
+  return { host: new CacheHost(cache, port1), cache: new RemoteCache(port2) };
+}
+
 /** Upstreams: docker.io (the default), ghcr.io, and lab:5000 which also answers for the host lab.example. */
 export async function startFront(options: FrontOptions = {}): Promise<Front> {
   const { cache = new FakeCache(), clock = systemClock } = options;
@@ -92,8 +107,9 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
   const pool = new BufferPool();
   const stalls = new StallWatch(clock, options.stallMs);
   const generations = new Generations();
+  const distant = remote.isOn ? behindPort(cache) : undefined;
   const deps = {
-    cache,
+    cache: distant?.cache ?? cache,
     router: createRouter([
       { key: 'docker.io', hosts: [], isDefault: true },
       { key: 'ghcr.io', hosts: [], isDefault: false },
@@ -119,6 +135,7 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
   const { port } = listener.address;
   return {
     cache,
+    host: distant?.host,
     generations,
     listener,
     port,
@@ -129,6 +146,7 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
     stalls,
     async [Symbol.asyncDispose]() {
       await listener.drain(AbortSignal.abort());
+      distant?.host[Symbol.dispose]();
     },
   };
 }
