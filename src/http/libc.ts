@@ -1,5 +1,5 @@
 /**
- * The four calls of the C library that bodies without copying need. koffi is optional: where it cannot be loaded, or the
+ * The calls of the system that bodies without copying need. koffi is optional: where it cannot be loaded, or the
  * system is not a 64-bit Linux, bodies pass through buffers.
  */
 import type { default as Koffi } from 'koffi';
@@ -24,6 +24,10 @@ export interface Libc {
    * that.
    */
   sendfile(socket: number, file: number, position: number, length: number): Promise<number>;
+  /** The same on this thread. Throws SystemCallError. */
+  sendfileNow(socket: number, file: number, position: number, length: number): number;
+  /** All of these bytes are in memory, so that sending them waits for no disk. False also where the kernel cannot tell. */
+  isCached(file: number, position: number, length: number): boolean;
   /** Another descriptor of the same socket, closed in child processes. Throws SystemCallError. */
   duplicate(descriptor: number): number;
   /** Ends both directions of a socket, for every descriptor of it. A socket that has ended already is no error. */
@@ -37,6 +41,10 @@ export type LoadKoffi = () => Promise<{ readonly default: typeof Koffi }>;
 /** fcntl's F_DUPFD_CLOEXEC and shutdown's SHUT_RDWR, on every architecture of Linux. */
 const duplicateClosedOnExec = 1030;
 const bothDirections = 2;
+/** Has a number and no name yet in most C libraries. Linux 6.5. */
+const cachestatNumber = 451;
+/** The smallest there are. Larger ones only make `isCached` say no. */
+const pageBytes = 4096;
 
 /** Undefined where the system has no such calls. Rejects when it should have them and they cannot be loaded. */
 export async function loadLibc(load: LoadKoffi = () => import('koffi')): Promise<Libc | undefined> {
@@ -47,6 +55,11 @@ export async function loadLibc(load: LoadKoffi = () => import('koffi')): Promise
   // Those of this process, whatever its C library is called.
   const library = koffi.load(null);
   const sendfile = library.func('long sendfile(int socket, int file, int64_t *offset, size_t count)') as KoffiSendfile;
+  const cachestat = library.func(
+    'long syscall(long number, int file, void *range, void *stat, unsigned int flags)',
+  ) as (number: number, file: number, range: BigUint64Array, stat: BigUint64Array, flags: number) => number;
+  const range = new BigUint64Array(2);
+  const stat = new BigUint64Array(5);
   const fcntl = library.func('int fcntl(int descriptor, int command, ...)') as (...values: unknown[]) => number;
   const shutdown = library.func('int shutdown(int socket, int how)') as (socket: number, how: number) => number;
   const close = library.func('int close(int descriptor)') as (descriptor: number) => number;
@@ -67,6 +80,17 @@ export async function loadLibc(load: LoadKoffi = () => import('koffi')): Promise
           else resolve(sent);
         });
       }),
+    sendfileNow(socket, file, position, length) {
+      const sent = sendfile(socket, file, [position], length);
+      if (sent < 0) throw failure('sendfile');
+      return sent;
+    },
+    isCached(file, position, length) {
+      range[0] = BigInt(position);
+      range[1] = BigInt(length);
+      const pages = Math.ceil((position + length) / pageBytes) - Math.floor(position / pageBytes);
+      return cachestat(cachestatNumber, file, range, stat, 0) === 0 && Number(stat[0]) >= pages;
+    },
     duplicate(descriptor) {
       const duplicate = fcntl(descriptor, duplicateClosedOnExec, 'int', 0);
       if (duplicate < 0) throw failure('fcntl');
@@ -78,6 +102,7 @@ export async function loadLibc(load: LoadKoffi = () => import('koffi')): Promise
 }
 
 interface KoffiSendfile {
+  (socket: number, file: number, offset: readonly [number], length: number): number;
   async(
     socket: number,
     file: number,
