@@ -71,6 +71,8 @@ export interface Catalog {
   touch(digest: Digest): void;
   /** The least recently used unpinned blobs, oldest first. */
   oldest(limit: number): readonly SealedBlob[];
+  /** The same without an end, read in pages while it is consumed; blobs that are used meanwhile may be left out. */
+  oldestFirst(): Iterable<SealedBlob>;
   totals(): { readonly blobs: number; readonly allocatedBytes: number };
   /** Pinned blobs are never among the `oldest`. Without effect on a blob that is not there. */
   setBlobPinned(digest: Digest, isPinned: boolean): void;

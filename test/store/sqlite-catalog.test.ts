@@ -197,7 +197,6 @@ describe('blobs in the catalog', () => {
       }
       expect(under.catalog.totals()).toEqual({ blobs: 100_000, allocatedBytes: 409_600_000 });
       expect(under.catalog.oldest(1000)).toHaveLength(1000);
-      expect(under.catalog.sealedAfter(digest('5'), 10)).toHaveLength(10);
     }
     const database = new DatabaseSync(temp.file('c.db'), { readOnly: true });
     const plans = [
