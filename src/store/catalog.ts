@@ -99,8 +99,8 @@ export interface Catalog {
   tagsOf(key: RepositoryKey): readonly Tag[];
   /** Every cached tag, for index.json. */
   allTags(): Iterable<TagKey & TagRecord>;
-  /** Repositories with at least one link or tag, ordered by (upstream, repository). */
-  repositories(): readonly RepositoryKey[];
+  /** Repositories of an upstream with at least one link or tag, by byte, those behind the name `after`; read in pages. */
+  repositoriesOf(upstream: string, after?: string): Iterable<RepositoryKey>;
 
   // --- listings (tags/list pages, referrers) and public verdicts ------------------------------------------------------
   listing(key: string): ListingRecord | undefined;

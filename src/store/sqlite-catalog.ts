@@ -145,8 +145,8 @@ export class SqliteCatalog implements Catalog {
     return this.#tags.allTags();
   }
 
-  repositories(): readonly RepositoryKey[] {
-    return this.#repositories.list();
+  repositoriesOf(upstream: string, after = ''): Iterable<RepositoryKey> {
+    return this.#repositories.listOf(upstream, after);
   }
 
   listing(key: string): ListingRecord | undefined {

@@ -365,9 +365,11 @@ describe('links in the catalog', () => {
     catalog.putTag(tagKey('a', 'v1'), record('x'));
     catalog.addLink(repositoryKey('m', 'a.example'), digest('x'), 'manifest');
     catalog.putVerdict(repositoryKey('only/asked'), { isPublic: true, checkedAtMs: 1 });
-    expect(catalog.repositories()).toEqual([repositoryKey('m', 'a.example'), repositoryKey('a'), repositoryKey('z')]);
+    expect([...catalog.repositoriesOf('a.example')]).toEqual([repositoryKey('m', 'a.example')]);
+    expect([...catalog.repositoriesOf('docker.io')]).toEqual([repositoryKey('a'), repositoryKey('z')]);
+    expect([...catalog.repositoriesOf('docker.io', 'a')]).toEqual([repositoryKey('z')]);
     catalog.forgetTag(tagKey('a', 'v1'));
-    expect(catalog.repositories()).toHaveLength(2);
+    expect([...catalog.repositoriesOf('docker.io')]).toEqual([repositoryKey('z')]);
   });
 });
 
