@@ -70,6 +70,8 @@ const strictness: ServerOptions = {
   optimizeEmptyRequests: true,
 };
 
+const complaintIntervalMs = 10_000;
+
 export class Listener {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -77,6 +79,7 @@ export class Listener {
   readonly #answers = new Map<Socket, ServerResponse>();
   readonly #options: ListenOptions;
   #isDraining = false;
+  #complainedAtMs = Number.NEGATIVE_INFINITY;
 
   private constructor(server: Server, options: ListenOptions) {
     this.#server = server;
@@ -102,6 +105,7 @@ export class Listener {
     server.on(ready, (socket: Socket) => this.#watchEnd(socket));
     server.on('clientError', (error, socket) => this.#refuse(error, socket));
     server.on('connect', (_req, socket) => refuseRaw(socket, 'connect'));
+    server.on('drop', () => this.#complain());
   }
 
   /** Rejects with ListenError. Resolves when connections are accepted. */
@@ -185,6 +189,18 @@ export class Listener {
     socket.prependListener('end', () => {
       if (this.#answers.has(socket)) breakConnection(socket);
     });
+  }
+
+  /** Clients see a reset without a word, so that the operator must be told, but not once for each. */
+  #complain(): void {
+    const { clock, logger, name, maxConnections } = this.#options;
+    const now = clock.monotonic();
+    if (now - this.#complainedAtMs < complaintIntervalMs) return;
+    this.#complainedAtMs = now;
+    logger.warn(
+      { listener: name, maxConnections },
+      'connections are closed at once: as many are open as the limit on open files allows (ulimit -n, LimitNOFILE)',
+    );
   }
 
   /** What the parser refuses. Answered only where that cannot end up in the middle of another answer. */
