@@ -53,6 +53,8 @@ export interface BenchParts {
   readonly peers: readonly Peer[];
   readonly scale: Scale;
   readonly progress: (line: string) => void;
+  /** Aborted when the user has had enough. */
+  readonly signal: AbortSignal;
 }
 
 /** What the server used while something was done, work that it put off included. */
@@ -69,6 +71,7 @@ export class Bench {
   readonly scale: Scale;
   readonly progress: (line: string) => void;
   readonly recorder: Recorder;
+  readonly #signal: AbortSignal;
 
   constructor(parts: BenchParts, recorder: Recorder) {
     this.workspace = parts.workspace;
@@ -77,6 +80,7 @@ export class Bench {
     this.peers = parts.peers;
     this.scale = parts.scale;
     this.progress = parts.progress;
+    this.#signal = parts.signal;
     this.recorder = recorder;
   }
 
@@ -92,12 +96,13 @@ export class Bench {
   /** Starts a peer on an empty directory. */
   async start(peer: Peer, options: Partial<StartOptions> = {}): Promise<Subject> {
     const directory = options.directory ?? this.workspace.directory(peer.name);
-    return peer.start({ route: this.upstream.route('plain'), hasAccessLog: false, ...options, directory });
+    return peer.start({ route: this.upstream.route('plain'), ...options, directory });
   }
 
   /** Stops it and removes what it wrote. */
   async finish(subject: Subject): Promise<void> {
     await subject.stop();
+    await this.upstream.idles();
     rmSync(subject.directory, { recursive: true, force: true, maxRetries: 3 });
   }
 
@@ -121,7 +126,7 @@ export class Bench {
         if (subject.pid !== undefined) await cpuSettles(subject.pid);
         all.push(subject);
       } catch (error) {
-        for (const row of rows) this.#fail(row, peer, error);
+        this.fail(rows, peer, error);
       }
     }
     return { all, [Symbol.asyncDispose]: async () => void (await Promise.all(started.map((one) => this.finish(one)))) };
@@ -136,15 +141,33 @@ export class Bench {
       const shown = Object.entries(sample).map(([name, value]) => `${name} ${Number(value.toPrecision(4))}`);
       this.progress(`${row.title} · ${peer.title}: ${shown.join(', ')}`);
     } catch (error) {
-      this.#fail(row, peer, error);
+      this.fail([row], peer, error);
     }
   }
 
-  #fail(row: Row, peer: Peer, error: unknown): void {
+  /** Like `sample`, for what several rows need before any of them can be measured. */
+  async guard(rows: readonly Row[], peer: Peer, action: () => Promise<void>): Promise<void> {
+    if (rows.every(({ id }) => this.recorder.problem(id, peer.name) !== undefined)) return;
+    try {
+      await action();
+    } catch (error) {
+      this.fail(rows, peer, error);
+    }
+  }
+
+  /** From here on this peer has no number in these rows. */
+  fail(rows: readonly Row[], peer: Peer, error: unknown): void {
+    // What fails because everything is being stopped says nothing about the peer.
+    this.#signal.throwIfAborted();
     const message = error instanceof Error ? error.message : String(error);
-    const problem = `${error instanceof WrongAnswer ? 'wrong' : 'failed'}: ${message.split('\n')[0]}`;
-    this.recorder.fail(row.id, row.title, peer.name, problem);
-    this.progress(`${row.title} · ${peer.title}: ${problem}`);
+    const first = (message.split('\n')[0] ?? '')
+      .replaceAll(this.workspace.root, '')
+      .replaceAll(/127\.0\.0\.1:\d+/g, 'its port');
+    const problem = `${error instanceof WrongAnswer ? 'wrong' : 'failed'}: ${first}`;
+    for (const { id, title } of rows) {
+      this.recorder.fail(id, title, peer.name, problem);
+      this.progress(`${title} · ${peer.title}: ${problem}`);
+    }
   }
 
   /** Each round asks every one in turn, so that whatever else the machine does meets them alike. */
@@ -159,6 +182,7 @@ export class Bench {
     resetPeak(pid);
     const before = cpuSeconds(pid);
     const result = await action();
+    await this.upstream.idles();
     await cpuSettles(pid);
     return { result, usage: { cpuSeconds: cpuSeconds(pid) - before, peakMb: peakResidentBytes(pid) / MB } };
   }

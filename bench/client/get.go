@@ -36,6 +36,7 @@ type getOptions struct {
 	rate    int
 	seconds float64
 	receive int
+	step    int
 }
 
 // get downloads one URL on each connection: once, or over and over for a number of seconds.
@@ -48,6 +49,7 @@ func get(args []string) (any, error) {
 	flags.StringVar(&o.span, "range", "", "value of the Range header")
 	flags.IntVar(&o.rate, "rate", 0, "bytes per second that each connection takes; 0: all there are")
 	flags.Float64Var(&o.seconds, "seconds", 0, "repeat until then, and stop wherever that is")
+	flags.IntVar(&o.step, "step", 0, "how many URLs further each repetition goes; 0: the same one again")
 	flags.IntVar(&o.receive, "receive", 0, "bytes of the socket's receive buffer; 0: the system's choice")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
@@ -63,7 +65,7 @@ func get(args []string) (any, error) {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			report.Downloads[i] = fetch(urls[i%len(urls)], o, i < o.hashing, started)
+			report.Downloads[i] = fetch(urls, i, o, i < o.hashing, started)
 		}()
 	}
 	group.Wait()
@@ -89,13 +91,13 @@ func parseURLs(texts []string) ([]*url.URL, error) {
 	return urls, nil
 }
 
-func fetch(target *url.URL, o getOptions, isHashing bool, started time.Time) (result download) {
+func fetch(urls []*url.URL, index int, o getOptions, isHashing bool, started time.Time) (result download) {
 	fail := func(err error) download {
 		result.Error = err.Error()
 		result.Seconds = time.Since(started).Seconds()
 		return result
 	}
-	c, err := dial(target, o.receive)
+	c, err := dial(urls[0], o.receive)
 	if err != nil {
 		return fail(err)
 	}
@@ -110,8 +112,8 @@ func fetch(target *url.URL, o getOptions, isHashing bool, started time.Time) (re
 		sum = sha256.New()
 	}
 	pacing := time.Now()
-	for {
-		head, err := c.ask(target.RequestURI(), o.span)
+	for ; ; index += o.step {
+		head, err := c.ask(urls[index%len(urls)].RequestURI(), o.span)
 		if err != nil {
 			return fail(err)
 		}

@@ -3,10 +3,10 @@ package main
 import (
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 	"syscall"
+	"time"
 )
 
 type stallReport struct {
@@ -15,11 +15,12 @@ type stallReport struct {
 	Error   string `json:"error,omitempty"`
 }
 
-// stall opens connections, asks for the URL, reads the head of the answer and nothing more. It says "stalled" when all
-// are there, and leaves when its standard input ends.
+// stall opens connections, asks for the URL, reads the head of the answer and nothing more. It reports when all are
+// there, and keeps them for a while: whoever started it ends it.
 func stall(args []string) (any, error) {
 	flags := flag.NewFlagSet("stall", flag.ContinueOnError)
 	count := flags.Int("connections", 1000, "how many")
+	seconds := flags.Float64("seconds", 50, "how long, at most")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -54,14 +55,14 @@ func stall(args []string) (any, error) {
 			report.Error = failure.Error()
 		}
 	}
-	fmt.Fprintln(os.Stderr, "stalled")
-	_, err = io.Copy(io.Discard, os.Stdin)
+	fmt.Fprintf(os.Stderr, "stalled %d of %d %s\n", report.Stalled, *count, report.Error)
+	time.Sleep(time.Duration(*seconds * 1e9))
 	for _, one := range connections {
 		if one != nil {
 			one.close()
 		}
 	}
-	return report, err
+	return report, nil
 }
 
 func halfOpen(text string) (*connection, error) {

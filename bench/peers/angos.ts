@@ -1,10 +1,10 @@
 /** Angos: answers a miss with the upstream's stream, and caches it by a second transfer. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { cleanEnvironment, run } from '../../test/e2e/process.ts';
+import { cleanEnvironment } from '../../test/e2e/process.ts';
 import { namespace } from '../support/content.ts';
 import { originOf } from '../support/upstream.ts';
-import { type Command, type Peer, peerOf } from './peer.ts';
+import { type Command, type Peer, peerOf, versionInName } from './peer.ts';
 
 function command(program: string): Command {
   return ({ route, directory, hasAccessLog }, port) => {
@@ -22,14 +22,14 @@ function command(program: string): Command {
       ...(route.ca === undefined ? [] : [`server_ca_bundle = "${route.ca}"`]),
     ];
     writeFileSync(file, `${lines.join('\n')}\n`);
-    const env = { RUST_LOG: hasAccessLog ? 'info' : 'error' };
+    const env = { RUST_LOG: hasAccessLog === true ? 'info' : 'error' };
     return Promise.resolve({ command: program, args: ['-c', file, 'server'], env });
   };
 }
 
-export async function angosPeer(program: string): Promise<Peer> {
-  const { stdout } = await run(program, ['--version']);
-  const version = /(\d+\.\d+\.\d+)/.exec(stdout)?.[1] ?? 'of unknown version';
+/** It does not tell its version. */
+export function angosPeer(program: string): Peer {
+  const version = versionInName(program);
   const facts = { name: 'angos', title: 'Angos', kind: 'registry', version, isBounded: false } as const;
   return peerOf(facts, command(program), cleanEnvironment);
 }

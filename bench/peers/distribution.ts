@@ -10,7 +10,7 @@ function command(program: string): Command {
     const file = join(directory, 'config.yml');
     const configuration = {
       version: 0.1,
-      log: { level: 'error', accesslog: { disabled: !hasAccessLog } },
+      log: { level: 'error', accesslog: { disabled: hasAccessLog !== true } },
       storage: { filesystem: { rootdirectory: join(directory, 'cache') } },
       http: { addr: `127.0.0.1:${port}` },
       proxy: { remoteurl: originOf(route) },

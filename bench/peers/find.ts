@@ -54,7 +54,7 @@ const finders: Readonly<Record<PeerName, (progress: Progress) => Promise<Finding
   },
   async angos() {
     const path = onPath('angos');
-    return path === undefined ? { missing: 'Angos (not on the PATH)' } : { peer: await angosPeer(path) };
+    return path === undefined ? { missing: 'Angos (not on the PATH)' } : { peer: angosPeer(path) };
   },
   direct: () => Promise.resolve({ peer: direct }),
 };

@@ -9,7 +9,7 @@ const command: Command = ({ route, directory, hasAccessLog, maxBytes }, port) =>
   const file = join(directory, 'nginx.conf');
   const scheme = originOf(route).split(':')[0];
   const http = `
-access_log ${hasAccessLog ? join(directory, 'access.log') : 'off'};
+access_log ${hasAccessLog === true ? join(directory, 'access.log') : 'off'};
 proxy_cache_path ${join(directory, 'cache')} levels=1:2 keys_zone=bench:64m inactive=24h use_temp_path=off
   max_size=${maxBytes ?? 50 * 1024 ** 3};
 upstream origin { server 127.0.0.1:${route.port}; keepalive 64; }

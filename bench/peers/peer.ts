@@ -1,5 +1,5 @@
 /** What is compared: a program that stands between clients and an upstream, started as its users would start it. */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { Daemon, freePort } from '../../test/e2e/process.ts';
 import { originOf, type Route } from '../support/upstream.ts';
@@ -11,8 +11,8 @@ export interface StartOptions {
   readonly route: Route;
   /** Empty; holds the cache, the configuration and the log. */
   readonly directory: string;
-  /** Whether it writes a line for each request. */
-  readonly hasAccessLog: boolean;
+  /** Whether it writes a line for each request; absent: weir does, as is its default, and the others do not. */
+  readonly hasAccessLog?: boolean;
   /** The most the cache may hold; its own default when absent. */
   readonly maxBytes?: number;
 }
@@ -47,6 +47,11 @@ export interface Launch {
   readonly args: readonly string[];
   /** Added to a clean environment. */
   readonly env?: NodeJS.ProcessEnv;
+}
+
+/** The version of a program that does not tell it: `angos` may be a link to `angos-1.6.0`. */
+export function versionInName(program: string): string {
+  return /-v?(\d+\.\d+\.\d+)$/.exec(realpathSync(program))?.[1] ?? '(version unknown)';
 }
 
 /** Whether a registry answers there. */

@@ -32,7 +32,7 @@ function command(program: string): Command {
       command: process.execPath,
       args: [program, 'serve', '--config', file],
       env: {
-        ...(hasAccessLog ? {} : { WEIR_LOG_ACCESS: 'false' }),
+        ...(hasAccessLog === false ? { WEIR_LOG_ACCESS: 'false' } : {}),
         ...(maxBytes === undefined ? {} : { WEIR_CACHE_MAX_SIZE: String(maxBytes) }),
       },
     };

@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cleanEnvironment, run } from '../../test/e2e/process.ts';
 import { originOf } from '../support/upstream.ts';
-import { type Command, type Peer, peerOf } from './peer.ts';
+import { type Command, type Peer, peerOf, versionInName } from './peer.ts';
 
 function command(program: string): Command {
   return ({ route, directory, hasAccessLog }, port) => {
@@ -17,7 +17,7 @@ function command(program: string): Command {
       distSpecVersion: '1.1.1',
       storage: { rootDirectory: join(directory, 'cache') },
       http: { address: '127.0.0.1', port: String(port) },
-      log: { level: hasAccessLog ? 'info' : 'error' },
+      log: { level: hasAccessLog === true ? 'info' : 'error' },
       extensions: { sync: { enable: true, registries: [registry] } },
     };
     const file = join(directory, 'zot.json');
@@ -36,7 +36,7 @@ function certificateDirectory(directory: string, ca: string): string {
 
 export async function zotPeer(program: string): Promise<Peer> {
   const { stdout, stderr } = await run(program, ['--version']);
-  const version = /v?(\d+\.\d+\.\d+)/.exec(stdout + stderr)?.[1] ?? 'of unknown version';
+  const version = /"commit":"v?(\d[^"-]*)/.exec(stdout + stderr)?.[1] ?? versionInName(program);
   const facts = { name: 'zot', title: 'zot', kind: 'registry', version, isBounded: false } as const;
   return peerOf(facts, command(program), cleanEnvironment);
 }

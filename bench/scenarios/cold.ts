@@ -8,9 +8,12 @@ import { blobOf, blobPath, type Content, type Image, manifestPath } from '../sup
 import { cpuSettles } from '../support/proc.ts';
 import type { Route } from '../support/upstream.ts';
 
+/** `large` where the upstream is fast, so that compilers settle; `small` where it would take seconds. */
+export type WarmUp = 'large' | 'small';
+
 /** What every peer fetches before a cold measurement. */
-export function warmUpImage(content: Content): Image {
-  return content.image('warm-up', [32_000_000]);
+export function warmUpImage(content: Content, warmUp: WarmUp = 'large'): Image {
+  return content.image(`warm-up-${warmUp}`, [warmUp === 'large' ? 32_000_000 : 1_000_000]);
 }
 
 /** Starts a fresh peer, lets it fetch something else, and hands it over; it is stopped and removed afterwards. */
@@ -19,11 +22,12 @@ export async function withCold<T>(
   peer: Peer,
   route: Route,
   action: (subject: Subject) => Promise<T>,
+  { warmUp = 'large', maxBytes }: { readonly warmUp?: WarmUp | undefined; readonly maxBytes?: number } = {},
 ): Promise<T> {
-  const subject = await bench.start(peer, { route });
+  const subject = await bench.start(peer, { route, ...(maxBytes === undefined ? {} : { maxBytes }) });
   try {
     if (subject.pid !== undefined) {
-      const image = warmUpImage(bench.content);
+      const image = warmUpImage(bench.content, warmUp);
       const url = `${subject.origin}${blobPath(image)}`;
       checkWhole(await bench.client.get(url, { hash: 1, before: manifestPath(image) }), blobOf(image));
       await cpuSettles(subject.pid);
@@ -41,20 +45,30 @@ export async function coldSample(
   route: Route,
   image: Image,
   ask: (subject: Subject) => Promise<GetReport>,
+  warmUp: WarmUp = 'large',
 ): Promise<Sample> {
-  return withCold(bench, peer, route, async (subject) => {
+  const measure = async (subject: Subject): Promise<Sample> => {
     const mark = bench.upstream.mark();
     const { result, usage } = await bench.metered(subject, () => ask(subject));
     const blob = blobOf(image);
     const upstreamBytes = await bench.upstream.bytesSince(mark, blob.digest);
     return {
       seconds: result.seconds,
-      gbPerSecond: result.bytes / 1e9 / result.seconds,
+      // Behind a limit the time says it all.
+      ...(warmUp === 'large' ? { gbPerSecond: result.bytes / 1e9 / result.seconds } : {}),
       firstByteMs: Math.max(...result.downloads.map(({ firstByteSeconds }) => firstByteSeconds)) * 1000,
       ...usageSample(usage, result.bytes),
       upstreamTimes: upstreamBytes / blob.sizeBytes,
     };
-  });
+  };
+  return withCold(bench, peer, route, measure, { warmUp });
+}
+
+export interface Clients {
+  readonly connections?: number;
+  /** How many of them hash. */
+  readonly hash?: number;
+  readonly warmUp?: WarmUp;
 }
 
 /** A row in which some connections pull one blob at once, and every one is checked. */
@@ -63,16 +77,15 @@ export async function coldRow(
   row: Row,
   route: Route,
   image: Image,
-  { connections = 1, hash = 1 }: { readonly connections?: number; readonly hash?: number } = {},
+  { connections = 1, hash = 1, warmUp }: Clients = {},
 ): Promise<void> {
+  const ask = async ({ origin }: Subject): Promise<GetReport> => {
+    const options = { connections, hash, before: manifestPath(image) };
+    const report = await bench.client.get(`${origin}${blobPath(image)}`, options);
+    checkWhole(report, blobOf(image));
+    return report;
+  };
   await bench.rounds(bench.peers, (peer) =>
-    bench.sample(row, peer, () =>
-      coldSample(bench, peer, route, image, async ({ origin }) => {
-        const options = { connections, hash, before: manifestPath(image) };
-        const report = await bench.client.get(`${origin}${blobPath(image)}`, options);
-        checkWhole(report, blobOf(image));
-        return report;
-      }),
-    ),
+    bench.sample(row, peer, () => coldSample(bench, peer, route, image, ask, warmUp)),
   );
 }

@@ -31,6 +31,8 @@ export interface GetOptions {
   readonly rate?: number;
   /** Downloads over and over, and stops wherever that time ends. */
   readonly seconds?: number;
+  /** How many URLs further each repetition goes. */
+  readonly step?: number;
   /** Bytes of the socket's receive buffer. */
   readonly receive?: number;
   /** What it is killed after. */

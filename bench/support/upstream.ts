@@ -10,6 +10,7 @@ import { type Content, manifestType } from './content.ts';
 
 /** The ports of the upstream. `slow` also ignores ranges, so that a fill cannot be faster than one connection. */
 export const portNames = ['plain', 'tls', 'limit12', 'limit50', 'slow'] as const;
+const statusPath = '/bench-status';
 export type PortName = (typeof portNames)[number];
 
 const settings: Readonly<Record<PortName, string>> = {
@@ -88,6 +89,20 @@ ${locations(content.root)} }`;
     return { port, ca: name === 'tls' ? this.#ca : undefined };
   }
 
+  /**
+   * Waits until no request is being answered, so that what a cache fetches behind its client's back is counted where it
+   * belongs. Gives up after the deadline.
+   */
+  async idles(deadlineMs = 30_000): Promise<void> {
+    const url = `http://127.0.0.1:${this.route('plain').port}${statusPath}`;
+    const deadline = Date.now() + deadlineMs;
+    for (let quiet = 0; quiet < 2 && Date.now() < deadline; await sleep(50)) {
+      const text = await (await fetch(url)).text();
+      // The question itself is the one.
+      quiet = Number(/Writing: (\d+)/.exec(text)?.[1]) <= 1 ? quiet + 1 : 0;
+    }
+  }
+
   /** A place in the access log, to read on from. */
   mark(): number {
     return statSync(this.#log).size;
@@ -143,6 +158,7 @@ ${servers.join('\n')}`;
 
 function locations(root: string): string {
   return `root ${root};
+location = ${statusPath} { access_log off; stub_status; }
 location = /v2/ { default_type application/json; return 200 '{}'; }
 location ~ ^/v2/.+/manifests/(?<manifest_digest>sha256:[0-9a-f]+)$ {
   default_type ${manifestType}; add_header Docker-Content-Digest $manifest_digest;
