@@ -9,6 +9,8 @@ import { Bench, scaleOf, type Scenario } from './bench.ts';
 import { machineFacts } from './machine.ts';
 import { type Options, parseOptions, usage, UsageError } from './options.ts';
 import { findPeers, peerNames, type Peers } from './peers/find.ts';
+import { storeResults, writeReport } from './report/files.ts';
+import { goalTable } from './report/markdown.ts';
 import { scenarioTable } from './report/tables.ts';
 import { Recorder, type Results, type ScenarioResult } from './results.ts';
 import { scenarios } from './scenarios/all.ts';
@@ -64,7 +66,7 @@ function describe({ present, missing }: Peers, played: readonly ScenarioResult[]
   return { machine: machineFacts(), peers: Object.fromEntries(peers), missing, scenarios: played };
 }
 
-async function bench(options: Options, workspace: Workspace): Promise<void> {
+async function bench(options: Options, workspace: Workspace, signal: AbortSignal): Promise<void> {
   const chosen = choose(options);
   await needPrograms();
   const peers = await findPeers(options.peers, options.also, progress);
@@ -76,15 +78,19 @@ async function bench(options: Options, workspace: Workspace): Promise<void> {
   const upstream = await Upstream.start(join(workspace.root, 'upstream'), content);
   const played: ScenarioResult[] = [];
   for (const scenario of chosen) {
-    const result = await play(scenario, { workspace, upstream, client, peers: peers.present, scale, progress });
+    const result = await play(scenario, { workspace, upstream, client, peers: peers.present, scale, progress, signal });
     played.push(result);
     console.log(`\n${scenarioTable(result, describe(peers, [result]))}\n`);
+    // A run of an hour that ends early keeps what it has.
+    if (options.isWritten) storeResults(describe(peers, [result]));
   }
+  console.log(goalTable(describe(peers, played), chosen.length < scenarios.length));
 }
 
 async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2), peerNames);
   if (options.mode === 'help') return console.log(usage);
+  if (options.mode === 'report') return writeReport();
   if (options.mode === 'list') {
     for (const { name, title } of scenarios) console.log(`${name.padEnd(16)} ${title}`);
     return console.log(`\npeers: ${peerNames.join(', ')}`);
@@ -95,12 +101,16 @@ async function main(): Promise<void> {
     workspace.killLeftovers();
     workspace.remove(workspace.root);
   };
+  const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     // The run is over whatever its scenarios still do; only cleaning up matters now.
-    process.once(signal, () => void cleanUp().finally(() => process.exit(1)));
+    process.once(signal, () => {
+      interrupted.abort(new Error(`stopped by ${signal}`));
+      void cleanUp().finally(() => process.exit(1));
+    });
   }
   try {
-    await bench(options, workspace);
+    await bench(options, workspace, interrupted.signal);
   } finally {
     await cleanUp();
   }
