@@ -15,11 +15,11 @@ export const metrics: Readonly<Record<string, Metric>> = {
   cpuPerGb: { title: 'CPU s/GB', isMoreBetter: false },
   cpuPerMillion: { title: 'CPU s per million requests', isMoreBetter: false },
   peakMb: { title: 'peak RSS, MB', isMoreBetter: false },
-  residentMb: { title: 'RSS, MB', isMoreBetter: false },
   overIdleMb: { title: 'RSS over idle, MB', isMoreBetter: false },
   upstreamTimes: { title: 'upstream bytes, times the content', isMoreBetter: false },
   diskMb: { title: 'most on disk, MB', isMoreBetter: false },
   startMs: { title: 'ms to the first answer', isMoreBetter: false },
+  residentMb: { title: 'RSS, MB', isMoreBetter: false },
 };
 
 /** Three significant digits, whole numbers from a hundred on. */
