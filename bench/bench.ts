@@ -160,9 +160,12 @@ export class Bench {
     // What fails because everything is being stopped says nothing about the peer.
     this.#signal.throwIfAborted();
     const message = error instanceof Error ? error.message : String(error);
-    const first = (message.split('\n')[0] ?? '')
+    const first = message
+      .split('\n', 3)
+      .join('; ')
       .replaceAll(this.workspace.root, '')
-      .replaceAll(/127\.0\.0\.1:\d+/g, 'its port');
+      .replaceAll(/127\.0\.0\.1:\d+/g, 'its port')
+      .slice(0, 300);
     const problem = `${error instanceof WrongAnswer ? 'wrong' : 'failed'}: ${first}`;
     for (const { id, title } of rows) {
       this.recorder.fail(id, title, peer.name, problem);

@@ -13,7 +13,7 @@ export const usage = `npm run bench -- [options]
   --list             names scenarios and peers
   --help             this text
 
-Without --quick and --only it takes more than an hour and writes bench/RESULTS.md, results.json and chart.svg.`;
+Without --quick and --only it takes hours and writes bench/RESULTS.md, results.json and chart.svg.`;
 
 export interface Options {
   readonly mode: 'run' | 'list' | 'help' | 'report';

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -45,7 +46,7 @@ func get(args []string) (any, error) {
 	flags := flag.NewFlagSet("get", flag.ContinueOnError)
 	connections := flags.Int("connections", 1, "how many; the i-th takes the i-th URL, modulo their number")
 	flags.IntVar(&o.hashing, "hash", 0, "how many of them hash what they receive")
-	flags.StringVar(&o.before, "before", "", "path to ask for first on each connection, as a pull asks for the manifest")
+	before := flags.String("before", "", "paths to ask for first, as a pull asks for the manifest; the i-th connection takes the i-th")
 	flags.StringVar(&o.span, "range", "", "value of the Range header")
 	flags.IntVar(&o.rate, "rate", 0, "bytes per second that each connection takes; 0: all there are")
 	flags.Float64Var(&o.seconds, "seconds", 0, "repeat until then, and stop wherever that is")
@@ -58,6 +59,7 @@ func get(args []string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	paths := strings.Split(*before, ",")
 	report := getReport{Downloads: make([]download, *connections)}
 	started := time.Now()
 	var group sync.WaitGroup
@@ -65,7 +67,9 @@ func get(args []string) (any, error) {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			report.Downloads[i] = fetch(urls, i, o, i < o.hashing, started)
+			one := o
+			one.before = paths[i%len(paths)]
+			report.Downloads[i] = fetch(urls, i, one, i < o.hashing, started)
 		}()
 	}
 	group.Wait()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -26,10 +25,6 @@ func stall(args []string) (any, error) {
 	}
 	urls, err := parseURLs(flags.Args())
 	if err != nil {
-		return nil, err
-	}
-	limit := syscall.Rlimit{Cur: 65536, Max: 65536}
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return nil, err
 	}
 	connections := make([]*connection, *count)

@@ -4,7 +4,7 @@ import type { Bench, Row, Scenario } from '../bench.ts';
 import type { Peer, Subject } from '../peers/peer.ts';
 import type { Sample } from '../results.ts';
 import { checkRunning } from '../support/check.ts';
-import { blobPath, type Content, type Image } from '../support/content.ts';
+import { blobPath, type Content, type Image, manifestPath } from '../support/content.ts';
 import { warmUpImage, withCold } from './cold.ts';
 import { hitRow, hotImage, warmHits } from './hits.ts';
 
@@ -21,7 +21,8 @@ function fillImages(content: Content): readonly Image[] {
 
 async function beside(bench: Bench, subject: Subject, images: readonly Image[]): Promise<Sample> {
   const urls = images.map((image) => `${subject.origin}${blobPath(image)}`);
-  const running = bench.client.get(urls, { connections: fills, seconds: bench.scale.seconds + 2 });
+  const before = images.map(manifestPath);
+  const running = bench.client.get(urls, { connections: fills, before, seconds: bench.scale.seconds + 2 });
   await sleep(1000); // all of them have begun
   const sample = await hitRow(bench, subject);
   checkRunning(await running);

@@ -55,7 +55,7 @@ export const image: Scenario = {
   name: 'image',
   title: 'An image of 60 layers, cold, by skopeo',
   about:
-    '60 layers of 1 MB. skopeo takes six at a time, verifies each and writes them to a directory. Once the upstream is ' +
+    '60 layers of 1 MB. skopeo copies to a directory, one layer after the other, and verifies each. Once the upstream is ' +
     'on the same machine, once behind the delaying proxy; the cache is always near.',
   prepare(content) {
     warmUpImage(content);

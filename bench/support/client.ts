@@ -24,8 +24,8 @@ export interface GetOptions {
   readonly connections?: number;
   /** How many of them hash what they receive, as container runtimes do. */
   readonly hash?: number;
-  /** Path that each connection asks for first. */
-  readonly before?: string;
+  /** Path that each connection asks for first; of a list, the i-th takes the i-th. */
+  readonly before?: string | readonly string[];
   readonly range?: string;
   /** Bytes per second that each connection takes. */
   readonly rate?: number;
@@ -68,7 +68,7 @@ export class Client {
   }
 
   async get(url: string | readonly string[], { timeoutMs, ...options }: GetOptions = {}): Promise<GetReport> {
-    const flags = Object.entries(options).map(([name, value]) => `-${name}=${value}`);
+    const flags = Object.entries(options).map(([name, value]) => `-${name}=${[value].flat().join(',')}`);
     const { stdout } = await run(this.program, ['get', ...flags, ...[url].flat()], { timeoutMs: timeoutMs ?? 240_000 });
     return JSON.parse(stdout) as GetReport; // our own program's answer
   }

@@ -135,7 +135,7 @@ export function nginxConfiguration(directory: string, http: string): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (name) => `${name}_temp_path ${join(directory, `${name}-temp`)};`,
   );
-  return `daemon off; worker_processes 2; pid ${join(directory, 'nginx.pid')}; worker_rlimit_nofile 65536;
+  return `daemon off; worker_processes 2; pid ${join(directory, 'nginx.pid')}; worker_rlimit_nofile 16384;
 ${process.getuid?.() === 0 ? 'user root;' : ''}
 error_log stderr error;
 events { worker_connections 8192; }
