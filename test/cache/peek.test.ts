@@ -135,8 +135,8 @@ describe('a blob', () => {
 
   it('is leased for a moment, with bytes if it is small, and no longer once it is evicted', async () => {
     const blobs = new BlobUpstream(small);
-    const next = new BlobUpstream(content(2_300_000), { key: 'next' });
-    await using engine = new Engine([blobs, next], { maxBytes: 4 * 1024 * 1024 });
+    const next = new BlobUpstream(content(5_200_000), { key: 'next' });
+    await using engine = new Engine([blobs, next], { maxBytes: 7 * 1024 * 1024 });
     const query = { ...key, upstream: blobs.key, digest: blobs.digest };
     expect(await engine.blobs.peek({ ...query, method: 'get' })).toBeUndefined();
     await engine.get(blobs);
