@@ -40,14 +40,26 @@ export interface SpaceOptions {
 /** One fill's part of the space. Release it when the fill has ended; what was written stays counted by the store. */
 export class Lease {
   readonly #space: Space;
+  /** Nothing used at this time or later is evicted for it; epoch milliseconds, undefined: everything may be. */
+  #sparesSinceMs: number | undefined;
   #isRefused = false;
   /** Granted, counted in bytes of the spool. */
   granted = 0;
   /** Of those, on disk. */
   allocated = 0;
 
-  constructor(space: Space) {
+  constructor(space: Space, sparesSinceMs: number | undefined) {
     this.#space = space;
+    this.#sparesSinceMs = sparesSinceMs;
+  }
+
+  get sparesSinceMs(): number | undefined {
+    return this.#sparesSinceMs;
+  }
+
+  /** From now on it is worth evicting for. */
+  spareNothing(): void {
+    this.#sparesSinceMs = undefined;
   }
 
   /**
@@ -67,7 +79,7 @@ export class Lease {
 
   /** The disk said "full": evicts down to the low watermark. True when anything went. */
   relieve(): Promise<boolean> {
-    return this.#space.relieve();
+    return this.#space.relieve(this);
   }
 
   release(): void {
@@ -88,8 +100,9 @@ export class Space {
     this.#schedule();
   }
 
-  lease(): Lease {
-    const lease = new Lease(this);
+  /** With `sparesSinceMs` (epoch milliseconds), nothing that was used then or later is evicted for this one. */
+  lease(sparesSinceMs?: number): Lease {
+    const lease = new Lease(this, sparesSinceMs);
     this.#leases.add(lease);
     return lease;
   }
@@ -111,7 +124,7 @@ export class Space {
       const wanted = bytes + ahead - lease.granted;
       const least = bytes - lease.granted;
       for (const more of [wanted, least]) {
-        if (!(await this.#fits(more))) await this.#evict(more);
+        if (!(await this.#fits(more))) await this.#evict(more, lease);
         if (!(await this.#fits(more))) continue;
         lease.granted += more;
         return true;
@@ -120,8 +133,8 @@ export class Space {
     });
   }
 
-  relieve(): Promise<boolean> {
-    return this.#inTurn(async () => (await this.#evict(Math.ceil(this.#options.limits.maxBytes * 0.01))) > 0);
+  relieve(lease: Lease): Promise<boolean> {
+    return this.#inTurn(async () => (await this.#evict(Math.ceil(this.#options.limits.maxBytes * 0.01), lease)) > 0);
   }
 
   /** Brings the store below its limits: after a start with a smaller limit, or when others fill the disk. */
@@ -155,18 +168,20 @@ export class Space {
   }
 
   /** Evicts until `more` fits and the low watermark is reached, or nothing is left to evict. Resolves the bytes freed. */
-  async #evict(more: number): Promise<number> {
+  async #evict(more: number, lease?: Lease): Promise<number> {
     const { store, catalog, events, limits, logger } = this.#options;
     const isOverSize = this.usedBytes() + more + slackBytes > limits.maxBytes;
     const reason = isOverSize ? 'size' : 'free-space';
     // In a very small cache the slack is more than what the low watermark leaves.
     const target = Math.min(limits.maxBytes * lowWatermark, limits.maxBytes - slackBytes) - more;
     let freed = 0;
+    const isSpared = (usedAtMs: number): boolean => usedAtMs >= (lease?.sparesSinceMs ?? Infinity);
     const isEnough = async (): Promise<boolean> =>
       isOverSize ? this.usedBytes() <= Math.max(target, 0) : this.#fits(more);
 
     for (const partial of store.partials()) {
       if (await isEnough()) return freed;
+      if (isSpared(partial.updatedAtMs)) continue;
       await store.removePartial(partial.key);
       freed += partial.allocatedBytes;
       events.evicted({ bytes: partial.allocatedBytes, reason: 'partial' });
@@ -176,6 +191,8 @@ export class Space {
       if (victims.length === 0) break;
       for (const victim of victims) {
         if (await isEnough()) return freed;
+        // They come in the order of their last use.
+        if (isSpared(victim.lastUsedMs)) return freed;
         const bytes = store.isOpen(victim.digest) ? undefined : await this.#remove(victim.digest);
         if (bytes === undefined) {
           // Somebody reads it, so nothing would be freed now, or it cannot be removed; the next one instead.
