@@ -71,6 +71,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     limits: { maxBytes: config.cache.maxSizeBytes, minFreeBytes: minFreeBytes(config.cache.minFree) },
     onAbandon: config.fill.onAbandon,
     offline: config.offline,
+    prefetch: config.prefetch.enabled ? config.prefetch : undefined,
   });
   undo.defer(() => running.close(AbortSignal.abort()));
   const unguard = options.ownsProcess === false ? (): void => undefined : guardProcess(logger, metrics);

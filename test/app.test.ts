@@ -82,7 +82,9 @@ describe('the daemon', () => {
       await using upstream = await ScriptedUpstream.start();
       const image = buildImage({ seed: 'app', layers: [3_000_000, 100] });
       upstream.content.add('org/app', image, 'v1');
-      await using weir = await start(await configFor(temp, lab(upstream, { tags: { ttl: '1h' } })));
+      await using weir = await start(
+        await configFor(temp, { ...lab(upstream, { tags: { ttl: '1h' } }), prefetch: { enabled: false } }),
+      );
       for (const outcome of ['weir; fwd=miss; stored', 'weir; hit']) {
         const manifest = await rawFetch(`${weir.origin}/v2/org/app/manifests/v1`);
         expect([manifest.status, manifest.body.equals(image.bytes)]).toEqual([200, true]);
@@ -104,6 +106,22 @@ describe('the daemon', () => {
       expect(weir.lines.filter(({ level }) => level === 'error')).toEqual([]);
     }
     await expectNoLeaks(before);
+  });
+
+  it('fetches the rest of an image as soon as a client asks for some of it', async () => {
+    await using temp = await tempDirectory('app');
+    await using upstream = await ScriptedUpstream.start();
+    const image = buildImage({ seed: 'prefetch', layers: [100_000, 200_000] });
+    upstream.content.add('org/app', image, 'v1');
+    await using weir = await start(await configFor(temp, lab(upstream)));
+    await rawFetch(`${weir.origin}/v2/org/app/manifests/v1`);
+    await rawFetch(`${weir.origin}/v2/org/app/blobs/${image.blobs[0]?.digest}`);
+    await upstream.received({ kind: 'blob' }, 3);
+    for (const { digest, bytes } of image.blobs) {
+      const blob = await rawFetch(`${weir.origin}/v2/org/app/blobs/${digest}`);
+      expect([blob.status, blob.body.equals(bytes)]).toEqual([200, true]);
+    }
+    expect(upstream.count({ kind: 'blob' })).toBe(3);
   });
 
   it('listens at once with every upstream down or hung, and is ready', async () => {

@@ -14,7 +14,12 @@ export interface RepositoryQuery {
   readonly repository: Repository;
 }
 
-export interface ManifestQuery extends RepositoryQuery {
+/** Tells requests of one client from those of others as well as can be, for what is done ahead of it; no right hangs on it. */
+export interface FromClient {
+  readonly client?: string | undefined;
+}
+
+export interface ManifestQuery extends RepositoryQuery, FromClient {
   readonly reference: Reference;
   /** `head` must not cost the upstream more than a HEAD where that is enough. */
   readonly method: 'get' | 'head';
@@ -30,7 +35,7 @@ export interface ManifestAnswer {
   readonly outcome: Outcome;
 }
 
-export interface BlobQuery extends RepositoryQuery {
+export interface BlobQuery extends RepositoryQuery, FromClient {
   readonly digest: Digest;
   readonly method: 'get' | 'head';
   /** The parsed Range header; undefined for the whole blob. The first one decides what a cold fill fetches first. */

@@ -3,6 +3,7 @@
  * often the connection breaks. Whether those bytes are right is for the hash to say.
  */
 import type { Clock } from '../lib/clock.ts';
+import type { MovingLane } from '../lib/lane.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
 import { UpstreamError } from '../upstream/errors.ts';
@@ -19,6 +20,8 @@ export interface BodySource {
   readonly upstream: Upstream;
   readonly digest: Digest;
   readonly clock: Clock;
+  /** Where its transfers wait for connections. */
+  readonly lane: MovingLane;
   /** Endpoints that contradicted themselves or broke without giving a byte. */
   readonly avoidEndpoints: Set<string>;
   /** Endpoints that contributed bytes. */
@@ -89,6 +92,8 @@ export async function* continuedBody(
     } catch (error) {
       if (!(error instanceof UpstreamError) || error.kind === 'aborted' || signal.aborted) throw error;
       if (position > before) idleAttempts = 0;
+      // Nothing went wrong: back to the queue.
+      if (error.kind === 'preempted') continue;
       if (isAboutRange(error, source) && !needsRange) continue;
       if (needsRange && source.ignoresRange) throw error;
       if (error.kind === 'notFound' || error.kind === 'denied') {
@@ -122,6 +127,7 @@ async function openAt(
     {
       repository,
       digest: source.digest,
+      lane: source.lane,
       avoidEndpoints: source.avoidEndpoints,
       ...(range === undefined ? {} : { range }),
     },

@@ -14,6 +14,8 @@ export interface EvictionDeps {
   readonly events: CacheEvents;
   /** Told of every digest that goes. */
   readonly generations: Generations;
+  /** What was used at this time or later stays; epoch milliseconds. Undefined: everything may go. */
+  readonly sparesSinceMs?: number;
 }
 
 /** Blobs that are passed over between two turns of everything else. */
@@ -31,7 +33,8 @@ export class Eviction {
   /** Removes the next one and resolves the bytes that it had on disk, or undefined when nothing is left to remove. */
   async next(reason: 'size' | 'free-space'): Promise<number | undefined> {
     const { store, events } = this.#deps;
-    const [partial] = store.partials();
+    const spared = this.#deps.sparesSinceMs ?? Infinity;
+    const partial = store.partials().find(({ updatedAtMs }) => updatedAtMs < spared);
     if (partial !== undefined) {
       await store.removePartial(partial.key);
       events.evicted({ bytes: partial.allocatedBytes, reason: 'partial' });
@@ -39,7 +42,8 @@ export class Eviction {
     }
     for (let passed = 1; ; passed++) {
       const next = this.#blobs.next();
-      if (next.done === true) return undefined;
+      // They come in the order of their last use.
+      if (next.done === true || next.value.lastUsedMs >= spared) return undefined;
       const { digest } = next.value;
       // Somebody reads it, so nothing would be freed now, or it cannot be removed; the next one instead.
       const bytes = store.isOpen(digest) ? undefined : await this.#remove(digest);

@@ -66,7 +66,7 @@ export class Movers {
     const repository = source.repository();
     let body: BlobBody;
     try {
-      const request = { repository, digest: source.digest, range: askFor(opening) };
+      const request = { repository, digest: source.digest, range: askFor(opening), lane: source.lane };
       body = await source.upstream.openBlob(request, signal);
     } catch (error) {
       // A refusal may be about the range; any other failure meets the frontier too, which knows what to do about it.

@@ -37,14 +37,26 @@ interface Goal {
 /** One fill's part of the space. Release it when the fill has ended; what was written stays counted by the store. */
 export class Lease {
   readonly #space: Space;
+  /** Nothing used at this time or later is evicted for it; epoch milliseconds, undefined: everything may be. */
+  #sparesSinceMs: number | undefined;
   #isRefused = false;
   /** Granted, counted in bytes of the spool. */
   granted = 0;
   /** Of those, on disk. */
   allocated = 0;
 
-  constructor(space: Space) {
+  constructor(space: Space, sparesSinceMs: number | undefined) {
     this.#space = space;
+    this.#sparesSinceMs = sparesSinceMs;
+  }
+
+  get sparesSinceMs(): number | undefined {
+    return this.#sparesSinceMs;
+  }
+
+  /** From now on it is worth evicting for. */
+  spareNothing(): void {
+    this.#sparesSinceMs = undefined;
   }
 
   /**
@@ -64,7 +76,7 @@ export class Lease {
 
   /** The disk said "full": evicts down to the low watermark. True when anything went. */
   relieve(): Promise<boolean> {
-    return this.#space.relieve();
+    return this.#space.relieve(this);
   }
 
   release(): void {
@@ -89,8 +101,9 @@ export class Space {
     this.#schedule();
   }
 
-  lease(): Lease {
-    const lease = new Lease(this);
+  /** With `sparesSinceMs` (epoch milliseconds), nothing that was used then or later is evicted for this one. */
+  lease(sparesSinceMs?: number): Lease {
+    const lease = new Lease(this, sparesSinceMs);
     this.#leases.add(lease);
     return lease;
   }
@@ -115,7 +128,9 @@ export class Space {
       const least = bytes - lease.granted;
       if (least <= 0) return true;
       const isRoomy = await this.#fits(least + ahead);
-      if (!isRoomy) {
+      if (!isRoomy && lease.sparesSinceMs !== undefined) {
+        if (!(await this.#makeRoomOf(least, lease.sparesSinceMs))) return false;
+      } else if (!isRoomy) {
         const goal = this.#goal(least + ahead);
         if (!(await this.#makeRoom(least))) return false;
         this.#sweep(goal);
@@ -125,9 +140,10 @@ export class Space {
     });
   }
 
-  relieve(): Promise<boolean> {
+  relieve(lease: Lease): Promise<boolean> {
     const more = Math.ceil(this.#options.limits.maxBytes * 0.01);
     return this.#inTurn(async () => {
+      if (lease.sparesSinceMs !== undefined) return this.#makeRoomOf(more, lease.sparesSinceMs);
       const goal = this.#goal(more);
       const freed = await this.#evict(goal, victimsPerTurn);
       this.#sweep(goal);
@@ -183,6 +199,14 @@ export class Space {
     // That pass may have begun long ago; what was open or used then may go now.
     if (!isFresh && !(await goal.isMet())) await this.#evict(goal);
     return goal.isMet();
+  }
+
+  /** The same for something that nobody waits for: only what was used before `sparesSinceMs` goes, and no more than needed. */
+  async #makeRoomOf(more: number, sparesSinceMs: number): Promise<boolean> {
+    const eviction = new Eviction({ ...this.#options, sparesSinceMs });
+    const { reason } = this.#goal(more);
+    while (!(await this.#fits(more))) if ((await eviction.next(reason)) === undefined) return false;
+    return true;
   }
 
   /** Evicts beside everything else, a turn at a time with grants in between, until the goal is met. */

@@ -87,11 +87,11 @@ export const configSchema = v.strictObject({
     {},
   ),
   prefetch: v.optional(
-    group('Fetching what a manifest names before a client asks for it. Not used yet: nothing is.', {
+    group('Fetching the blobs of a manifest that a client has read, as soon as it asks for one of them.', {
       enabled: v.optional(boolean('Whether to do so.'), true),
-      maxBytes: v.optional(size('Largest image to prefetch, the sum of its blobs.', 0), '2GiB'),
+      maxBytes: v.optional(size('Most to fetch so for one manifest, by the sizes that it states.', 0), '2GiB'),
       platforms: list(
-        'Platforms of an index to prefetch, like `linux/amd64`. Empty: the one whose manifest is asked for.',
+        'Platforms of an index to prefetch, like `linux/amd64`. Not used yet: a client asks for the manifest of its own.',
         text(
           'A platform.',
           'os/arch[/variant]',

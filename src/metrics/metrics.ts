@@ -5,7 +5,7 @@
  * Its registry is its own, so several can live in one process.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { CacheEvents, FillResult } from '../cache/events.ts';
+import type { CacheEvents, FillResult, PrefetchResult } from '../cache/events.ts';
 import type { UpstreamEvents } from '../upstream/upstream.ts';
 import { amount, codeLabel, GrowingLabelSet, LabelSet } from './labels.ts';
 import { requestMetrics } from './request-metrics.ts';
@@ -31,6 +31,7 @@ const fillResults: Readonly<Record<FillResult, true>> = {
   failed: true,
   abandoned: true,
 };
+const prefetchResults: Readonly<Record<PrefetchResult, true>> = { joined: true, stored: true, dropped: true };
 const mostReasons = 64;
 
 /** Heads only: 3 s to connect, 8 s an attempt, 20 s in all. */
@@ -40,6 +41,7 @@ export class Metrics implements UpstreamEvents, CacheEvents {
   readonly #registry = new Registry();
   readonly #upstreams: LabelSet;
   readonly #fillResults = new LabelSet(Object.keys(fillResults));
+  readonly #prefetchResults = new LabelSet(Object.keys(prefetchResults));
   readonly #reasons = new GrowingLabelSet(mostReasons);
   readonly #tally: RequestTally;
 
@@ -60,6 +62,11 @@ export class Metrics implements UpstreamEvents, CacheEvents {
   );
   readonly #fillJoins = this.#counter('weir_fill_joins_total', 'Requests that joined a running fill.', []);
   readonly #fillResumes = this.#counter('weir_fill_resumes_total', 'Broken transfers that were continued.', []);
+  readonly #prefetches = this.#counter(
+    'weir_prefetches_total',
+    'Transfers begun before a client asked: joined by one, stored before one came, or dropped.',
+    ['result'],
+  );
   readonly #unprovedBytes = this.#counter(
     'weir_unproved_range_bytes_total',
     'Bytes of partial answers that were sent before their blob was proved.',
@@ -96,6 +103,7 @@ export class Metrics implements UpstreamEvents, CacheEvents {
       this.#upstreamBytes.inc({ upstream }, 0);
     }
     for (const result of Object.keys(fillResults)) this.#fills.inc({ result }, 0);
+    for (const result of Object.keys(prefetchResults)) this.#prefetches.inc({ result }, 0);
     for (const reason of ['size', 'free-space', 'partial']) this.#evictions.inc({ reason }, 0);
     for (const reason of ['digest-mismatch', 'size-mismatch'])
       this.#rejected.inc({ reason: this.#reasons.of(reason) }, 0);
@@ -151,6 +159,10 @@ export class Metrics implements UpstreamEvents, CacheEvents {
 
   fillJoined(): void {
     this.#fillJoins.inc();
+  }
+
+  prefetchEnded({ result }: { result: PrefetchResult }): void {
+    this.#prefetches.inc({ result: this.#prefetchResults.of(result) });
   }
 
   fillResumed(): void {

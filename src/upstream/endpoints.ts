@@ -37,8 +37,16 @@ export class Endpoints {
     this.#options = options;
   }
 
-  /** Rejects with UpstreamError only. Endpoints named in `avoid` are used when all others have failed. */
-  async ask<T>(work: Work<T>, signal: AbortSignal, avoid: ReadonlySet<string> = new Set()): Promise<T> {
+  /**
+   * Rejects with UpstreamError only. Endpoints named in `avoid` are used when all others have failed. A failure of what
+   * was begun for nobody is no reason to leave the upstream alone: a client may have more luck.
+   */
+  async ask<T>(
+    work: Work<T>,
+    signal: AbortSignal,
+    avoid: ReadonlySet<string> = new Set(),
+    isAwaited = true,
+  ): Promise<T> {
     const permit = this.#options.breaker.enter();
     const { clock } = this.#options;
     const endsAtMs = clock.monotonic() + totalMs;
@@ -55,7 +63,8 @@ export class Endpoints {
         const error = this.#asUpstreamError(cause, signal);
         this.#note(error, endpoint, attempt.state);
         if (isOutage(error) && !isLast && clock.monotonic() < endsAtMs) continue;
-        settle(permit, error, attempt.state);
+        if (isAwaited) settle(permit, error, attempt.state);
+        else permit.abandoned();
         throw error;
       }
     }

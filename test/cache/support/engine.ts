@@ -50,6 +50,7 @@ export class Engine implements AsyncDisposable {
   readonly generations = new Generations();
   readonly counts = { started: 0, joined: 0, resumed: 0, unproved: 0, evicted: 0 };
   readonly results: FillResult[] = [];
+  readonly prefetches: string[] = [];
   readonly rejected: string[] = [];
   /** Repositories that `ask` was called for; it links unless the repository is in `forbidden`. */
   readonly asked: string[] = [];
@@ -63,6 +64,7 @@ export class Engine implements AsyncDisposable {
       fillStarted: () => void (this.counts.started += 1),
       fillEnded: ({ result }) => void this.results.push(result),
       fillJoined: () => void (this.counts.joined += 1),
+      prefetchEnded: ({ result }) => void this.prefetches.push(result),
       fillResumed: () => void (this.counts.resumed += 1),
       unprovedRangeBytes: ({ bytes }) => void (this.counts.unproved += bytes),
       evicted: () => void (this.counts.evicted += 1),
