@@ -8,11 +8,10 @@
 import type { RequestRange } from '../oci/range.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { AskedRange, BlobBody } from '../upstream/upstream.ts';
-import { type BodySource, continuedBody } from './continued-body.ts';
+import type { BodySource } from './continued-body.ts';
 import type { Generation } from './generation.ts';
-import type { Claim } from './piece-map.ts';
+import { move } from './move.ts';
 import type { Lease } from './space.ts';
-import { SpoolWriter } from './spool-writer.ts';
 import { type Wants, pieceBytes } from './wants.ts';
 
 /** What one request of the frontier asks for once ranges are wanted. */
@@ -146,30 +145,10 @@ export class Movers {
 
   async #move(start: number, end: number, signal: AbortSignal, opened?: BlobBody, isRangeOnly = false): Promise<void> {
     const { generation, source, lease } = this.#options;
-    const { pieces } = generation;
-    const claim = pieces.claim(start, end);
-    const writer = new SpoolWriter(generation, claim, lease);
-    try {
-      const stretch = { start, end: () => finite(claim), isRangeOnly, ...(opened === undefined ? {} : { opened }) };
-      for await (const chunk of continuedBody(source, stretch, signal)) {
-        const wait = writer.push(chunk);
-        if (wait !== undefined) await wait;
-        if (pieces.isCommitted(claim)) break;
-      }
-      await writer.flush();
-      // A clean end of a body without length is the only thing that tells the size.
-      if (pieces.sizeBytes === undefined) generation.setSize(claim.position);
-    } finally {
-      // Nobody else may write here before the last write has ended.
-      await writer.idle();
-      pieces.release(claim);
-      generation.touch();
-    }
+    const claim = generation.pieces.claim(start, end);
+    const body = opened === undefined ? {} : { opened };
+    await move({ generation, source, lease, claim, isRangeOnly, ...body }, signal);
   }
-}
-
-function finite(claim: Claim): number | undefined {
-  return Number.isFinite(claim.end) ? claim.end : undefined;
 }
 
 function askFor(range: RequestRange): AskedRange {
