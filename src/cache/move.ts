@@ -26,13 +26,16 @@ export async function move(options: Move, signal: AbortSignal): Promise<void> {
   const { generation, source, lease, claim, opened, isRangeOnly = false } = options;
   const { pieces } = generation;
   const writer = new SpoolWriter(generation, claim, lease);
+  const askedEnd = claim.end;
   try {
     const end = (): number | undefined => (Number.isFinite(claim.end) ? claim.end : undefined);
     const stretch = { start: claim.position, end, isRangeOnly, ...(opened === undefined ? {} : { opened }) };
     for await (const chunk of continuedBody(source, stretch, signal)) {
       const wait = writer.push(chunk);
       if (wait !== undefined) await wait;
-      if (pieces.isCommitted(claim)) break;
+      // A body that ends here by itself leaves its connection to the next one; any other is left, and so destroyed.
+      const isCutShort = claim.end < Math.min(askedEnd, pieces.sizeBytes ?? Infinity);
+      if (isCutShort && pieces.isCommitted(claim)) break;
     }
     await writer.flush();
     // A clean end of a body without length is the only thing that tells the size.
