@@ -16,6 +16,11 @@ export class Attendance {
     this.#onDeserted = onDeserted;
   }
 
+  /** Some client is here now. */
+  get isAttended(): boolean {
+    return this.#count > 0;
+  }
+
   /** Counts a client until the returned function is called (once or more often). */
   attach(): () => void {
     this.#count += 1;

@@ -8,6 +8,7 @@ import { createRights } from './access.ts';
 import type { Cache } from './answers.ts';
 import { Blobs } from './blobs.ts';
 import type { CacheEvents } from './events.ts';
+import { FillConnections } from './fill-connections.ts';
 import { FillTable } from './fill-table.ts';
 import { createListings } from './listings.ts';
 import { createManifests } from './manifests.ts';
@@ -26,6 +27,8 @@ export interface CacheOptions {
   readonly limits: SpaceLimits;
   /** What becomes of a fill that nobody waits for any more. */
   readonly onAbandon: 'finish' | 'keep';
+  /** Upstream connections of one fill, at most. */
+  readonly connections: number;
   readonly offline: boolean;
   /** Departures from `defaultPolicyOptions`; for tests. */
   readonly policy?: Partial<PolicyOptions>;
@@ -43,7 +46,9 @@ export function createCache(options: CacheOptions): RunningCache {
   const { store, catalog, upstreams, clock, logger, events, limits, onAbandon, offline } = options;
   const policy = { ...defaultPolicyOptions, ...options.policy, offline };
   const space = new Space({ store, catalog, clock, logger, events, limits });
-  const fills = new FillTable({ store, catalog, space, clock, logger, events, hashTurns: new Semaphore(1), onAbandon });
+  const connections = new FillConnections({ perFill: options.connections, clock });
+  const hashTurns = new Semaphore(1);
+  const fills = new FillTable({ store, catalog, space, clock, logger, events, connections, hashTurns, onAbandon });
   const overdue = new Overdue();
   const rights = createRights({ catalog, upstreams, clock, logger, overdue, options: policy });
   const deps = { store, catalog, upstreams, clock, logger, events, rights, space, overdue, options: policy };

@@ -16,6 +16,8 @@ export interface Move {
   readonly opened?: BlobBody;
   /** Somebody else brings these bytes too in the end: without ranges they are not worth a transfer. */
   readonly isRangeOnly?: boolean;
+  /** It runs beside others of this blob, over a connection that nobody waits for, and ends with its first failure. */
+  readonly isSpare?: boolean;
 }
 
 /**
@@ -23,13 +25,13 @@ export interface Move {
  * reason. In both cases nothing is being written any more, the claim is released, and what is missing of it is absent.
  */
 export async function move(options: Move, signal: AbortSignal): Promise<void> {
-  const { generation, source, lease, claim, opened, isRangeOnly = false } = options;
+  const { generation, source, lease, claim, opened, isRangeOnly = false, isSpare = false } = options;
   const { pieces } = generation;
   const writer = new SpoolWriter(generation, claim, lease);
   const askedEnd = claim.end;
   try {
     const end = (): number | undefined => (Number.isFinite(claim.end) ? claim.end : undefined);
-    const stretch = { start: claim.position, end, isRangeOnly, ...(opened === undefined ? {} : { opened }) };
+    const stretch = { start: claim.position, end, isRangeOnly, isSpare, ...(opened === undefined ? {} : { opened }) };
     for await (const chunk of continuedBody(source, stretch, signal)) {
       const wait = writer.push(chunk);
       if (wait !== undefined) await wait;

@@ -27,6 +27,7 @@ export class Sources implements BodySource {
   readonly clock: Clock;
   readonly avoidEndpoints: Set<string>;
   readonly usedEndpoints = new Set<string>();
+  isPieced = false;
   ignoresRange = false;
   readonly #options: SourcesOptions;
   readonly #repositories: Set<Repository>;

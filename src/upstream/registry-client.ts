@@ -7,7 +7,7 @@ import type { Reference, Repository } from '../oci/reference.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { openBlobAt, statBlobAt } from './blobs.ts';
 import type { Endpoint } from './endpoint.ts';
-import type { Endpoints, Work } from './endpoints.ts';
+import type { AskOptions, Endpoints, Work } from './endpoints.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import type { Breaker } from './limits.ts';
@@ -59,11 +59,10 @@ export class RegistryClient implements Upstream {
     return this.#ask((endpoint, attempt) => getManifestAt(endpoint, question, attempt, this.#now()), signal);
   }
 
-  async openBlob({ repository, digest, range, avoidEndpoints }: BlobRequest, signal: AbortSignal): Promise<BlobBody> {
+  async openBlob(request: BlobRequest, signal: AbortSignal): Promise<BlobBody> {
     this.#check();
-    const permit = await this.#transfers.acquire('normal', signal).catch(() => {
-      throw failure('aborted', this.key, 'given up by the caller', abortReason(signal));
-    });
+    const { repository, digest, range, avoidEndpoints, isSpare = false } = request;
+    const permit = isSpare ? this.#spareTransfer() : await this.#transfer(signal);
     const end = (): void => permit[Symbol.dispose]();
     const question = { repository, digest, isAnonymous: false };
     try {
@@ -74,7 +73,7 @@ export class RegistryClient implements Upstream {
           return { endpoint: endpoint.name, answer, ...transferOf(response, transfer) };
         },
         signal,
-        avoidEndpoints,
+        { ...(avoidEndpoints && { avoid: avoidEndpoints }), isSpare },
       );
     } catch (error) {
       end();
@@ -144,9 +143,23 @@ export class RegistryClient implements Upstream {
     await Promise.all(this.#options.endpoints.map(({ sender }) => sender.close()));
   }
 
-  async #ask<T>(work: Work<T>, signal: AbortSignal, avoid?: ReadonlySet<string>): Promise<T> {
+  async #ask<T>(work: Work<T>, signal: AbortSignal, options?: AskOptions): Promise<T> {
     this.#check();
-    return this.#options.asking.ask(work, signal, avoid);
+    return this.#options.asking.ask(work, signal, options);
+  }
+
+  #transfer(signal: AbortSignal): Promise<Disposable> {
+    return this.#transfers.acquire('normal', signal).catch(() => {
+      throw failure('aborted', this.key, 'given up by the caller', abortReason(signal));
+    });
+  }
+
+  /** One that nobody waits for, or none. */
+  #spareTransfer(): Disposable {
+    if (this.#options.breaker.isOpen) throw failure('breakerOpen', this.key, `${this.key} failed lately`);
+    const permit = this.#transfers.tryAcquire();
+    if (permit === undefined) throw failure('rateLimited', this.key, 'every connection is in use');
+    return permit;
   }
 
   /** Throws while this upstream must not be dialled. */

@@ -49,6 +49,11 @@ export interface BlobRequest {
   readonly range?: AskedRange;
   /** Endpoints not to use while another one is left. */
   readonly avoidEndpoints?: ReadonlySet<string>;
+  /**
+   * One more beside a transfer of this blob that is running: rejects with `rateLimited` (without status) when every
+   * connection is in use, and what it is refused says nothing about the upstream as a whole.
+   */
+  readonly isSpare?: boolean;
 }
 
 /** One page of a listing (tags/list or referrers) as the upstream gave it. */
