@@ -10,7 +10,7 @@ export interface Move {
   readonly generation: Generation;
   readonly source: BodySource;
   readonly lease: Lease;
-  /** Taken by the caller, released here. It may shrink and grow on the way. */
+  /** The caller's, to be released when this has ended. It may shrink and grow on the way. */
   readonly claim: Claim;
   /** A body that was opened already and begins where the claim does. */
   readonly opened?: BlobBody;
@@ -22,7 +22,7 @@ export interface Move {
 
 /**
  * Resolves when the claim, as long as it is by then, is written. Rejects with UpstreamError, StoreError, or the signal's
- * reason. In both cases nothing is being written any more, the claim is released, and what is missing of it is absent.
+ * reason. In both cases nothing is being written any more.
  */
 export async function move(options: Move, signal: AbortSignal): Promise<void> {
   const { generation, source, lease, claim, opened, isRangeOnly = false, isSpare = false } = options;
@@ -45,7 +45,5 @@ export async function move(options: Move, signal: AbortSignal): Promise<void> {
   } finally {
     // Nobody else may write here before the last write has ended.
     await writer.idle();
-    pieces.release(claim);
-    generation.touch();
   }
 }

@@ -213,6 +213,8 @@ export class Movers {
         (error: unknown) => ({ error }),
       )
       .then((failure) => {
+        // In one go: what is absent again must not be planned for before it is known why.
+        generation.pieces.release(claim);
         this.#running.delete(running);
         onEnd(failure);
         generation.touch();

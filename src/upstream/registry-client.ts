@@ -157,8 +157,9 @@ export class RegistryClient implements Upstream {
   /** One that nobody waits for, or none. */
   #spareTransfer(): Disposable {
     if (this.#options.breaker.isOpen) throw failure('breakerOpen', this.key, `${this.key} failed lately`);
-    const permit = this.#transfers.tryAcquire();
-    if (permit === undefined) throw failure('rateLimited', this.key, 'every connection is in use');
+    // What is held back by us comes no faster over two.
+    const permit = this.#bandwidth === undefined ? this.#transfers.tryAcquire() : undefined;
+    if (permit === undefined) throw failure('rateLimited', this.key, 'no connection is to spare');
     return permit;
   }
 

@@ -50,8 +50,8 @@ export interface BlobRequest {
   /** Endpoints not to use while another one is left. */
   readonly avoidEndpoints?: ReadonlySet<string>;
   /**
-   * One more beside a transfer of this blob that is running: rejects with `rateLimited` (without status) when every
-   * connection is in use, and what it is refused says nothing about the upstream as a whole.
+   * One more beside a transfer of this blob that is running: rejects with `rateLimited` (without status) when no
+   * connection is free or bandwidth is limited, and what it is refused says nothing about the upstream as a whole.
    */
   readonly isSpare?: boolean;
 }
