@@ -70,6 +70,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     events: metrics,
     limits: { maxBytes: config.cache.maxSizeBytes, minFreeBytes: minFreeBytes(config.cache.minFree) },
     onAbandon: config.fill.onAbandon,
+    connections: config.fill.connections,
     offline: config.offline,
     prefetch: config.prefetch.enabled ? config.prefetch : undefined,
   });

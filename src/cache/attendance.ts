@@ -48,6 +48,11 @@ export class Attendance {
     return this.#terms !== undefined;
   }
 
+  /** Some client is here now. */
+  get isAttended(): boolean {
+    return this.#count > 0;
+  }
+
   /** Counts a client until the returned function is called (once or more often). */
   attach(): () => void {
     this.#count += 1;

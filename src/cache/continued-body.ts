@@ -26,6 +26,8 @@ export interface BodySource {
   readonly avoidEndpoints: Set<string>;
   /** Endpoints that contributed bytes. */
   readonly usedEndpoints: Set<string>;
+  /** Set once bytes came over several connections at once, so that more than one answer was put together. */
+  isPieced: boolean;
   /** Set once the upstream has shown that it ignores or refuses ranges of this blob. */
   ignoresRange: boolean;
   /** Some answer was accepted before, so a failure now is an interruption and not the answer. */
@@ -50,6 +52,8 @@ export interface Stretch {
   readonly opened?: BlobBody;
   /** Somebody else brings these bytes too in the end: without ranges they are not worth a transfer of everything before. */
   readonly isRangeOnly?: boolean;
+  /** Other transfers of this blob go on without it: it takes no connection that somebody waits for, and does not insist. */
+  readonly isSpare?: boolean;
 }
 
 /**
@@ -72,7 +76,7 @@ export async function* continuedBody(
     const needsRange = stretch.isRangeOnly === true && position > 0;
     try {
       if (needsRange && opened === undefined && source.ignoresRange) throw ignored(source);
-      body = opened ?? (await openAt(source, repository, position, stretch.end(), signal));
+      body = opened ?? (await openAt(source, repository, position, stretch, signal));
       opened = undefined;
       source.usedEndpoints.add(body.endpoint);
       let skip = body.answer.kind === 'whole' ? position : 0;
@@ -91,6 +95,8 @@ export async function* continuedBody(
       throw new UpstreamError('cut', `the body ended at byte ${position}`, { upstream: source.upstream.key });
     } catch (error) {
       if (!(error instanceof UpstreamError) || error.kind === 'aborted' || signal.aborted) throw error;
+      // Everything came before it broke; whether it is right is for the hash to say.
+      if (position >= (stretch.end() ?? Infinity)) return;
       if (position > before) idleAttempts = 0;
       // Nothing went wrong: back to the queue.
       if (error.kind === 'preempted') continue;
@@ -103,9 +109,8 @@ export async function* continuedBody(
       }
       if (position === before) {
         if (body !== undefined) source.avoidEndpoints.add(body.endpoint);
-        if (!source.hasStarted || error.kind === 'offline' || idleAttempts + 1 >= maxIdleAttempts) {
-          throw error;
-        }
+        const isHopeless = !source.hasStarted || error.kind === 'offline' || stretch.isSpare === true;
+        if (isHopeless || idleAttempts + 1 >= maxIdleAttempts) throw error;
         await source.clock.sleep(delayMs(error, idleAttempts), signal);
         idleAttempts += 1;
       }
@@ -119,16 +124,17 @@ async function openAt(
   source: BodySource,
   repository: Repository,
   position: number,
-  end: number | undefined,
+  stretch: Stretch,
   signal: AbortSignal,
 ): Promise<BlobBody> {
-  const range = rangeFor(source, position, end);
+  const range = rangeFor(source, position, stretch.end());
   const body = await source.upstream.openBlob(
     {
       repository,
       digest: source.digest,
       lane: source.lane,
       avoidEndpoints: source.avoidEndpoints,
+      isSpare: stretch.isSpare ?? false,
       ...(range === undefined ? {} : { range }),
     },
     signal,

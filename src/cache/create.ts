@@ -9,6 +9,7 @@ import { createRights } from './access.ts';
 import type { BlobQuery, Cache, LeasedAnswer, PeekQuery } from './answers.ts';
 import { Blobs } from './blobs.ts';
 import type { CacheEvents } from './events.ts';
+import { FillConnections } from './fill-connections.ts';
 import { FillTable } from './fill-table.ts';
 import { createListings } from './listings.ts';
 import { createManifests } from './manifests.ts';
@@ -28,6 +29,8 @@ export interface CacheOptions {
   readonly limits: SpaceLimits;
   /** What becomes of a fill that nobody waits for any more. */
   readonly onAbandon: 'finish' | 'keep';
+  /** Upstream connections of one fill, at most. */
+  readonly connections: number;
   readonly offline: boolean;
   /** Undefined: only what clients ask for is brought. */
   readonly prefetch?: { readonly maxBytes: number } | undefined;
@@ -50,7 +53,9 @@ export function createCache(options: CacheOptions): RunningCache {
   const policy = { ...defaultPolicyOptions, ...options.policy, offline };
   const generations = new Generations();
   const space = new Space({ store, catalog, clock, logger, events, limits, generations });
-  const fills = new FillTable({ store, catalog, space, clock, logger, events, hashTurns: new Semaphore(1), onAbandon });
+  const connections = new FillConnections({ perFill: options.connections, clock });
+  const hashTurns = new Semaphore(1);
+  const fills = new FillTable({ store, catalog, space, clock, logger, events, connections, hashTurns, onAbandon });
   const overdue = new Overdue();
   const rights = createRights({ catalog, upstreams, clock, logger, overdue, options: policy, generations });
   const deps = {

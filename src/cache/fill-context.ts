@@ -5,6 +5,7 @@ import type { Semaphore } from '../lib/semaphore.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { Catalog } from '../store/catalog.ts';
 import type { CacheEvents } from './events.ts';
+import type { FillConnections } from './fill-connections.ts';
 import type { Space } from './space.ts';
 
 export interface FillContext {
@@ -14,6 +15,7 @@ export interface FillContext {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly events: CacheEvents;
+  readonly connections: FillConnections;
   /** Turns for hashing what must be read back. */
   readonly hashTurns: Semaphore;
   /** What happens to a fill that nobody waits for any more. */

@@ -170,6 +170,8 @@ export class Fill {
       wants,
       lease: this.#lease,
       opening: this.#options.opening,
+      isAttended: () => this.#attendance.isAttended,
+      isCautious: this.#hasFollowed,
       signal: this.#control.signal,
       onReadable: () => this.#succession.head.resolve({ kind: 'filling', generation }),
     });
@@ -183,7 +185,8 @@ export class Fill {
     );
     this.#options.onMismatch(sources.usedEndpoints);
     // Bytes of more than one transfer were put together; alone among mismatches that is worth a second try, and only one.
-    const isWorthAnother = !this.#hasFollowed && (generation.isResumed || sources.resumes > 0);
+    const isMixed = generation.isResumed || sources.resumes > 0 || sources.isPieced;
+    const isWorthAnother = !this.#hasFollowed && isMixed;
     if (isWorthAnother) this.#succession.announce(generation);
     generation.break(new BrokenBodyError(text, { cause: mismatch }));
     await generation.settle();

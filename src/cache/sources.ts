@@ -31,6 +31,7 @@ export class Sources implements BodySource {
   readonly lane: MovingLane;
   readonly avoidEndpoints: Set<string>;
   readonly usedEndpoints = new Set<string>();
+  isPieced = false;
   ignoresRange = false;
   readonly #options: SourcesOptions;
   readonly #repositories: Set<Repository>;

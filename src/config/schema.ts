@@ -76,10 +76,10 @@ export const configSchema = v.strictObject({
         'finish',
       ),
       connections: v.optional(
-        integer('Connections for one blob, at most. Not used yet: there are two, one of them for ranges.', {
-          min: 1,
-          max: 64,
-        }),
+        integer(
+          'Connections for one blob, at most: as many as bring more. With 1, a range far ahead still takes a second one.',
+          { min: 1, max: 64 },
+        ),
         8,
       ),
       partialTtl: v.optional(duration('How long a partial is kept after its last byte.'), '24h'),

@@ -8,7 +8,7 @@ import type { Reference, Repository } from '../oci/reference.ts';
 import { Bandwidth, type Flow } from './bandwidth.ts';
 import { openBlobAt, statBlobAt } from './blobs.ts';
 import type { Endpoint } from './endpoint.ts';
-import type { Endpoints, Work } from './endpoints.ts';
+import type { AskOptions, Endpoints, Work } from './endpoints.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import type { Breaker } from './limits.ts';
@@ -64,16 +64,14 @@ export class RegistryClient implements Upstream {
   }
 
   async openBlob(request: BlobRequest, signal: AbortSignal): Promise<BlobBody> {
-    const { lane = 'normal' } = request;
+    const { lane = 'normal', isSpare = false } = request;
     this.#check();
     // The first to be asked after an outage is one that somebody waits for.
-    if (laneOf(lane) === 'low' && this.#options.breaker.isOpen)
+    if ((isSpare || laneOf(lane) === 'low') && this.#options.breaker.isOpen)
       throw failure('breakerOpen', this.key, `${this.key} failed lately and is not asked`);
     const wanted = new AbortController();
     const giveWay = (): void => wanted.abort(failure('preempted', this.key, 'gave way to what a client waits for'));
-    const permit = await this.#transfers.acquire(lane, signal, giveWay).catch(() => {
-      throw failure('aborted', this.key, 'given up by the caller', abortReason(signal));
-    });
+    const permit = isSpare ? this.#spareTransfer() : await this.#transfer(lane, signal, giveWay);
     const end = (): void => permit[Symbol.dispose]();
     try {
       return await this.#openBlob(request, lane, AbortSignal.any([signal, wanted.signal]), wanted.signal, end);
@@ -84,7 +82,7 @@ export class RegistryClient implements Upstream {
   }
 
   async #openBlob(
-    { repository, digest, range, avoidEndpoints }: BlobRequest,
+    { repository, digest, range, avoidEndpoints, isSpare = false }: BlobRequest,
     lane: Lane | MovingLane,
     signal: AbortSignal,
     wanted: AbortSignal,
@@ -100,7 +98,8 @@ export class RegistryClient implements Upstream {
       const transfer = { upstream: this.key, pace, signal, wanted, onEnd };
       return { endpoint: endpoint.name, answer, ...transferOf(response, transfer) };
     };
-    return this.#ask(work, signal, avoidEndpoints, laneOf(lane) !== 'low');
+    const isAwaited = laneOf(lane) !== 'low';
+    return this.#ask(work, signal, { ...(avoidEndpoints && { avoid: avoidEndpoints }), isSpare, isAwaited });
   }
 
   async statBlob(
@@ -165,9 +164,23 @@ export class RegistryClient implements Upstream {
     await Promise.all(this.#options.endpoints.map(({ sender }) => sender.close()));
   }
 
-  async #ask<T>(work: Work<T>, signal: AbortSignal, avoid?: ReadonlySet<string>, isAwaited?: boolean): Promise<T> {
+  async #ask<T>(work: Work<T>, signal: AbortSignal, options?: AskOptions): Promise<T> {
     this.#check();
-    return this.#options.asking.ask(work, signal, avoid, isAwaited);
+    return this.#options.asking.ask(work, signal, options);
+  }
+
+  #transfer(lane: Lane | MovingLane, signal: AbortSignal, giveWay: () => void): Promise<Disposable> {
+    return this.#transfers.acquire(lane, signal, giveWay).catch(() => {
+      throw failure('aborted', this.key, 'given up by the caller', abortReason(signal));
+    });
+  }
+
+  /** One that nobody waits for, or none. */
+  #spareTransfer(): Disposable {
+    // What is held back by us comes no faster over two.
+    const permit = this.#bandwidth === undefined ? this.#transfers.tryAcquire() : undefined;
+    if (permit === undefined) throw failure('rateLimited', this.key, 'no connection is to spare');
+    return permit;
   }
 
   /** Throws while this upstream must not be dialled. */

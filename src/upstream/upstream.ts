@@ -55,6 +55,11 @@ export interface BlobRequest {
    * taken away again in favour of the others: the call or its body then ends with `preempted`.
    */
   readonly lane?: Lane | MovingLane;
+  /**
+   * One more beside a transfer of this blob that is running: rejects with `rateLimited` (without status) when no
+   * connection is free or bandwidth is limited, and what it is refused says nothing about the upstream as a whole.
+   */
+  readonly isSpare?: boolean;
 }
 
 /** One page of a listing (tags/list or referrers) as the upstream gave it. */

@@ -46,6 +46,7 @@ async function fullStore(blobs: number, maxBytes: number) {
     unprovedRangeBytes: () => undefined,
     evicted: ({ bytes }: { bytes: number }) => void evicted.push(bytes),
     rejected: () => undefined,
+    prefetchEnded: () => undefined,
   };
   const limits = { maxBytes, minFreeBytes: () => 0 };
   const space = new Space({

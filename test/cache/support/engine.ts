@@ -1,6 +1,7 @@
 /** A fill engine over a scripted upstream and a store in memory, and clients for it. */
 import { Blobs } from '../../../src/cache/blobs.ts';
 import type { BlobView } from '../../../src/cache/answers.ts';
+import { FillConnections } from '../../../src/cache/fill-connections.ts';
 import { FillTable } from '../../../src/cache/fill-table.ts';
 import type { CacheEvents, FillResult } from '../../../src/cache/events.ts';
 import type { Rights } from '../../../src/cache/rights.ts';
@@ -44,11 +45,14 @@ export class Engine implements AsyncDisposable {
   readonly clock = new FakeClock();
   readonly catalog: SqliteCatalog;
   readonly store: FaultyStore;
+  readonly connections: FillConnections;
   readonly fills: FillTable;
   readonly blobs: Blobs;
   readonly space: Space;
   readonly generations = new Generations();
   readonly counts = { started: 0, joined: 0, resumed: 0, unproved: 0, evicted: 0 };
+  /** What the engine believes about how busy it was. */
+  busyMs = 0;
   readonly results: FillResult[] = [];
   readonly prefetches: string[] = [];
   readonly rejected: string[] = [];
@@ -56,7 +60,10 @@ export class Engine implements AsyncDisposable {
   readonly asked: string[] = [];
   readonly forbidden = new Set<string>();
 
-  constructor(upstreams: readonly BlobUpstream[], options: { onAbandon?: 'finish' | 'keep'; maxBytes?: number } = {}) {
+  constructor(
+    upstreams: readonly BlobUpstream[],
+    options: { onAbandon?: 'finish' | 'keep'; maxBytes?: number; connections?: number } = {},
+  ) {
     const { clock } = this;
     this.catalog = new SqliteCatalog({ path: ':memory:', clock, logger: silentLogger });
     this.store = new FaultyStore(this.catalog);
@@ -73,9 +80,11 @@ export class Engine implements AsyncDisposable {
     const shared = { store: this.store, catalog: this.catalog, clock, logger: silentLogger, events };
     const limits = { maxBytes: options.maxBytes ?? 2 ** 40, minFreeBytes: () => 0 };
     this.space = new Space({ ...shared, limits, generations: this.generations });
+    this.connections = new FillConnections({ perFill: options.connections ?? 8, clock, busyMs: () => this.busyMs });
     this.fills = new FillTable({
       ...shared,
       space: this.space,
+      connections: this.connections,
       hashTurns: new Semaphore(1),
       onAbandon: options.onAbandon ?? 'finish',
     });

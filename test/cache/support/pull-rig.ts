@@ -65,6 +65,7 @@ export class PullRig implements AsyncDisposable {
       logger: silentLogger,
       events,
       limits: { maxBytes, minFreeBytes: () => 0 },
+      connections: 8,
       onAbandon: 'finish',
       offline,
       prefetch: prefetchBytes === 'off' ? undefined : { maxBytes: prefetchBytes },
