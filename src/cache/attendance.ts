@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer } from '../lib/clock.ts';
 import { MovingLane } from '../lib/lane.ts';
-import type { Lease } from './space.ts';
+import type { Lease } from './space-lease.ts';
 
 /** How long a fill without clients goes on: one that comes, or comes back, meanwhile finds it running. */
 const lingerMs = 30_000;

@@ -8,7 +8,7 @@ import type { FillContext } from './fill-context.ts';
 import type { Generation } from './generation.ts';
 import { Movers } from './movers.ts';
 import type { Sources } from './sources.ts';
-import type { Lease } from './space.ts';
+import type { Lease } from './space-lease.ts';
 import type { Wants } from './wants.ts';
 
 export interface GenerationRun {

@@ -15,7 +15,7 @@ import type { FillContext } from './fill-context.ts';
 import { Generation } from './generation.ts';
 import { look } from './look.ts';
 import { Sources } from './sources.ts';
-import type { Lease } from './space.ts';
+import type { Lease } from './space-lease.ts';
 import { type Spool, openSpool, readerOf, suspectSpool } from './spool.ts';
 import { type FillHead, Succession } from './succession.ts';
 import { Wants } from './wants.ts';

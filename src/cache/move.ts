@@ -3,7 +3,7 @@ import type { BlobBody } from '../upstream/upstream.ts';
 import { type BodySource, continuedBody } from './continued-body.ts';
 import type { Generation } from './generation.ts';
 import type { Claim } from './piece-map.ts';
-import type { Lease } from './space.ts';
+import type { Lease } from './space-lease.ts';
 import { SpoolWriter } from './spool-writer.ts';
 
 export interface Move {

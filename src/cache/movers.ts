@@ -19,7 +19,7 @@ import { Mainstay } from './mainstay.ts';
 import { move } from './move.ts';
 import { askOpening } from './opening.ts';
 import type { Claim } from './piece-map.ts';
-import type { Lease } from './space.ts';
+import type { Lease } from './space-lease.ts';
 import { type Wants, pieceBytes } from './wants.ts';
 
 /** What one request of the mainstay asks for once ranges are wanted. */

@@ -5,7 +5,11 @@ const mb = 1e6;
 const leftBytes = 1000 * mb;
 
 /** Looks until the ramp has settled at what `rateOf` gives with each number of connections; returns the numbers it had. */
-function climb(ramp: Ramp, rateOf: (connections: number) => number, isSaturated = (_: number) => false): number[] {
+function climb(
+  ramp: Ramp,
+  rateOf: (connections: number) => number,
+  isSaturated: (connections: number) => boolean = () => false,
+): number[] {
   const numbers = [ramp.connections];
   for (let look = 0; look < 20 && !ramp.isSettled; look++) {
     const { connections } = ramp;
