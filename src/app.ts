@@ -8,17 +8,15 @@ import type { UpstreamPolicy } from './cache/policy.ts';
 import type { Daemon } from './cli/command.ts';
 import { formatListen } from './config/addresses.ts';
 import type { Config, LogLevel } from './config/config.ts';
+import { threadPoolSize } from './config/thread-pool.ts';
 import { createAdmin } from './http/admin.ts';
-import { BufferPool } from './http/buffer-pool.ts';
-import { createFront } from './http/front.ts';
 import { Listener } from './http/server.ts';
-import { StallWatch } from './http/stall-watch.ts';
 import { withoutSecrets } from './http/text.ts';
 import { systemClock } from './lib/clock.ts';
 import type { Logger } from './lib/log.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { type OpenedStore, openStore } from './store/open-store.ts';
-import { createRouter } from './upstream/routing.ts';
+import { serve } from './serve.ts';
 
 export interface DaemonOptions {
   /** Where log lines go, one JSON text each. Default: standard output, written in batches. */
@@ -34,8 +32,6 @@ export interface DaemonOptions {
 
 /** Below the 20 to 30 s after which service managers kill; what is cut short is resumed after the next start. */
 const defaultGraceMs = 15_000;
-/** From the request to the first byte of its answer. Clients give up after 30 s. */
-const headDeadlineMs = 20_000;
 
 export function version(): string {
   const manifest: unknown = createRequire(import.meta.url)('../package.json');
@@ -74,7 +70,9 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     events: metrics,
     limits: { maxBytes: config.cache.maxSizeBytes, minFreeBytes: minFreeBytes(config.cache.minFree) },
     onAbandon: config.fill.onAbandon,
+    connections: config.fill.connections,
     offline: config.offline,
+    prefetch: config.prefetch.enabled ? config.prefetch : undefined,
   });
   undo.defer(() => running.close(AbortSignal.abort()));
   const unguard = options.ownsProcess === false ? (): void => undefined : guardProcess(logger, metrics);
@@ -82,22 +80,20 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
 
   let isReady = false;
   const network = { clock, logger: logger.child({ room: 'http' }) };
-  const front = await Listener.listen({
+  const front = await serve({
     ...network,
-    name: 'listen',
     ...config.listen,
     tls: secrets.tls,
     maxConnections: maxConnections(),
-    handler: createFront({
-      ...network,
-      cache: running.cache,
-      router: createRouter(config.upstreams),
-      events: metrics,
-      body: { pool: new BufferPool(), stalls: new StallWatch(clock), clock },
-      accessLog: accessLog(config, logTo),
-      headDeadlineMs,
-    }),
+    threads: config.serve.threads,
+    sendfileConcurrency: Math.max(1, Math.floor(threadPoolSize() / 2)),
+    upstreams: config.upstreams,
+    cache: running.cache,
+    generations: running.generations,
+    metrics,
+    accessLog: accessLog(config, logTo),
   });
+  metrics.sendfileLoaded(front.hasSendfile);
   undo.defer(async () => void (await front.drain(AbortSignal.abort())));
   const admin = await Listener.listen({
     ...network,
@@ -105,7 +101,10 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     ...config.admin.listen,
     handler: createAdmin({
       logger: network.logger,
-      metrics: () => metrics.render(),
+      metrics: async () => {
+        await front.gather();
+        return metrics.render();
+      },
       isReady: () => isReady,
       token: secrets.adminToken,
       isLoopback: isLoopback(config.admin.listen),
@@ -121,7 +120,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
   const takeApart = async (): Promise<void> => {
     isReady = false;
     using _grace = clock.setTimer(options.graceMs ?? defaultGraceMs, () => deadline.abort());
-    logger.info({ connections: front.connections, fills: running.fillCount() }, 'stopping');
+    logger.info({ connections: await front.gather(), fills: running.fillCount() }, 'stopping');
     // 1. No new requests; answers in progress finish, and the transfers that they follow run on.
     const brokenConnections = await front.drain(deadline.signal);
     // 2. Transfers finish, or stay as partials.

@@ -45,7 +45,11 @@ async function configFor(temp: TempDirectory, settings: object): Promise<Config>
 
 async function start(config: Config, graceMs = 10_000): Promise<Started> {
   const lines: Record<string, unknown>[] = [];
-  const logTo = { write: (text: string) => void lines.push(JSON.parse(text) as Record<string, unknown>) };
+  const logTo = {
+    write(text: string) {
+      for (const line of text.trimEnd().split('\n')) lines.push(JSON.parse(line) as Record<string, unknown>);
+    },
+  };
   const daemon = await startDaemon(config, { logTo, ownsProcess: false, graceMs });
   const { registry, admin } = daemon.addresses;
   return {
@@ -61,6 +65,15 @@ function lab(upstream: { readonly url: string }, more: object = {}): object {
   return { upstreams: { lab: { url: upstream.url, default: true, ...more } } };
 }
 
+async function isRefused(origin: string): Promise<boolean> {
+  try {
+    (await RawConnection.open(origin)).close();
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 describe('the daemon', () => {
   it('pulls an image once, serves it warm and without its upstream, and leaves nothing behind', async () => {
     const before = takeSnapshot();
@@ -69,7 +82,9 @@ describe('the daemon', () => {
       await using upstream = await ScriptedUpstream.start();
       const image = buildImage({ seed: 'app', layers: [3_000_000, 100] });
       upstream.content.add('org/app', image, 'v1');
-      await using weir = await start(await configFor(temp, lab(upstream, { tags: { ttl: '1h' } })));
+      await using weir = await start(
+        await configFor(temp, { ...lab(upstream, { tags: { ttl: '1h' } }), prefetch: { enabled: false } }),
+      );
       for (const outcome of ['weir; fwd=miss; stored', 'weir; hit']) {
         const manifest = await rawFetch(`${weir.origin}/v2/org/app/manifests/v1`);
         expect([manifest.status, manifest.body.equals(image.bytes)]).toEqual([200, true]);
@@ -91,6 +106,22 @@ describe('the daemon', () => {
       expect(weir.lines.filter(({ level }) => level === 'error')).toEqual([]);
     }
     await expectNoLeaks(before);
+  });
+
+  it('fetches the rest of an image as soon as a client asks for some of it', async () => {
+    await using temp = await tempDirectory('app');
+    await using upstream = await ScriptedUpstream.start();
+    const image = buildImage({ seed: 'prefetch', layers: [100_000, 200_000] });
+    upstream.content.add('org/app', image, 'v1');
+    await using weir = await start(await configFor(temp, lab(upstream)));
+    await rawFetch(`${weir.origin}/v2/org/app/manifests/v1`);
+    await rawFetch(`${weir.origin}/v2/org/app/blobs/${image.blobs[0]?.digest}`);
+    await upstream.received({ kind: 'blob' }, 3);
+    for (const { digest, bytes } of image.blobs) {
+      const blob = await rawFetch(`${weir.origin}/v2/org/app/blobs/${digest}`);
+      expect([blob.status, blob.body.equals(bytes)]).toEqual([200, true]);
+    }
+    expect(upstream.count({ kind: 'blob' })).toBe(3);
   });
 
   it('listens at once with every upstream down or hung, and is ready', async () => {
@@ -144,8 +175,8 @@ describe('the daemon', () => {
     const head = await client.head();
     await upstream.gate('half').arrived();
     const stopping = weir.daemon.stop();
-    await expect(RawConnection.open(weir.origin)).rejects.toThrow();
     expect((await rawFetch(`${weir.admin}/readyz`)).status).toBe(503);
+    await eventually(() => isRefused(weir.origin));
     expect((await rawFetch(`${weir.admin}/healthz`)).status).toBe(200);
     upstream.gate('half').open();
     const body = await client.body(head, 'GET', { keep: false });

@@ -16,6 +16,7 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as
   readonly version: string;
   readonly bin: { readonly weir: string };
   readonly dependencies: Readonly<Record<string, string>>;
+  readonly optionalDependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
 };
 const dockerfile = readFileSync(join(root, 'Dockerfile'), 'utf8');
@@ -31,7 +32,8 @@ describe('the package', () => {
   });
 
   it('depends on exact versions', () => {
-    const versions = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies });
+    const { dependencies, optionalDependencies, devDependencies } = manifest;
+    const versions = Object.entries({ ...dependencies, ...optionalDependencies, ...devDependencies });
     expect(versions.length).toBeGreaterThan(10);
     expect(versions.filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual([]);
   });

@@ -14,7 +14,12 @@ export interface RepositoryQuery {
   readonly repository: Repository;
 }
 
-export interface ManifestQuery extends RepositoryQuery {
+/** Tells requests of one client from those of others as well as can be, for what is done ahead of it; no right hangs on it. */
+export interface FromClient {
+  readonly client?: string | undefined;
+}
+
+export interface ManifestQuery extends RepositoryQuery, FromClient {
   readonly reference: Reference;
   /** `head` must not cost the upstream more than a HEAD where that is enough. */
   readonly method: 'get' | 'head';
@@ -30,7 +35,7 @@ export interface ManifestAnswer {
   readonly outcome: Outcome;
 }
 
-export interface BlobQuery extends RepositoryQuery {
+export interface BlobQuery extends RepositoryQuery, FromClient {
   readonly digest: Digest;
   readonly method: 'get' | 'head';
   /** The parsed Range header; undefined for the whole blob. The first one decides what a cold fill fetches first. */
@@ -73,12 +78,20 @@ export interface BlobView {
  */
 export interface BlobReader {
   /**
+   * The descriptor, on this thread, of the file in which the bytes that `readable` promised lie; undefined when they lie
+   * in none. Valid until `close`, or until `readable` is asked again. Bytes that the caller sends from there are told to
+   * `sent`.
+   */
+  readonly descriptor?: number | undefined;
+  /**
    * The exclusive end of what can be read now from `position`, at once or as soon as there is anything; equals
    * `position` only at the end of the span. Rejects with BrokenBodyError when it will never come.
    */
   readable(position: number, signal: AbortSignal): number | Promise<number>;
   /** Reads at most `length` bytes at `position`, inside what `readable` promised. Resolves the bytes read, at least 1. */
   read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<number>;
+  /** The client was sent this many bytes that were not read here. Before the next `readable`. */
+  sent?(bytes: number): void;
   /** Idempotent. */
   close(): void;
 }

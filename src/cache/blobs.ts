@@ -16,12 +16,14 @@ import type { CacheEvents } from './events.ts';
 import type { Fill } from './fill.ts';
 import type { FillTable } from './fill-table.ts';
 import { FillView } from './fill-view.ts';
+import { headOf } from './head-of.ts';
 import { repositoryText } from './keys.ts';
 import { lease, longestForFilesMs } from './lease.ts';
 import { look } from './look.ts';
 import { Negatives } from './negative.ts';
 import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
+import { isNotFound } from './refusals.ts';
 import type { Rights } from './rights.ts';
 import { StoredView } from './stored-view.ts';
 import type { FillHead } from './succession.ts';
@@ -44,6 +46,8 @@ export interface BlobsOptions {
   readonly logger: Logger;
   readonly events: CacheEvents;
   readonly generations: Generations;
+  /** Told of each request that its client had the right to make, after its own fill has begun. Must not throw. */
+  readonly onAsked?: ((query: BlobQuery) => void) | undefined;
 }
 
 export class Blobs {
@@ -66,6 +70,7 @@ export class Blobs {
       const info = await look(this.#options, digest);
       if (info !== undefined && !info.isSuspect) {
         catalog.touch(digest);
+        this.#options.onAsked?.(query);
         const refill = (late: AbortSignal): Promise<BlobView> => this.#fill(query, upstream, late);
         return new StoredView({ store, info, outcome: hit, refill });
       }
@@ -75,8 +80,7 @@ export class Blobs {
     try {
       return await this.#withDeadline(query, signal, (limited) => this.#bring(query, upstream, limited));
     } catch (error) {
-      if (error instanceof UpstreamError && error.kind === 'notFound')
-        this.#negatives.remember(negativeKey(key, digest), error, negativeTtlMs);
+      if (isNotFound(error)) this.#negatives.remember(negativeKey(key, digest), error, negativeTtlMs);
       throw error;
     }
   }
@@ -129,6 +133,7 @@ export class Blobs {
     const key = { upstream: upstream.key, repository };
     for (;;) {
       const { fill, isNew } = fills.join({ upstream, digest, repository, opening: query.ranges?.[0] });
+      this.#options.onAsked?.(query);
       if (fill.isEnding) {
         await abortable(fill.done, signal);
         continue;
@@ -140,7 +145,11 @@ export class Blobs {
       }
       const leave = fill.attach();
       try {
-        const head = await fill.head(repository, signal);
+        const head = await headOf(fill, repository, signal);
+        if (head === undefined) {
+          await abortable(fill.done, signal);
+          continue;
+        }
         // The bytes were there before this repository was asked about them: a partial, or somebody else's blob.
         if (head.kind !== 'bypass' && !rights.isLinked(key, digest, 'blob'))
           await rights.ask(key, digest, 'blob', signal);

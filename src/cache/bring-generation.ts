@@ -8,7 +8,7 @@ import type { FillContext } from './fill-context.ts';
 import type { Generation } from './generation.ts';
 import { Movers } from './movers.ts';
 import type { Sources } from './sources.ts';
-import type { Lease } from './space.ts';
+import type { Lease } from './space-lease.ts';
 import type { Wants } from './wants.ts';
 
 export interface GenerationRun {
@@ -19,6 +19,9 @@ export interface GenerationRun {
   readonly wants: Wants;
   readonly lease: Lease;
   readonly opening: RequestRange | undefined;
+  readonly isAttended: () => boolean;
+  /** It follows one that turned out wrong. */
+  readonly isCautious: boolean;
   /** Aborts when the fill is stopped. */
   readonly signal: AbortSignal;
   /** Clients may be answered from the generation now. */
@@ -46,20 +49,11 @@ export async function bringGeneration(run: GenerationRun): Promise<GenerationOut
 }
 
 /** Resolves when all bytes are written, or the store takes no more (the generation is frozen then). */
-async function transfer({
-  context,
-  generation,
-  sources,
-  lease,
-  wants,
-  opening,
-  digest,
-  signal,
-  onReadable,
-}: GenerationRun): Promise<void> {
+async function transfer(run: GenerationRun): Promise<void> {
+  const { context, generation, sources, digest, signal, onReadable } = run;
   if (generation.pieces.isComplete) return;
   try {
-    await new Movers({ generation, source: sources, lease, wants, opening }).run(signal);
+    await new Movers({ ...run, source: sources, connections: context.connections }).run(signal);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     context.logger.warn({ err: error, digest }, 'the store takes no more; passing the rest through');

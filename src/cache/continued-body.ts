@@ -3,6 +3,7 @@
  * often the connection breaks. Whether those bytes are right is for the hash to say.
  */
 import type { Clock } from '../lib/clock.ts';
+import type { MovingLane } from '../lib/lane.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
 import { UpstreamError } from '../upstream/errors.ts';
@@ -20,10 +21,14 @@ export interface BodySource {
   readonly upstream: Upstream;
   readonly digest: Digest;
   readonly clock: Clock;
+  /** Where its transfers wait for connections. */
+  readonly lane: MovingLane;
   /** Endpoints that contradicted themselves or broke without giving a byte. */
   readonly avoidEndpoints: Set<string>;
   /** Endpoints that contributed bytes. */
   readonly usedEndpoints: Set<string>;
+  /** Set once bytes came over several connections at once, so that more than one answer was put together. */
+  isPieced: boolean;
   /** Set once the upstream has shown that it ignores or refuses ranges of this blob. */
   ignoresRange: boolean;
   /** Some answer was accepted before, so a failure now is an interruption and not the answer. */
@@ -52,6 +57,8 @@ export interface Stretch {
   readonly line?: () => Line | undefined;
   /** Takes a body that lies on that line and brings it where it belongs, without its first `skipBytes`. Never rejects. */
   readonly move?: (body: LineBody, skipBytes: number) => Promise<Moved>;
+  /** Other transfers of this blob go on without it: it takes no connection that somebody waits for, and does not insist. */
+  readonly isSpare?: boolean;
 }
 
 /** What became of a body that was moved. */
@@ -107,7 +114,11 @@ export async function* continuedBody(
       throw new UpstreamError('cut', `the body ended at byte ${position}`, { upstream: source.upstream.key });
     } catch (error) {
       if (!(error instanceof UpstreamError) || error.kind === 'aborted' || signal.aborted) throw error;
+      // Everything came before it broke; whether it is right is for the hash to say.
+      if (position >= (stretch.end() ?? Infinity)) return;
       if (position > before) idleAttempts = 0;
+      // Nothing went wrong: back to the queue.
+      if (error.kind === 'preempted') continue;
       if (isAboutRange(error, source) && !needsRange) continue;
       if (needsRange && source.ignoresRange) throw error;
       if (error.kind === 'notFound' || error.kind === 'denied') {
@@ -117,9 +128,8 @@ export async function* continuedBody(
       }
       if (position === before) {
         if (body !== undefined) source.avoidEndpoints.add(body.endpoint);
-        if (!source.hasStarted || error.kind === 'offline' || idleAttempts + 1 >= maxIdleAttempts) {
-          throw error;
-        }
+        const isHopeless = !source.hasStarted || error.kind === 'offline' || stretch.isSpare === true;
+        if (isHopeless || idleAttempts + 1 >= maxIdleAttempts) throw error;
         await source.clock.sleep(delayMs(error, idleAttempts), signal);
         idleAttempts += 1;
       }
@@ -141,8 +151,10 @@ async function openAt(
     {
       repository,
       digest: source.digest,
+      lane: source.lane,
       avoidEndpoints: source.avoidEndpoints,
       line: stretch.line?.(),
+      isSpare: stretch.isSpare ?? false,
       ...(range === undefined ? {} : { range }),
     },
     signal,

@@ -6,9 +6,10 @@ import { Semaphore } from '../lib/semaphore.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { Catalog } from '../store/catalog.ts';
 import { createRights } from './access.ts';
-import type { Cache, LeasedAnswer, PeekQuery } from './answers.ts';
+import type { BlobQuery, Cache, LeasedAnswer, PeekQuery } from './answers.ts';
 import { Blobs } from './blobs.ts';
 import type { CacheEvents } from './events.ts';
+import { FillConnections } from './fill-connections.ts';
 import { FillTable } from './fill-table.ts';
 import { createListings } from './listings.ts';
 import { createManifests } from './manifests.ts';
@@ -16,6 +17,7 @@ import { MoverPool } from './mover-pool.ts';
 import { Overdue } from './overdue.ts';
 import { type PolicyOptions, defaultPolicyOptions } from './policy-deps.ts';
 import type { UpstreamPolicy } from './policy.ts';
+import { Prefetch } from './prefetch.ts';
 import { Space, type SpaceLimits } from './space.ts';
 
 export interface CacheOptions {
@@ -28,7 +30,11 @@ export interface CacheOptions {
   readonly limits: SpaceLimits;
   /** What becomes of a fill that nobody waits for any more. */
   readonly onAbandon: 'finish' | 'keep';
+  /** Upstream connections of one fill, at most. */
+  readonly connections: number;
   readonly offline: boolean;
+  /** Undefined: only what clients ask for is brought. */
+  readonly prefetch?: { readonly maxBytes: number } | undefined;
   /** Departures from `defaultPolicyOptions`; for tests. */
   readonly policy?: Partial<PolicyOptions>;
 }
@@ -51,8 +57,10 @@ export function createCache(options: CacheOptions): RunningCache {
   const generations = new Generations();
   const space = new Space({ store, catalog, clock, logger, events, limits, generations });
   const movers = new MoverPool(logger);
+  const connections = new FillConnections({ perFill: options.connections, clock, busyMs: () => movers.busyMs() });
   const hashTurns = new Semaphore(1);
-  const fills = new FillTable({ store, catalog, space, clock, logger, events, hashTurns, movers, onAbandon });
+  const shared = { store, catalog, space, clock, logger, events, connections, hashTurns, movers };
+  const fills = new FillTable({ ...shared, onAbandon });
   const overdue = new Overdue();
   const rights = createRights({ catalog, upstreams, clock, logger, overdue, options: policy, generations });
   const deps = {
@@ -70,10 +78,19 @@ export function createCache(options: CacheOptions): RunningCache {
   };
   const manifests = createManifests(deps);
   const listings = createListings(deps);
-  const blobs = new Blobs({ store, catalog, upstreams, rights, fills, clock, logger, events, generations });
+  const prefetch =
+    options.prefetch === undefined || offline
+      ? undefined
+      : new Prefetch({ catalog, upstreams, fills, clock, logger, events, maxBytes: options.prefetch.maxBytes });
+  const onAsked = prefetch && ((query: BlobQuery): void => prefetch.asked(query));
+  const blobs = new Blobs({ store, catalog, upstreams, rights, fills, clock, logger, events, generations, onAsked });
   const peek = async (query: PeekQuery): Promise<LeasedAnswer | undefined> => {
     try {
-      return await (query.kind === 'manifest' ? manifests.peek(query) : blobs.peek(query));
+      if (query.kind === 'blob') return await blobs.peek(query);
+      const answer = await manifests.peek(query);
+      // From now on it is read without being seen.
+      if (answer !== undefined) prefetch?.read({ ...query, client: undefined }, answer);
+      return answer;
     } catch (error) {
       // Whoever is not answered from memory asks in full, and gets the error if it is still there.
       logger.debug({ err: error }, 'an answer could not be leased');
@@ -83,7 +100,11 @@ export function createCache(options: CacheOptions): RunningCache {
   return {
     generations,
     cache: {
-      manifest: (query, signal) => manifests.manifest(query, signal),
+      async manifest(query, signal) {
+        const answer = await manifests.manifest(query, signal);
+        prefetch?.read(query, answer);
+        return answer;
+      },
       blob: (query, signal) => blobs.get(query, signal),
       tags: (query, signal) => listings.tags(query, signal),
       referrers: (query, signal) => listings.referrers(query, signal),
@@ -95,6 +116,7 @@ export function createCache(options: CacheOptions): RunningCache {
       if (!offline) movers.pick();
     },
     async close(deadline) {
+      prefetch?.close();
       await fills.close(deadline);
       await movers.close();
       manifests.close();

@@ -5,6 +5,7 @@ import type { Semaphore } from '../lib/semaphore.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { Catalog } from '../store/catalog.ts';
 import type { CacheEvents } from './events.ts';
+import type { FillConnections } from './fill-connections.ts';
 import type { MoverPool } from './mover-pool.ts';
 import type { Space } from './space.ts';
 
@@ -15,6 +16,7 @@ export interface FillContext {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly events: CacheEvents;
+  readonly connections: FillConnections;
   /** Turns for hashing what must be read back. */
   readonly hashTurns: Semaphore;
   /** Threads that move and hash; undefined: all is done on this one. */

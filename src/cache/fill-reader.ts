@@ -54,6 +54,11 @@ export class FillReader implements BlobReader, Follower {
     return this.#options.span.end ?? Infinity;
   }
 
+  /** A tail has no file. */
+  get descriptor(): number | undefined {
+    return this.#tail === undefined ? this.#generation.file.descriptor : undefined;
+  }
+
   readable(position: number, signal: AbortSignal): number | Promise<number> {
     this.position = position;
     if (this.#tail !== undefined) return this.#tail.readable(position, signal);
@@ -66,9 +71,13 @@ export class FillReader implements BlobReader, Follower {
     if (this.#tail !== undefined) return this.#tail.read(buffer, offset, length, position);
     const count = await this.#generation.file.read(buffer, offset, length, position);
     if (count === 0) throw new BrokenBodyError(`the spool ends at ${position}`);
-    if (this.#generation.state !== 'proved')
-      this.#options.events.unprovedRangeBytes({ bytes: this.#isWithheld ? 0 : count });
+    this.#count(count);
     return count;
+  }
+
+  sent(bytes: number): void {
+    this.#hasRead = true;
+    this.#count(bytes);
   }
 
   close(): void {
@@ -77,6 +86,11 @@ export class FillReader implements BlobReader, Follower {
     this.#options.wants.remove(this);
     this.#tail?.close();
     this.#generation.release();
+  }
+
+  #count(bytes: number): void {
+    if (this.#generation.state !== 'proved')
+      this.#options.events.unprovedRangeBytes({ bytes: this.#isWithheld ? 0 : bytes });
   }
 
   #isEnd(position: number): boolean {

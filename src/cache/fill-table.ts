@@ -6,6 +6,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { RequestRange } from '../oci/range.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { Upstream } from '../upstream/upstream.ts';
+import type { PrefetchTerms } from './attendance.ts';
 import { BrokenBodyError, CacheError } from './errors.ts';
 import type { FillContext } from './fill-context.ts';
 import { Fill } from './fill.ts';
@@ -18,6 +19,8 @@ export interface JoinRequest {
   readonly digest: Digest;
   readonly repository: Repository;
   readonly opening: RequestRange | undefined;
+  /** For a new fill that no client has asked for. */
+  readonly prefetch?: PrefetchTerms;
 }
 
 export class FillTable {
@@ -44,7 +47,7 @@ export class FillTable {
    * (`isEnding`, `done`): its partial is what the next one continues.
    */
   join(request: JoinRequest): { readonly fill: Fill; readonly isNew: boolean } {
-    const { upstream, digest, repository, opening } = request;
+    const { upstream, digest, repository, opening, prefetch } = request;
     const key = keyOf(upstream.key, digest);
     const running = this.#fills.get(key);
     if (running !== undefined) {
@@ -57,6 +60,7 @@ export class FillTable {
       upstream,
       repository,
       opening,
+      prefetch,
       avoidEndpoints: this.#currentSuspects(),
       onMismatch: (endpoints) => this.#suspect(endpoints),
     });

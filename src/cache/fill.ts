@@ -7,7 +7,7 @@ import type { RequestRange } from '../oci/range.ts';
 import type { Digest } from '../oci/digest.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
-import { Attendance } from './attendance.ts';
+import { Attendance, type PrefetchTerms } from './attendance.ts';
 import { bringGeneration } from './bring-generation.ts';
 import { BrokenBodyError, CacheError } from './errors.ts';
 import type { FillResult } from './events.ts';
@@ -15,7 +15,7 @@ import type { FillContext } from './fill-context.ts';
 import { Generation } from './generation.ts';
 import { look } from './look.ts';
 import { Sources } from './sources.ts';
-import type { Lease } from './space.ts';
+import type { Lease } from './space-lease.ts';
 import { type Spool, openSpool, readerOf, suspectSpool } from './spool.ts';
 import { type FillHead, Succession } from './succession.ts';
 import { Wants } from './wants.ts';
@@ -30,6 +30,7 @@ export interface FillOptions {
   /** What the first client asked for; undefined for everything. */
   readonly opening: RequestRange | undefined;
   readonly avoidEndpoints: Iterable<string>;
+  readonly prefetch?: PrefetchTerms | undefined;
   /** The upstream sent other bytes than it was asked for. */
   readonly onMismatch: (endpoints: Iterable<string>) => void;
 }
@@ -51,18 +52,21 @@ export class Fill {
   #hasFollowed = false;
 
   constructor(context: FillContext, options: FillOptions) {
-    const { digest, upstream, repository, avoidEndpoints } = options;
+    const { digest, upstream, repository, avoidEndpoints, prefetch } = options;
     this.#context = context;
     this.#options = options;
     this.digest = digest;
     this.upstream = upstream;
-    this.#lease = context.space.lease();
-    this.#attendance = new Attendance(context.clock, () => this.#deserted());
+    const { clock } = context;
+    const lease = context.space.lease(prefetch?.sparesSinceMs);
+    this.#lease = lease;
+    this.#attendance = new Attendance({ clock, lease, prefetch, onDeserted: () => this.#deserted() });
     this.sources = new Sources({
       upstream,
       digest,
-      clock: context.clock,
+      clock,
       repository,
+      lane: this.#attendance.lane,
       avoidEndpoints,
       onAccept: (from, sizeBytes) => this.#accept(from, sizeBytes),
       onRefused: (from, error) => this.#succession.head.reject(error, from),
@@ -76,6 +80,11 @@ export class Fill {
   get isEnding(): boolean {
     const isGivenUp = this.#generation?.state === 'broken' && !this.#succession.isAwaited;
     return this.#control.signal.aborted || isGivenUp || this.sources.isExhausted;
+  }
+
+  /** It was begun for nobody, so that what it failed for says little about a request of one's own. */
+  get wasPrefetch(): boolean {
+    return this.#options.prefetch !== undefined;
   }
 
   /** Bytes that are still to come; undefined while the size is unknown. */
@@ -161,6 +170,8 @@ export class Fill {
       wants,
       lease: this.#lease,
       opening: this.#options.opening,
+      isAttended: () => this.#attendance.isAttended,
+      isCautious: this.#hasFollowed,
       signal: this.#control.signal,
       onReadable: () => this.#succession.head.resolve({ kind: 'filling', generation }),
     });
@@ -174,7 +185,8 @@ export class Fill {
     );
     this.#options.onMismatch(sources.usedEndpoints);
     // Bytes of more than one transfer were put together; alone among mismatches that is worth a second try, and only one.
-    const isWorthAnother = !this.#hasFollowed && (generation.isResumed || sources.resumes > 0);
+    const isMixed = generation.isResumed || sources.resumes > 0 || sources.isPieced;
+    const isWorthAnother = !this.#hasFollowed && isMixed;
     if (isWorthAnother) this.#succession.announce(generation);
     generation.break(new BrokenBodyError(text, { cause: mismatch }));
     await generation.settle();
@@ -203,11 +215,14 @@ export class Fill {
     return generation;
   }
 
-  /** With `keep`, a fill that nobody waits for stops, unless little is left to bring. */
+  /** With `keep`, a fill that nobody waits for stops, unless little is left to bring; else it makes way for others. */
   #deserted(): void {
+    const { isPrefetch, lane } = this.#attendance;
     const left = this.leftBytes;
-    const isWorthFinishing = this.#context.onAbandon === 'finish' || (left !== undefined && left <= finishBelowBytes);
-    if (!isWorthFinishing) this.stop(new BrokenBodyError('nobody waits for it any more'));
+    const isWorthFinishing =
+      !isPrefetch && (this.#context.onAbandon === 'finish' || (left !== undefined && left <= finishBelowBytes));
+    if (isWorthFinishing) lane.moveTo('low');
+    else this.stop(new BrokenBodyError('nobody waits for it'));
   }
 
   #accept(repository: Repository, sizeBytes: number | undefined): boolean {
@@ -219,6 +234,10 @@ export class Fill {
       sizeBytes !== undefined && (known === undefined ? sizeBytes < reach : sizeBytes !== known);
     if (generation.isContradicted) {
       this.#context.events.rejected({ reason: 'size-contradiction' });
+      return false;
+    }
+    if (this.#attendance.exceedsClaim(sizeBytes)) {
+      this.stop(new BrokenBodyError('it is larger than its manifest says'));
       return false;
     }
     // Larger than the whole cache: the first write will find no room, and everybody gets a transfer of his own.

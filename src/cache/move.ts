@@ -5,35 +5,39 @@ import { type BodySource, continuedBody, type Moved } from './continued-body.ts'
 import type { Generation } from './generation.ts';
 import type { Claim } from './piece-map.ts';
 import { moveByThread } from './remote-move.ts';
-import type { Lease } from './space.ts';
+import type { Lease } from './space-lease.ts';
 import { SpoolWriter } from './spool-writer.ts';
 
 export interface Move {
   readonly generation: Generation;
   readonly source: BodySource;
   readonly lease: Lease;
-  /** Taken by the caller, released here. It may shrink and grow on the way. */
+  /** The caller's, to be released when this has ended. It may shrink and grow on the way. */
   readonly claim: Claim;
   /** A body that was opened already and begins where the claim does. */
   readonly opened?: BlobBody;
   /** Somebody else brings these bytes too in the end: without ranges they are not worth a transfer. */
   readonly isRangeOnly?: boolean;
+  /** It runs beside others of this blob, over a connection that nobody waits for, and ends with its first failure. */
+  readonly isSpare?: boolean;
 }
 
 /**
  * Resolves when the claim, as long as it is by then, is written. Rejects with UpstreamError, StoreError, or the signal's
- * reason. In both cases nothing is being written any more, the claim is released, and what is missing of it is absent.
+ * reason. In both cases nothing is being written any more.
  */
 export async function move(options: Move, signal: AbortSignal): Promise<void> {
-  const { generation, source, lease, claim, opened, isRangeOnly = false } = options;
+  const { generation, source, lease, claim, opened, isRangeOnly = false, isSpare = false } = options;
   const { pieces } = generation;
   const writer = new SpoolWriter(generation, claim, lease);
+  const askedEnd = claim.end;
   try {
     const end = (): number | undefined => (Number.isFinite(claim.end) ? claim.end : undefined);
     const stretch = {
       start: claim.position,
       end,
       isRangeOnly,
+      isSpare,
       line: () => generation.remote?.thread,
       move: async (body: LineBody, skipBytes: number): Promise<Moved> => {
         await writer.flush();
@@ -44,7 +48,9 @@ export async function move(options: Move, signal: AbortSignal): Promise<void> {
     for await (const chunk of continuedBody(source, stretch, signal)) {
       const wait = writer.push(chunk);
       if (wait !== undefined) await wait;
-      if (pieces.isCommitted(claim)) break;
+      // A body that ends here by itself leaves its connection to the next one; any other is left, and so destroyed.
+      const isCutShort = claim.end < Math.min(askedEnd, pieces.sizeBytes ?? Infinity);
+      if (isCutShort && pieces.isCommitted(claim)) break;
     }
     await writer.flush();
     // A clean end of a body without length is the only thing that tells the size.
@@ -52,7 +58,5 @@ export async function move(options: Move, signal: AbortSignal): Promise<void> {
   } finally {
     // Nobody else may write here before the last write has ended.
     await writer.idle();
-    pieces.release(claim);
-    generation.touch();
   }
 }

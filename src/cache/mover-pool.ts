@@ -35,6 +35,12 @@ export class MoverPool {
     return { thread, hashThread: this.#idle(thread) ?? thread };
   }
 
+  /** For how many milliseconds the busiest thread has been so, over its life; the main thread, where there are no others. */
+  busyMs(): number {
+    if (this.#threads.size === 0) return performance.eventLoopUtilization().active;
+    return Math.max(...[...this.#threads].map((thread) => thread.busyMs()));
+  }
+
   /** Ends the threads; every fill must have ended before. */
   async close(): Promise<void> {
     this.#isClosed = true;

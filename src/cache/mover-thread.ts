@@ -52,6 +52,10 @@ export class MoverThread implements Line {
     return this.#isDead;
   }
 
+  busyMs(): number {
+    return this.#isDead ? 0 : this.#worker.performance.eventLoopUtilization().active;
+  }
+
   call(order: LineOrder, onReply: (reply: LineReply | Lost) => void): LineCall {
     const id = this.#enter(this.#calls, onReply);
     const call: LineCall = { id, tell: (command) => this.#tell({ about: 'call', id, command }) };

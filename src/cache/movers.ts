@@ -1,164 +1,236 @@
 /**
- * Brings the absent bytes of one generation: one transfer at the frontier and one for wants. Both draw from the same piece
- * map, so no byte is asked for twice.
+ * Decides which absent bytes of one generation are brought next, and over how many connections. All transfers draw from
+ * the same piece map, so no byte is asked for twice. Three kinds, in this order:
  *
- * Until somebody wants bytes ahead, the frontier is one plain GET of everything. From the first want on it moves in pieces,
- * so that it never has to be cut off in the middle of bytes that it has asked for.
+ * 1. What clients want ahead of the contiguous prefix (`wants`).
+ * 2. The *mainstay*: from the first absent byte on, always one. As long as it is alone it is one plain request for
+ *    everything; beside others it moves in pieces. Only its failure ends the fill.
+ * 3. Look-ahead: the pieces that follow, in order, over connections that nobody else waits for, as many as bring more.
  */
+import { Pause } from '../lib/pause.ts';
 import type { RequestRange } from '../oci/range.ts';
 import { UpstreamError } from '../upstream/errors.ts';
-import type { AskedRange, BlobBody } from '../upstream/upstream.ts';
+import type { BlobBody } from '../upstream/upstream.ts';
 import type { BodySource } from './continued-body.ts';
+import type { FillConnections } from './fill-connections.ts';
 import type { Generation } from './generation.ts';
+import { LookAhead } from './look-ahead.ts';
+import { Mainstay } from './mainstay.ts';
 import { move } from './move.ts';
-import type { Lease } from './space.ts';
+import { askOpening } from './opening.ts';
+import type { Claim } from './piece-map.ts';
+import type { Lease } from './space-lease.ts';
 import { type Wants, pieceBytes } from './wants.ts';
 
-/** What one request of the frontier asks for once ranges are wanted. */
-const frontierPieceBytes = 2 * pieceBytes;
+/** What one request of the mainstay asks for once ranges are wanted. */
+const mainstayPieceBytes = 2 * pieceBytes;
+const pauses = { firstMs: 1000, longestMs: 30_000 };
 
 export interface MoversOptions {
   readonly generation: Generation;
   readonly source: BodySource;
   readonly lease: Lease;
   readonly wants: Wants;
+  readonly connections: FillConnections;
   /** The range that the first client asked for, when the size is still unknown: it is fetched first. */
   readonly opening: RequestRange | undefined;
+  /** Nothing is looked ahead while this is false. */
+  readonly isAttended: () => boolean;
+  /** One endpoint and as few transfers as possible: what many brought turned out wrong. */
+  readonly isCautious: boolean;
 }
+
+type Failure = { readonly error: unknown } | undefined;
 
 export class Movers {
   readonly #options: MoversOptions;
-  /** The transfer of the opening range, which runs beside the frontier. */
-  #opening: Promise<void> | undefined;
+  readonly #ahead: LookAhead;
+  readonly #wantsPause: Pause;
+  /** For what the fill can do without. */
+  readonly #sparePause: Pause;
+  readonly #running = new Set<Promise<void>>();
+  #mainstay: Mainstay | undefined;
+  #failure: Failure;
   /** Why the opening range could not be had. */
   #openingError: UpstreamError | undefined;
+  /** Somebody wants parts: the mainstay moves in pieces, so that it is never cut off in the middle of what it asked for. */
   #isRanged: boolean;
+  #wantMoves = 0;
 
   constructor(options: MoversOptions) {
+    const { generation, source, opening } = options;
     this.#options = options;
-    this.#isRanged = options.opening !== undefined;
+    this.#isRanged = opening !== undefined;
+    const onOver = (): void => generation.touch();
+    this.#wantsPause = new Pause({ ...pauses, clock: source.clock, onOver });
+    this.#sparePause = new Pause({ ...pauses, clock: source.clock, onOver });
+    const limit = options.isCautious ? 1 : options.connections.perFill;
+    this.#ahead = new LookAhead({ ...options, pause: this.#sparePause, limit });
   }
 
   /** Resolves when every byte is written. Rejects with UpstreamError, StoreError, or the signal's reason. */
   async run(signal: AbortSignal): Promise<void> {
-    const { opening, generation, source } = this.#options;
     const control = new AbortController();
     const both = AbortSignal.any([signal, control.signal]);
-    const isToOpen = generation.sizeBytes === undefined && !source.ignoresRange;
-    if (opening !== undefined && isToOpen) await this.#open(opening, both);
-    const wants = this.#followWants(both);
     try {
-      await this.#followFrontier(both);
+      await this.#open(both);
+      await this.#follow(both);
     } catch (error) {
-      // The opening has just closed the door that the frontier then found closed: why it did says more.
-      const isConsequence = error instanceof UpstreamError && error.kind === 'breakerOpen' && !source.hasStarted;
+      // The opening has just closed the door that the plain request then found closed: why it did says more.
+      const isConsequence =
+        error instanceof UpstreamError && error.kind === 'breakerOpen' && !this.#options.source.hasStarted;
       throw isConsequence ? (this.#openingError ?? error) : error;
     } finally {
       control.abort();
-      await Promise.all([wants, this.#opening]);
+      this.#ahead.end();
+      this.#wantsPause.end();
+      this.#sparePause.end();
+      await Promise.all(this.#running);
     }
   }
 
-  /** Asks for the first client's range before anything else: its answer also tells the size. */
-  async #open(opening: RequestRange, signal: AbortSignal): Promise<void> {
-    const { source } = this.#options;
-    const repository = source.repository();
-    let body: BlobBody;
-    try {
-      const line = this.#options.generation.remote?.thread;
-      const request = { repository, digest: source.digest, range: askFor(opening), line };
-      body = await source.upstream.openBlob(request, signal);
-    } catch (error) {
-      // A refusal may be about the range; any other failure meets the frontier too, which knows what to do about it.
-      if (!(error instanceof UpstreamError)) return;
-      this.#openingError = error;
-      // 416 says that this range lies beyond the end, and nothing about others.
-      if (error.kind === 'rangeRefused' && error.status !== 416) source.ignoresRange = true;
+  /** Asks for a part before anything else, where there is a reason to. */
+  async #open(signal: AbortSignal): Promise<void> {
+    const { opening, generation, source } = this.#options;
+    const part = opening ?? this.#ahead.opening;
+    if (part === undefined || generation.sizeBytes !== undefined || source.ignoresRange) return;
+    const answer = await askOpening(source, part, generation.pieces, generation.remote?.thread, signal);
+    if (answer.kind === 'nothing') {
+      this.#openingError = answer.error;
       return;
     }
-    const { answer } = body;
-    const { pieces } = this.#options.generation;
-    if (answer.kind === 'whole') {
-      source.ignoresRange = true;
-      if (!source.accept(repository, answer.sizeBytes) || !pieces.isFree(0, Infinity)) return body.abort();
-      return this.#move(0, Infinity, signal, body);
-    }
-    // With a partial, some of it may be there; then the wants bring what is not.
-    if (!source.accept(repository, answer.totalBytes) || !pieces.isFree(answer.start, answer.end)) return body.abort();
-    // The frontier starts while this part is still coming; should it fail, the frontier brings these bytes too.
-    this.#opening = this.#move(answer.start, answer.end, signal, body, true).catch(() => undefined);
+    const claim = generation.pieces.claim(answer.start, answer.end);
+    if (answer.kind === 'whole') this.#startMainstay(claim, true, signal, answer.body);
+    else this.#startWant(claim, signal, answer.body);
   }
 
-  async #followFrontier(signal: AbortSignal): Promise<void> {
-    const { generation, source } = this.#options;
-    const { pieces, watermark } = generation;
-    while (!pieces.isComplete) {
-      signal.throwIfAborted();
+  async #follow(signal: AbortSignal): Promise<void> {
+    const { pieces, watermark } = this.#options.generation;
+    for (;;) {
       const { sequence } = watermark;
-      const gap = pieces.firstAbsent(0);
-      if (gap === undefined) {
-        await watermark.changed(sequence, signal);
-        continue;
-      }
-      const isWhole = !this.#isRanged || source.ignoresRange || pieces.sizeBytes === undefined;
-      await this.#move(gap.start, isWhole ? gap.end : Math.min(gap.end, gap.start + frontierPieceBytes), signal);
+      if (this.#failure !== undefined) throw this.#failure.error;
+      if (pieces.isComplete) return;
+      this.#startAll(signal);
+      await watermark.changed(sequence, signal);
     }
   }
 
-  /** Never rejects: what the wants cannot bring, the frontier brings, or fails for both. */
-  async #followWants(signal: AbortSignal): Promise<void> {
-    const { generation, source, wants } = this.#options;
-    const { pieces, watermark } = generation;
-    try {
-      while (!source.ignoresRange) {
-        const { sequence } = watermark;
-        this.#yieldToWants();
-        const next = pieces.sizeBytes === undefined ? undefined : wants.next(pieces);
-        if (next === undefined) await watermark.changed(sequence, signal);
-        else await this.#move(next.start, next.end, signal, undefined, true);
-      }
-    } catch {
-      // Owned here: nothing is lost, because the frontier brings all that is absent.
+  #startAll(signal: AbortSignal): void {
+    const { generation, source } = this.#options;
+    const mayAskRanges = generation.sizeBytes !== undefined && !source.ignoresRange;
+    if (mayAskRanges) {
+      this.#yieldToWants();
+      this.#startWants(signal);
     }
-    if (source.ignoresRange) this.#giveBack();
+    if (this.#mainstay === undefined) this.#continue(mayAskRanges, signal);
+    if (mayAskRanges) this.#lookAhead(signal);
+    this.#ahead.update();
   }
 
-  /** A transfer that asked for everything ends where somebody wants bytes far ahead of it. */
-  #yieldToWants(): void {
-    const { generation, wants } = this.#options;
+  /** The mainstay, from the first byte that nobody is bringing. */
+  #continue(mayAskRanges: boolean, signal: AbortSignal): void {
+    const { pieces } = this.#options.generation;
+    const gap = pieces.firstAbsent(0);
+    if (gap === undefined) return;
+    const isWhole = !mayAskRanges || !(this.#isRanged || this.#ahead.isOn);
+    const end = this.#ahead.isOn ? this.#ahead.endOf(gap) : gap.start + mainstayPieceBytes;
+    this.#startMainstay(pieces.claim(gap.start, isWhole ? gap.end : Math.min(gap.end, end)), isWhole, signal);
+  }
+
+  #lookAhead(signal: AbortSignal): void {
+    const { pieces } = this.#options.generation;
+    for (;;) {
+      const permit = this.#ahead.enter(this.#running.size);
+      if (permit === undefined) return;
+      if (this.#mainstay?.isToBeCut === true) this.#mainstay.cut(this.#ahead.cutOf(this.#mainstay.claim));
+      const next = this.#ahead.next();
+      if (next === undefined) return permit[Symbol.dispose]();
+      this.#startAhead(pieces.claim(next.start, next.end), permit, signal);
+    }
+  }
+
+  #startWants(signal: AbortSignal): void {
+    const { generation, wants, connections } = this.#options;
     const { pieces } = generation;
-    if (wants.isEmpty || pieces.sizeBytes === undefined) return;
-    const frontier = pieces.claimAt(pieces.frontier);
-    if (frontier === undefined) return;
-    const wanted = wants.firstWithin(frontier.position, frontier.end);
+    // One at least, beside the mainstay, whatever the limit is.
+    const most = Math.max(1, connections.perFill - 1);
+    while (this.#wantMoves < most && !this.#wantsPause.isOn) {
+      const next = wants.next(pieces);
+      if (next === undefined) return;
+      if (this.#wantMoves === 0) this.#startWant(pieces.claim(next.start, next.end), signal);
+      else {
+        const permit = this.#sparePause.isOn ? undefined : connections.spare.tryAcquire();
+        if (permit === undefined) return;
+        this.#startWant(pieces.claim(next.start, next.end), signal, undefined, permit);
+      }
+    }
+  }
+
+  #startMainstay(claim: Claim, isWhole: boolean, signal: AbortSignal, opened?: BlobBody): void {
+    this.#mainstay = new Mainstay(this.#options.generation.pieces, claim, isWhole);
+    this.#start(claim, { ...(opened && { opened }) }, signal, (failure) => {
+      this.#mainstay = undefined;
+      this.#failure = failure;
+    });
+  }
+
+  #startWant(claim: Claim, signal: AbortSignal, opened?: BlobBody, permit?: Disposable): void {
+    this.#wantMoves += 1;
+    const isSpare = permit !== undefined;
+    this.#start(claim, { isRangeOnly: true, isSpare, ...(opened && { opened }) }, signal, (failure) => {
+      this.#wantMoves -= 1;
+      permit?.[Symbol.dispose]();
+      const pause = isSpare ? this.#sparePause : this.#wantsPause;
+      if (failure === undefined) pause.succeeded();
+      else pause.failed();
+      if (this.#options.source.ignoresRange) this.#mainstay?.giveBack();
+    });
+  }
+
+  #startAhead(claim: Claim, permit: Disposable, signal: AbortSignal): void {
+    this.#options.source.isPieced = true;
+    this.#start(claim, { isRangeOnly: true, isSpare: true }, signal, (failure) => {
+      permit[Symbol.dispose]();
+      if (failure === undefined) return this.#sparePause.succeeded();
+      this.#ahead.failed(failure.error, this.#running.size);
+      // Alone again: the mainstay has not got there yet.
+      if (this.#running.size <= 1) this.#mainstay?.giveBack();
+      return undefined;
+    });
+  }
+
+  /** The move is owned here: `run` waits for it, and `onEnd` hears what became of it. */
+  #start(
+    claim: Claim,
+    how: { readonly isRangeOnly?: boolean; readonly isSpare?: boolean; readonly opened?: BlobBody },
+    signal: AbortSignal,
+    onEnd: (failure: Failure) => void,
+  ): void {
+    const { generation, source, lease } = this.#options;
+    const running = move({ generation, source, lease, claim, ...how }, signal)
+      .then(
+        () => undefined,
+        (error: unknown) => ({ error }),
+      )
+      .then((failure) => {
+        // In one go: what is absent again must not be planned for before it is known why.
+        generation.pieces.release(claim);
+        this.#running.delete(running);
+        onEnd(failure);
+        generation.touch();
+      });
+    this.#running.add(running);
+  }
+
+  /** A mainstay that asked for everything ends where somebody wants bytes far ahead of it. */
+  #yieldToWants(): void {
+    const { wants } = this.#options;
+    if (wants.isEmpty || this.#mainstay === undefined) return;
+    const { claim } = this.#mainstay;
+    const wanted = wants.firstWithin(claim.position, claim.end);
     if (wanted === undefined) return;
     // In pieces already: what is asked arrives soon, and asking again would bring it twice.
-    if (!this.#isRanged) pieces.shrink(frontier, wanted);
+    if (this.#mainstay.isToBeCut && !this.#isRanged) this.#mainstay.cut(wanted);
     this.#isRanged = true;
-  }
-
-  /** No range will come ahead of it: the transfer at the frontier, if it still runs, goes on to where it was going. */
-  #giveBack(): void {
-    const { pieces } = this.#options.generation;
-    const frontier = pieces.claimAt(pieces.frontier);
-    if (frontier !== undefined) pieces.extend(frontier);
-  }
-
-  async #move(start: number, end: number, signal: AbortSignal, opened?: BlobBody, isRangeOnly = false): Promise<void> {
-    const { generation, source, lease } = this.#options;
-    const claim = generation.pieces.claim(start, end);
-    const body = opened === undefined ? {} : { opened };
-    await move({ generation, source, lease, claim, isRangeOnly, ...body }, signal);
-  }
-}
-
-function askFor(range: RequestRange): AskedRange {
-  switch (range.kind) {
-    case 'closed':
-      return { kind: 'closed', start: range.first, end: Math.min(range.last + 1, range.first + pieceBytes) };
-    case 'open':
-      return { kind: 'closed', start: range.first, end: range.first + pieceBytes };
-    case 'suffix':
-      return { kind: 'suffix', suffixBytes: Math.min(Math.max(range.length, 1), pieceBytes) };
   }
 }

@@ -14,7 +14,7 @@ import type { Grant, MoveCommand, MoveReply } from './mover-messages.ts';
 import type { Handle, Lost } from './mover-thread.ts';
 import type { Claim } from './piece-map.ts';
 import type { RemoteSpool } from './remote-spool.ts';
-import type { Lease } from './space.ts';
+import type { Lease } from './space-lease.ts';
 
 /** Granted ahead of what is written: little at first, so that a claim can still be cut short; more when it goes fast. */
 const firstWindowBytes = 1024 * 1024;
@@ -71,12 +71,13 @@ class RemoteMove {
 
   async run(): Promise<Moved> {
     const { body, signal, spool, generation, claim } = this.#options;
-    const onAbort = (): void => this.#stop(abortReason(signal));
-    signal.addEventListener('abort', onAbort, { once: true });
-    if (signal.aborted) onAbort();
+    const either = AbortSignal.any([signal, body.wanted]);
+    const onAbort = (): void => this.#stop(abortReason(either));
+    either.addEventListener('abort', onAbort, { once: true });
+    if (either.aborted) onAbort();
     void this.#grant();
     const why = await this.#ended.promise;
-    signal.removeEventListener('abort', onAbort);
+    either.removeEventListener('abort', onAbort);
     spool.pendingBytes -= this.#granted - this.#written;
     generation.pieces.uncommit(claim);
     body.ended();

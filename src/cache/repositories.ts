@@ -6,20 +6,34 @@ import type { PolicyDeps } from './policy-deps.ts';
 const defaultPageSize = 1000;
 const maxPageSize = 10_000;
 
-export function listRepositories(
-  { catalog, rights }: Pick<PolicyDeps, 'catalog' | 'rights'>,
-  { upstream, n, last }: CatalogQuery,
-): CatalogAnswer {
+type Deps = Pick<PolicyDeps, 'catalog' | 'rights' | 'upstreams'>;
+
+/** Reads as many repositories as the page has, and those that it passes over: never all there are. */
+export function listRepositories(deps: Deps, { upstream, n, last }: CatalogQuery): CatalogAnswer {
   const limit = Math.min(n ?? defaultPageSize, maxPageSize);
-  const names = catalog
-    .repositories()
-    .filter((key) => (upstream === undefined || key.upstream === upstream) && rights.isOpen(key))
-    .map((key) => (upstream === undefined ? `${key.upstream}/${key.repository}` : key.repository))
-    // By UTF-16 unit, which for these names is by byte, as distribution sorts.
-    .toSorted((a, b) => (a < b ? -1 : 1));
-  const rest = last === undefined ? names : names.filter((name) => name > last);
-  const repositories = rest.slice(0, limit);
-  const end = repositories.at(-1);
-  const next = end === undefined || repositories.length === rest.length ? undefined : { n: limit, last: end };
-  return { repositories, next };
+  const repositories: string[] = [];
+  for (const name of namesAfter(deps, upstream, last ?? '')) {
+    if (repositories.length === limit) {
+      const end = repositories.at(-1);
+      return { repositories, next: end === undefined ? undefined : { n: limit, last: end } };
+    }
+    repositories.push(name);
+  }
+  return { repositories, next: undefined };
+}
+
+/** By byte, as distribution sorts: the names of one upstream lie together, in the order of the upstreams with their slash. */
+function* namesAfter({ catalog, rights, upstreams }: Deps, only: string | undefined, last: string): Generator<string> {
+  const prefixes = only === undefined ? [...upstreams.keys()].map((key) => `${key}/`).toSorted(byUnit) : [''];
+  for (const prefix of prefixes) {
+    if (last > prefix && !last.startsWith(prefix)) continue;
+    const after = last.startsWith(prefix) ? last.slice(prefix.length) : '';
+    for (const key of catalog.repositoriesOf(only ?? prefix.slice(0, -1), after)) {
+      if (rights.isOpen(key)) yield `${prefix}${key.repository}`;
+    }
+  }
+}
+
+function byUnit(one: string, other: string): number {
+  return one < other ? -1 : 1;
 }

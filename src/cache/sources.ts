@@ -3,6 +3,7 @@
  * fill keeps the repository of each of its readers: a refusal for one of them says nothing about the others.
  */
 import type { Clock } from '../lib/clock.ts';
+import { MovingLane } from '../lib/lane.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { UpstreamError } from '../upstream/errors.ts';
@@ -14,6 +15,8 @@ export interface SourcesOptions {
   readonly digest: Digest;
   readonly clock: Clock;
   readonly repository: Repository;
+  /** Default: somebody waits. */
+  readonly lane?: MovingLane | undefined;
   readonly avoidEndpoints?: Iterable<string>;
   /** A good answer came through `repository`. Returns false when its size contradicts what is known. */
   readonly onAccept: (repository: Repository, sizeBytes: number | undefined) => boolean;
@@ -25,8 +28,10 @@ export class Sources implements BodySource {
   readonly upstream: Upstream;
   readonly digest: Digest;
   readonly clock: Clock;
+  readonly lane: MovingLane;
   readonly avoidEndpoints: Set<string>;
   readonly usedEndpoints = new Set<string>();
+  isPieced = false;
   ignoresRange = false;
   readonly #options: SourcesOptions;
   readonly #repositories: Set<Repository>;
@@ -38,6 +43,7 @@ export class Sources implements BodySource {
     this.upstream = options.upstream;
     this.digest = options.digest;
     this.clock = options.clock;
+    this.lane = options.lane ?? new MovingLane('normal');
     this.avoidEndpoints = new Set(options.avoidEndpoints);
     this.#options = options;
     this.#repositories = new Set([options.repository]);

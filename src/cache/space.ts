@@ -4,21 +4,18 @@
  * catalog, and everything that was promised to a fill but is not written yet.
  */
 import type { Clock, Timer } from '../lib/clock.ts';
-import type { Generations } from '../lib/generations.ts';
-import type { Logger } from '../lib/log.ts';
-import type { Digest } from '../oci/digest.ts';
-import { type BlobStore, StoreError } from '../store/blob-store.ts';
-import type { Catalog } from '../store/catalog.ts';
-import type { CacheEvents } from './events.ts';
+import { Eviction, type EvictionDeps } from './evict.ts';
+import { Lease } from './space-lease.ts';
 
-/** Most that is reserved ahead of what is written (an upstream may claim any size). */
-const aheadBytes = 32 * 1024 * 1024;
 /** Eviction goes on down to this part of the limit, so that it does not run for every blob. */
 const lowWatermark = 0.9;
 /** Directory blocks and what the catalog writes between two looks. */
 const slackBytes = 2 * 1024 * 1024;
 const enforceEveryMs = 30_000;
-const victimsPerStep = 64;
+/** A write that needs room waits for so many removals of a sweep at most. */
+const victimsPerTurn = 32;
+/** After a pass that found nothing more to remove. What is open then will be so for a while. */
+const restMs = 1000;
 
 export interface SpaceLimits {
   readonly maxBytes: number;
@@ -26,53 +23,14 @@ export interface SpaceLimits {
   readonly minFreeBytes: (totalBytes: number) => number;
 }
 
-export interface SpaceOptions {
-  readonly store: BlobStore;
-  readonly catalog: Catalog;
+export interface SpaceOptions extends EvictionDeps {
   readonly clock: Clock;
-  readonly logger: Logger;
-  readonly events: CacheEvents;
   readonly limits: SpaceLimits;
-  /** Told of every digest that goes. */
-  readonly generations: Generations;
 }
 
-/** One fill's part of the space. Release it when the fill has ended; what was written stays counted by the store. */
-export class Lease {
-  readonly #space: Space;
-  #isRefused = false;
-  /** Granted, counted in bytes of the spool. */
-  granted = 0;
-  /** Of those, on disk. */
-  allocated = 0;
-
-  constructor(space: Space) {
-    this.#space = space;
-  }
-
-  /**
-   * Makes sure that the spool may grow to `bytes` (allocated bytes, including the write to come); `leftBytes` of the blob
-   * are not written yet, Infinity when unknown. False when there is no room and none can be made.
-   */
-  cover(bytes: number, leftBytes: number): boolean | Promise<boolean> {
-    if (this.#isRefused) return false;
-    this.allocated = bytes;
-    return bytes <= this.granted ? true : this.#space.grant(this, bytes, Math.min(aheadBytes, leftBytes));
-  }
-
-  /** Nothing more will be granted. */
-  refuse(): void {
-    this.#isRefused = true;
-  }
-
-  /** The disk said "full": evicts down to the low watermark. True when anything went. */
-  relieve(): Promise<boolean> {
-    return this.#space.relieve();
-  }
-
-  release(): void {
-    this.#space.forget(this);
-  }
+interface Goal {
+  readonly reason: 'size' | 'free-space';
+  readonly isMet: () => Promise<boolean>;
 }
 
 export class Space {
@@ -80,6 +38,10 @@ export class Space {
   readonly #leases = new Set<Lease>();
   /** Grants and evictions happen one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** The pass under way: what it has passed over is not looked at again. */
+  #eviction: Eviction | undefined;
+  #sweeping: Promise<void> | undefined;
+  #exhaustedAtMs = Number.NEGATIVE_INFINITY;
   #timer: Timer | undefined;
   #isClosed = false;
 
@@ -88,8 +50,9 @@ export class Space {
     this.#schedule();
   }
 
-  lease(): Lease {
-    const lease = new Lease(this);
+  /** With `sparesSinceMs` (epoch milliseconds), nothing that was used then or later is evicted for this one. */
+  lease(sparesSinceMs?: number): Lease {
+    const lease = new Lease(this, sparesSinceMs);
     this.#leases.add(lease);
     return lease;
   }
@@ -105,30 +68,42 @@ export class Space {
     return usage.blobBytes + usage.ingestBytes + usage.zombieBytes + usage.overheadBytes + this.#promisedBytes();
   }
 
+  /**
+   * What lies ahead of the write is taken where it is free. Otherwise the lease gets what the write needs, and the room
+   * ahead is made beside it: a client's bytes wait for the blobs in their way, not for a tenth of the cache.
+   */
   grant(lease: Lease, bytes: number, ahead: number): Promise<boolean> {
     return this.#inTurn(async () => {
-      if (bytes <= lease.granted) return true;
-      const wanted = bytes + ahead - lease.granted;
       const least = bytes - lease.granted;
-      for (const more of [wanted, least]) {
-        if (!(await this.#fits(more))) await this.#evict(more);
-        if (!(await this.#fits(more))) continue;
-        lease.granted += more;
-        return true;
+      if (least <= 0) return true;
+      const isRoomy = await this.#fits(least + ahead);
+      if (!isRoomy && lease.sparesSinceMs !== undefined) {
+        if (!(await this.#makeRoomOf(least, lease.sparesSinceMs))) return false;
+      } else if (!isRoomy) {
+        const goal = this.#goal(least + ahead);
+        if (!(await this.#makeRoom(least))) return false;
+        this.#sweep(goal);
       }
-      return false;
+      lease.granted += isRoomy ? least + ahead : least;
+      return true;
     });
   }
 
-  relieve(): Promise<boolean> {
-    return this.#inTurn(async () => (await this.#evict(Math.ceil(this.#options.limits.maxBytes * 0.01))) > 0);
+  relieve(lease: Lease): Promise<boolean> {
+    const more = Math.ceil(this.#options.limits.maxBytes * 0.01);
+    return this.#inTurn(async () => {
+      if (lease.sparesSinceMs !== undefined) return this.#makeRoomOf(more, lease.sparesSinceMs);
+      const goal = this.#goal(more);
+      const freed = await this.#evict(goal, victimsPerTurn);
+      this.#sweep(goal);
+      return freed > 0;
+    });
   }
 
   /** Brings the store below its limits: after a start with a smaller limit, or when others fill the disk. */
-  enforce(): Promise<void> {
-    return this.#inTurn(async () => {
-      if (!(await this.#fits(0))) await this.#evict(0);
-    });
+  async enforce(): Promise<void> {
+    if (!(await this.#fits(0))) this.#sweep(this.#goal(0));
+    await this.#sweeping;
   }
 
   forget(lease: Lease): void {
@@ -138,6 +113,7 @@ export class Space {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#timer?.cancel();
+    await this.#sweeping;
     await this.#turn;
   }
 
@@ -154,52 +130,70 @@ export class Space {
     return freeBytes - this.#promisedBytes() - more >= limits.minFreeBytes(totalBytes);
   }
 
-  /** Evicts until `more` fits and the low watermark is reached, or nothing is left to evict. Resolves the bytes freed. */
-  async #evict(more: number): Promise<number> {
-    const { store, catalog, events, limits, logger } = this.#options;
-    const isOverSize = this.usedBytes() + more + slackBytes > limits.maxBytes;
-    const reason = isOverSize ? 'size' : 'free-space';
+  /** What eviction that is due for `more` goes down to: the low watermark, or as many free bytes as there must be. */
+  #goal(more: number): Goal {
+    const { maxBytes } = this.#options.limits;
+    if (this.usedBytes() + more + slackBytes <= maxBytes)
+      return { reason: 'free-space', isMet: () => this.#fits(more) };
     // In a very small cache the slack is more than what the low watermark leaves.
-    const target = Math.min(limits.maxBytes * lowWatermark, limits.maxBytes - slackBytes) - more;
-    let freed = 0;
-    const isEnough = async (): Promise<boolean> =>
-      isOverSize ? this.usedBytes() <= Math.max(target, 0) : this.#fits(more);
-
-    for (const partial of store.partials()) {
-      if (await isEnough()) return freed;
-      await store.removePartial(partial.key);
-      freed += partial.allocatedBytes;
-      events.evicted({ bytes: partial.allocatedBytes, reason: 'partial' });
-    }
-    for (let skip = 0; !this.#isClosed;) {
-      const victims = catalog.oldest(victimsPerStep + skip).slice(skip);
-      if (victims.length === 0) break;
-      for (const victim of victims) {
-        if (await isEnough()) return freed;
-        const bytes = store.isOpen(victim.digest) ? undefined : await this.#remove(victim.digest);
-        if (bytes === undefined) {
-          // Somebody reads it, so nothing would be freed now, or it cannot be removed; the next one instead.
-          skip += 1;
-          continue;
-        }
-        freed += bytes;
-        events.evicted({ bytes, reason });
-      }
-    }
-    logger.debug({ freedBytes: freed, reason }, 'nothing is left to evict');
-    return freed;
+    const target = Math.max(Math.min(maxBytes * lowWatermark, maxBytes - slackBytes) - more, 0);
+    return { reason: 'size', isMet: async () => this.usedBytes() <= target };
   }
 
-  async #remove(digest: Digest): Promise<number | undefined> {
-    try {
-      const freed = await this.#options.store.remove(digest);
-      this.#options.generations.bump(digest);
-      return freed;
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      this.#options.logger.warn({ err: error, digest }, 'a blob cannot be removed');
-      return undefined;
+  /** Evicts what is in the way of `more`. False when it does not fit even so. */
+  async #makeRoom(more: number): Promise<boolean> {
+    const goal = { reason: this.#goal(more).reason, isMet: (): Promise<boolean> => this.#fits(more) };
+    const isFresh = this.#eviction === undefined;
+    await this.#evict(goal);
+    // That pass may have begun long ago; what was open or used then may go now.
+    if (!isFresh && !(await goal.isMet())) await this.#evict(goal);
+    return goal.isMet();
+  }
+
+  /** The same for something that nobody waits for: only what was used before `sparesSinceMs` goes, and no more than needed. */
+  async #makeRoomOf(more: number, sparesSinceMs: number): Promise<boolean> {
+    const eviction = new Eviction({ ...this.#options, sparesSinceMs });
+    const { reason } = this.#goal(more);
+    while (!(await this.#fits(more))) if ((await eviction.next(reason)) === undefined) return false;
+    return true;
+  }
+
+  /** Evicts beside everything else, a turn at a time with grants in between, until the goal is met. */
+  #sweep(goal: Goal): void {
+    const sweep = async (): Promise<void> => {
+      try {
+        while (!this.#isClosed && !(await this.#inTurn(() => this.#sweepTurn(goal))));
+      } catch (error) {
+        this.#options.logger.warn({ err: error }, 'eviction stopped; the next write that needs room goes on');
+      } finally {
+        this.#eviction = undefined;
+        this.#sweeping = undefined;
+      }
+    };
+    if (this.#options.clock.monotonic() - this.#exhaustedAtMs > restMs) this.#sweeping ??= sweep();
+  }
+
+  /** True when there is nothing more to do. */
+  async #sweepTurn(goal: Goal): Promise<boolean> {
+    await this.#evict(goal, victimsPerTurn);
+    return this.#eviction === undefined || goal.isMet();
+  }
+
+  /** Goes on with the pass that is under way, or begins one. Resolves the bytes freed. */
+  async #evict({ reason, isMet }: Goal, most = Infinity): Promise<number> {
+    const eviction = (this.#eviction ??= new Eviction(this.#options));
+    let freed = 0;
+    for (let victims = 0; victims < most && !this.#isClosed && !(await isMet()); victims++) {
+      const bytes = await eviction.next(reason);
+      if (bytes === undefined) {
+        this.#options.logger.debug({ freedBytes: freed, reason }, 'nothing is left to evict');
+        this.#eviction = undefined;
+        this.#exhaustedAtMs = this.#options.clock.monotonic();
+        break;
+      }
+      freed += bytes;
     }
+    return freed;
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -6,7 +6,7 @@ import { StoreError } from '../store/blob-store.ts';
 import { BrokenBodyError } from './errors.ts';
 import type { Generation } from './generation.ts';
 import type { Claim } from './piece-map.ts';
-import type { Lease } from './space.ts';
+import type { Lease } from './space-lease.ts';
 
 /** Chunks waiting beyond this make the upstream wait. */
 const maxWaitingBytes = 1024 * 1024;

@@ -54,6 +54,10 @@ class StoredReader implements BlobReader {
     this.#end = span.end;
   }
 
+  get descriptor(): number | undefined {
+    return this.#blob.descriptor;
+  }
+
   readable(): number {
     return this.#end;
   }

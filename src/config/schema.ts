@@ -76,10 +76,10 @@ export const configSchema = v.strictObject({
         'finish',
       ),
       connections: v.optional(
-        integer('Connections for one blob, at most. Not used yet: there are two, one of them for ranges.', {
-          min: 1,
-          max: 64,
-        }),
+        integer(
+          'Connections for one blob, at most: as many as bring more. With 1, a range far ahead still takes a second one.',
+          { min: 1, max: 64 },
+        ),
         8,
       ),
       partialTtl: v.optional(duration('How long a partial is kept after its last byte.'), '24h'),
@@ -87,11 +87,11 @@ export const configSchema = v.strictObject({
     {},
   ),
   prefetch: v.optional(
-    group('Fetching what a manifest names before a client asks for it. Not used yet: nothing is.', {
+    group('Fetching the blobs of a manifest that a client has read, as soon as it asks for one of them.', {
       enabled: v.optional(boolean('Whether to do so.'), true),
-      maxBytes: v.optional(size('Largest image to prefetch, the sum of its blobs.', 0), '2GiB'),
+      maxBytes: v.optional(size('Most to fetch so for one manifest, by the sizes that it states.', 0), '2GiB'),
       platforms: list(
-        'Platforms of an index to prefetch, like `linux/amd64`. Empty: the one whose manifest is asked for.',
+        'Platforms of an index to prefetch, like `linux/amd64`. Not used yet: a client asks for the manifest of its own.',
         text(
           'A platform.',
           'os/arch[/variant]',

@@ -6,3 +6,10 @@ const threads = 16;
 export function sizeThreadPool(): void {
   process.env['UV_THREADPOOL_SIZE'] ??= String(threads);
 }
+
+/** Threads that the pool has, once it is in use. */
+export function threadPoolSize(): number {
+  const size = Number(process.env['UV_THREADPOOL_SIZE']);
+  // What libuv makes of it: 4 without a word, and between 1 and 1024.
+  return Number.isSafeInteger(size) && size > 0 ? Math.min(size, 1024) : 4;
+}

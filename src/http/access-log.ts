@@ -24,7 +24,7 @@ export function accessLine(exchange: Exchange, status: number): LogFields {
     ...(reference === undefined ? {} : { reference }),
     status,
     bytes: exchange.bytesSent,
-    seconds: Math.round(exchange.seconds() * 1e6) / 1e6,
+    seconds: rounded(exchange.seconds()),
     outcome: outcomeLabel(exchange.outcome),
     ...(userAgent === undefined ? {} : { userAgent: escaped(userAgent.slice(0, maxUserAgentLength)) }),
     ...(error === undefined ? {} : { error: causeOf(error) }),
@@ -34,6 +34,39 @@ export function accessLine(exchange: Exchange, status: number): LogFields {
 /** One line of the log. Formatted here because there is one for each request: pino takes four times as long. */
 export function accessText(fields: LogFields, nowMs: number): string {
   return `${beforeTime}${isoTime(nowMs)}${afterTime}${JSON.stringify(fields).slice(1, -1)},"msg":"request"}\n`;
+}
+
+/** Gives the line of a request whose other fields are always the same: its id, its duration in seconds, and when. */
+export type AccessTemplate = (id: string, seconds: number, nowMs: number) => string;
+
+export interface RepeatedRequest {
+  readonly method: string;
+  readonly host: string;
+  readonly upstream: string;
+  readonly repository: string;
+  readonly kind: string;
+  readonly reference: string;
+  readonly status: number;
+  readonly bytes: number;
+  readonly outcome: string;
+  readonly userAgent: string | undefined;
+}
+
+/** The same line as `accessText` makes of `accessLine`, with only three things left to put in. */
+export function accessTemplate(request: RepeatedRequest): AccessTemplate {
+  const { method, host, upstream, repository, kind, reference, status, bytes, outcome, userAgent } = request;
+  const front = JSON.stringify({ method, host: escaped(host), upstream, repository, kind, reference, status, bytes });
+  const agent = userAgent === undefined ? {} : { userAgent: escaped(userAgent.slice(0, maxUserAgentLength)) };
+  const back = JSON.stringify({ outcome, ...agent });
+  const beforeSeconds = `",${front.slice(1, -1)},"seconds":`;
+  const afterSeconds = `,${back.slice(1, -1)},"msg":"request"}\n`;
+  return (id, seconds, nowMs) =>
+    `${beforeTime}${isoTime(nowMs)}${afterTime}"requestId":"${id}${beforeSeconds}${rounded(seconds)}${afterSeconds}`;
+}
+
+/** To the microsecond. */
+function rounded(seconds: number): number {
+  return Math.round(seconds * 1e6) / 1e6;
 }
 
 let lastMs = Number.NaN;

@@ -33,7 +33,7 @@ interface Plan {
 export async function serveBlob(
   deps: FrontDeps,
   exchange: Exchange,
-  query: Pick<BlobQuery, 'upstream' | 'repository' | 'digest'>,
+  query: Omit<BlobQuery, 'method' | 'ranges'>,
   path: string,
 ): Promise<void> {
   const { headers } = exchange.req;

@@ -56,6 +56,7 @@ const upstreamRows: Readonly<Record<Exclude<UpstreamErrorKind, 'notFound'>, Row>
   // No Retry-After: nothing will change by itself.
   offline: unavailable,
   cut: badGateway,
+  preempted: retryLater,
   aborted: retryLater,
 };
 

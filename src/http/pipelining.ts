@@ -51,7 +51,8 @@ export function inTurn(handler: RequestHandler): RequestHandler {
 /** Ends a connection so that no client can take what it got for everything: a reset where the transport has one. */
 export function breakConnection(socket: Socket | null): void {
   if (socket === null || socket.destroyed) return;
-  // TLS has no reset; there the missing close_notify and the missing bytes tell.
-  if ('encrypted' in socket) socket.destroy();
+  // TLS has no reset; there the missing close_notify and the missing bytes tell. A socket that is ending has sent all that
+  // it was given, and libuv refuses to reset it while its FIN is under way (uv_tcp_close_reset), which leaks the handle.
+  if ('encrypted' in socket || socket.writableEnded) socket.destroy();
   else socket.resetAndDestroy();
 }

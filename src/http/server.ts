@@ -13,6 +13,7 @@ import { type AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import type { FastLane } from './fast-lane.ts';
 import { breakConnection, inTurn, type RequestHandler } from './pipelining.ts';
 import { refusalFor, refuseRaw } from './raw-refusal.ts';
 
@@ -22,9 +23,13 @@ export interface ListenOptions {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
+  /** Others of this process listen there too (SO_REUSEPORT). Default false. */
+  readonly isPortShared?: boolean;
   /** PEM texts; without them the listener speaks plain HTTP. */
   readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array } | undefined;
   readonly handler: RequestHandler;
+  /** Sees each connection first, ready for HTTP, and hands on what is not for it. */
+  readonly lane?: Pick<FastLane, 'take' | 'drain'> | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Connections beyond this are closed at once; undefined for no limit. */
@@ -46,9 +51,11 @@ export class ListenError extends Error {
   }
 }
 
+/** Go's clients keep idle connections for 90 s: closing first would break their next request. */
+export const keepAliveMs = 95_000;
+
 const strictness: ServerOptions = {
-  // Go's clients keep idle connections for 90 s: closing first would break their next request.
-  keepAliveTimeout: 95_000,
+  keepAliveTimeout: keepAliveMs,
   // A limit on whole requests would cut slow ones; bodies have their own (request-body.ts).
   requestTimeout: 0,
   // podman asks for a thousand ranges in one header.
@@ -63,6 +70,8 @@ const strictness: ServerOptions = {
   optimizeEmptyRequests: true,
 };
 
+const complaintIntervalMs = 10_000;
+
 export class Listener {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -70,6 +79,7 @@ export class Listener {
   readonly #answers = new Map<Socket, ServerResponse>();
   readonly #options: ListenOptions;
   #isDraining = false;
+  #complainedAtMs = Number.NEGATIVE_INFINITY;
 
   private constructor(server: Server, options: ListenOptions) {
     this.#server = server;
@@ -79,12 +89,23 @@ export class Listener {
     // Neither is told to go on: the answer comes without what they would send.
     server.on('checkContinue', turn);
     server.on('checkExpectation', turn);
+    const ready = options.tls === undefined ? 'connection' : 'secureConnection';
+    const { lane } = options;
+    if (lane !== undefined) {
+      // Node's own listeners, which start its parser, come second.
+      const listeners = server.listeners(ready);
+      for (const listener of listeners) server.off(ready, listener as () => void);
+      server.on(ready, (socket: Socket) =>
+        lane.take(socket, () => {
+          for (const listener of listeners) listener.call(server, socket);
+        }),
+      );
+    }
     server.on('connection', (socket) => this.#track(socket));
-    server.on(options.tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) =>
-      this.#watchEnd(socket),
-    );
+    server.on(ready, (socket: Socket) => this.#watchEnd(socket));
     server.on('clientError', (error, socket) => this.#refuse(error, socket));
     server.on('connect', (_req, socket) => refuseRaw(socket, 'connect'));
+    server.on('drop', () => this.#complain());
   }
 
   /** Rejects with ListenError. Resolves when connections are accepted. */
@@ -99,7 +120,8 @@ export class Listener {
     await new Promise<void>((resolve, reject) => {
       const onError = (error: Error): void => reject(listenError(options, error));
       server.once('error', onError);
-      server.listen({ host: options.host, port: options.port, backlog: 4096 }, () => {
+      const { host, port, isPortShared = false } = options;
+      server.listen({ host, port, backlog: 4096, reusePort: isPortShared }, () => {
         server.off('error', onError);
         // After listening, errors are about single accepts, e.g. too many open files: they pass.
         server.on('error', (error) => options.logger.error({ err: error, listener: options.name }, 'listener error'));
@@ -125,6 +147,7 @@ export class Listener {
    */
   async drain(deadline: AbortSignal): Promise<number> {
     this.#isDraining = true;
+    this.#options.lane?.drain();
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
@@ -166,6 +189,18 @@ export class Listener {
     socket.prependListener('end', () => {
       if (this.#answers.has(socket)) breakConnection(socket);
     });
+  }
+
+  /** Clients see a reset without a word, so that the operator must be told, but not once for each. */
+  #complain(): void {
+    const { clock, logger, name, maxConnections } = this.#options;
+    const now = clock.monotonic();
+    if (now - this.#complainedAtMs < complaintIntervalMs) return;
+    this.#complainedAtMs = now;
+    logger.warn(
+      { listener: name, maxConnections },
+      'connections are closed at once: as many are open as the limit on open files allows (ulimit -n, LimitNOFILE)',
+    );
   }
 
   /** What the parser refuses. Answered only where that cannot end up in the middle of another answer. */

@@ -37,18 +37,19 @@ type Read = Extract<V2Request, { kind: 'manifest' | 'blob' | 'tags' | 'referrers
 type Catalog = Extract<V2Request, { kind: 'catalog' }>;
 
 async function read(deps: FrontDeps, exchange: Exchange, request: Read, repository: RepositoryQuery): Promise<void> {
+  const client = exchange.req.socket.remoteAddress;
   const base = `/v2/${request.name}`;
   const ns = request.ns[0];
   switch (request.kind) {
     case 'manifest': {
       exchange.reference = referenceText(request.reference);
-      await serveManifest(deps, exchange, { ...repository, reference: request.reference });
+      await serveManifest(deps, exchange, { ...repository, client, reference: request.reference });
       return;
     }
     case 'blob': {
       const { digest } = request;
       exchange.reference = digest;
-      await serveBlob(deps, exchange, { ...repository, digest }, blobPath(request.name, digest, ns));
+      await serveBlob(deps, exchange, { ...repository, client, digest }, blobPath(request.name, digest, ns));
       return;
     }
     case 'tags': {

@@ -11,12 +11,12 @@ export interface AtomicFileOptions {
 }
 
 /**
- * Writes `bytes` under `path`. Rejects with the file system's error; then the old content stands and no temporary file
+ * Writes `bytes` under `path`. Rejects with the file system's error, or with that of the iterable; then the old content stands and no temporary file
  * is left. Temporary names end in `.tmp` and lie in the same directory, where a crash may leave one.
  */
 export async function writeFileAtomic(
   path: string,
-  bytes: Uint8Array | string,
+  bytes: Uint8Array | string | AsyncIterable<string>,
   { fsync = true, mode = 0o644 }: AtomicFileOptions = {},
 ): Promise<void> {
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;

@@ -1,13 +1,27 @@
-/** A counting semaphore: fair, abortable, with a lane that overtakes. */
+/** A counting semaphore: fair, abortable, with lanes that overtake and holders that give way. */
 import { abortReason } from './abort.ts';
+import { type Lane, laneOf, lanes, MovingLane } from './lane.ts';
 
-/** Waiters of `high` are all served before the first of `normal`; inside a lane, first come, first served. */
-export type Lane = 'high' | 'normal';
+export type { Lane } from './lane.ts';
+
+interface Waiter {
+  lane: Lane;
+  readonly grant: () => void;
+}
+
+/** A permit whose holder has said how to ask for it. */
+interface Holder {
+  readonly lane: Lane | MovingLane;
+  readonly onWanted: () => void;
+}
 
 export class Semaphore {
   readonly limit: number;
   #active = 0;
-  readonly #waiting: Readonly<Record<Lane, Set<(permit: Disposable) => void>>> = { high: new Set(), normal: new Set() };
+  /** In the order in which they came. */
+  readonly #waiting = new Set<Waiter>();
+  /** The latest last: it loses the least. */
+  readonly #holders = new Set<Holder>();
 
   /** `limit` permits, at least 1. */
   constructor(limit: number) {
@@ -22,29 +36,43 @@ export class Semaphore {
   }
 
   get waiting(): number {
-    return this.#waiting.high.size + this.#waiting.normal.size;
+    return this.#waiting.size;
   }
 
   /**
    * Resolves a permit; disposing it (once or more often) gives it back. Rejects with the signal's reason if that aborts
    * while waiting; afterwards the permit belongs to the caller whatever the signal does.
+   *
+   * With `onWanted`, a holder that is in the lane `low` is told, at most once, that somebody above `low` waits and that
+   * it is the one to give its permit back for that.
    */
-  acquire(lane: Lane = 'normal', signal?: AbortSignal): Promise<Disposable> {
+  acquire(lane: Lane | MovingLane = 'normal', signal?: AbortSignal, onWanted?: () => void): Promise<Disposable> {
     if (signal?.aborted === true) return Promise.reject(abortReason(signal));
-    const permit = this.tryAcquire();
-    if (permit !== undefined) return Promise.resolve(permit);
-    const queue = this.#waiting[lane];
+    const holder = onWanted === undefined ? undefined : { lane, onWanted };
+    if (this.#active < this.limit) {
+      this.#active++;
+      return Promise.resolve(this.#permit(holder));
+    }
     return new Promise((resolve, reject) => {
-      const grant = (granted: Disposable): void => {
+      const leave = (): void => {
+        this.#waiting.delete(waiter);
         signal?.removeEventListener('abort', onAbort);
-        resolve(granted);
+        stopFollowing?.();
       };
+      const grant = (): void => {
+        leave();
+        resolve(this.#permit(holder));
+      };
+      const waiter: Waiter = { lane: laneOf(lane), grant };
       const onAbort = (): void => {
-        queue.delete(grant);
+        leave();
         if (signal !== undefined) reject(abortReason(signal));
       };
-      queue.add(grant);
+      const stopFollowing =
+        lane instanceof MovingLane ? lane.onMove(() => this.#move(waiter, lane.current)) : undefined;
+      this.#waiting.add(waiter);
       signal?.addEventListener('abort', onAbort, { once: true });
+      if (waiter.lane !== 'low') this.#askHolder();
     });
   }
 
@@ -52,29 +80,43 @@ export class Semaphore {
   tryAcquire(): Disposable | undefined {
     if (this.#active >= this.limit) return undefined;
     this.#active++;
-    return this.#permit();
+    return this.#permit(undefined);
   }
 
-  #permit(): Disposable {
+  #permit(holder: Holder | undefined): Disposable {
     let isOut = true;
+    if (holder !== undefined) this.#holders.add(holder);
     return {
       [Symbol.dispose]: () => {
         if (!isOut) return;
         isOut = false;
+        if (holder !== undefined) this.#holders.delete(holder);
         this.#release();
       },
     };
   }
 
+  #move(waiter: Waiter, lane: Lane): void {
+    const wasLow = waiter.lane === 'low';
+    waiter.lane = lane;
+    if (wasLow && lane !== 'low') this.#askHolder();
+  }
+
+  /** One waiter, one holder: whoever was asked is not asked again. */
+  #askHolder(): void {
+    const low = [...this.#holders].findLast(({ lane }) => laneOf(lane) === 'low');
+    if (low === undefined) return;
+    this.#holders.delete(low);
+    low.onWanted();
+  }
+
   /** Hands the permit on without lowering the count, so that no newcomer slips in between. */
   #release(): void {
-    for (const queue of [this.#waiting.high, this.#waiting.normal]) {
-      for (const grant of queue) {
-        queue.delete(grant);
-        grant(this.#permit());
-        return;
-      }
+    let next: Waiter | undefined;
+    for (const waiter of this.#waiting) {
+      if (next === undefined || lanes.indexOf(waiter.lane) < lanes.indexOf(next.lane)) next = waiter;
     }
-    this.#active--;
+    if (next === undefined) this.#active--;
+    else next.grant();
   }
 }

@@ -5,7 +5,7 @@
  * Its registry is its own, so several can live in one process.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { CacheEvents, FillResult } from '../cache/events.ts';
+import type { CacheEvents, FillResult, PrefetchResult } from '../cache/events.ts';
 import type { UpstreamEvents } from '../upstream/upstream.ts';
 import { amount, codeLabel, GrowingLabelSet, LabelSet } from './labels.ts';
 import { requestMetrics } from './request-metrics.ts';
@@ -22,8 +22,6 @@ export interface MetricsOptions {
    * cannot be ended, so a test that makes many instances leaves them out. Default true.
    */
   readonly isProcessMeasured?: boolean;
-  /** Asked at each scrape: makes the threads that serve clients hand over what they have counted. Must not reject. */
-  readonly gather?: () => Promise<void>;
 }
 
 const fillResults: Readonly<Record<FillResult, true>> = {
@@ -33,6 +31,7 @@ const fillResults: Readonly<Record<FillResult, true>> = {
   failed: true,
   abandoned: true,
 };
+const prefetchResults: Readonly<Record<PrefetchResult, true>> = { joined: true, stored: true, dropped: true };
 const mostReasons = 64;
 
 /** Heads only: 3 s to connect, 8 s an attempt, 20 s in all. */
@@ -42,9 +41,9 @@ export class Metrics implements UpstreamEvents, CacheEvents {
   readonly #registry = new Registry();
   readonly #upstreams: LabelSet;
   readonly #fillResults = new LabelSet(Object.keys(fillResults));
+  readonly #prefetchResults = new LabelSet(Object.keys(prefetchResults));
   readonly #reasons = new GrowingLabelSet(mostReasons);
   readonly #tally: RequestTally;
-  readonly #gather: () => Promise<void>;
 
   readonly #upstreamBytes = this.#counter('weir_upstream_bytes_total', 'Body bytes received from upstreams.', [
     'upstream',
@@ -63,6 +62,11 @@ export class Metrics implements UpstreamEvents, CacheEvents {
   );
   readonly #fillJoins = this.#counter('weir_fill_joins_total', 'Requests that joined a running fill.', []);
   readonly #fillResumes = this.#counter('weir_fill_resumes_total', 'Broken transfers that were continued.', []);
+  readonly #prefetches = this.#counter(
+    'weir_prefetches_total',
+    'Transfers begun before a client asked: joined by one, stored before one came, or dropped.',
+    ['result'],
+  );
   readonly #unprovedBytes = this.#counter(
     'weir_unproved_range_bytes_total',
     'Bytes of partial answers that were sent before their blob was proved.',
@@ -79,10 +83,14 @@ export class Metrics implements UpstreamEvents, CacheEvents {
   readonly #breakerOpen = this.#gauge('weir_breaker_open', '1 while an upstream is not asked because it failed.', [
     'upstream',
   ]);
+  readonly #sendfile = this.#gauge(
+    'weir_sendfile_usable',
+    '1 when large bodies over plain HTTP leave by sendfile, 0 when they pass through buffers.',
+    [],
+  );
 
-  constructor({ version, upstreams, storeUsage, isProcessMeasured = true, gather }: MetricsOptions) {
+  constructor({ version, upstreams, storeUsage, isProcessMeasured = true }: MetricsOptions) {
     this.#upstreams = new LabelSet([...upstreams, 'none']);
-    this.#gather = gather ?? (() => Promise.resolve());
     this.#tally = new RequestTally(upstreams);
     for (const metric of requestMetrics(this.#tally)) this.#registry.registerMetric(metric);
     if (isProcessMeasured) collectDefaultMetrics({ register: this.#registry });
@@ -95,6 +103,7 @@ export class Metrics implements UpstreamEvents, CacheEvents {
       this.#upstreamBytes.inc({ upstream }, 0);
     }
     for (const result of Object.keys(fillResults)) this.#fills.inc({ result }, 0);
+    for (const result of Object.keys(prefetchResults)) this.#prefetches.inc({ result }, 0);
     for (const reason of ['size', 'free-space', 'partial']) this.#evictions.inc({ reason }, 0);
     for (const reason of ['digest-mismatch', 'size-mismatch'])
       this.#rejected.inc({ reason: this.#reasons.of(reason) }, 0);
@@ -102,7 +111,6 @@ export class Metrics implements UpstreamEvents, CacheEvents {
 
   /** The exposition format of Prometheus. */
   async render(): Promise<{ readonly contentType: string; readonly body: string }> {
-    await this.#gather();
     return { contentType: this.#registry.contentType, body: await this.#registry.metrics() };
   }
 
@@ -132,6 +140,10 @@ export class Metrics implements UpstreamEvents, CacheEvents {
     this.#breakerOpen.set({ upstream: this.#upstreams.of(event.upstream) }, event.isOpen ? 1 : 0);
   }
 
+  sendfileLoaded(isUsable: boolean): void {
+    this.#sendfile.set(isUsable ? 1 : 0);
+  }
+
   upstreamRejected(event: { upstream: string; reason: string }): void {
     this.rejected(event);
   }
@@ -147,6 +159,10 @@ export class Metrics implements UpstreamEvents, CacheEvents {
 
   fillJoined(): void {
     this.#fillJoins.inc();
+  }
+
+  prefetchEnded({ result }: { result: PrefetchResult }): void {
+    this.#prefetches.inc({ result: this.#prefetchResults.of(result) });
   }
 
   fillResumed(): void {

@@ -16,6 +16,8 @@ export interface Descriptor {
   readonly artifactType?: string;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly platform?: Platform;
+  /** It names places of its own to get it from, as layers do that registries do not hold. */
+  readonly hasUrls?: true;
 }
 
 /** The descriptor in `value`, or undefined when it lacks a type, a verifiable digest or a usable size. */
@@ -27,6 +29,7 @@ export function parseDescriptor(value: unknown): Descriptor | undefined {
   if (mediaType === undefined || digest === undefined || !isSize(size)) return undefined;
   const artifactType = textField(value, 'artifactType');
   const annotations = textMapField(value, 'annotations');
+  const urls = field(value, 'urls');
   const platform = parsePlatform(field(value, 'platform'));
   return {
     mediaType,
@@ -35,6 +38,7 @@ export function parseDescriptor(value: unknown): Descriptor | undefined {
     ...(artifactType === undefined ? {} : { artifactType }),
     ...(annotations === undefined ? {} : { annotations }),
     ...(platform === undefined ? {} : { platform }),
+    ...(Array.isArray(urls) && urls.length > 0 ? { hasUrls: true } : {}),
   };
 }
 

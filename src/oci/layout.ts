@@ -17,15 +17,32 @@ export interface LayoutEntry {
 }
 
 /** The bytes of `index.json` for these entries, in this order. */
-export function layoutIndex(entries: readonly LayoutEntry[]): Uint8Array<ArrayBuffer> {
-  const manifests = entries.map(({ descriptor, refName }) => {
-    const annotations = {
-      ...descriptor.annotations,
-      ...(refName === undefined ? {} : { [refNameAnnotation]: refName }),
-    };
-    return { ...descriptor, ...(Object.keys(annotations).length === 0 ? {} : { annotations }) };
-  });
-  return new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }));
+export function layoutIndex(entries: Iterable<LayoutEntry>): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode([...layoutIndexPieces(entries)].join(''));
+}
+
+/** The text of `index.json` for these entries, in this order, in pieces of at most `entriesPerPiece`. */
+export function* layoutIndexPieces(entries: Iterable<LayoutEntry>): Generator<string, void> {
+  const head = JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] });
+  yield head.slice(0, -2);
+  let piece: string[] = [];
+  let separator = '';
+  for (const entry of entries) {
+    piece.push(JSON.stringify(indexEntry(entry)));
+    if (piece.length < entriesPerPiece) continue;
+    yield `${separator}${piece.join(',')}`;
+    separator = ',';
+    piece = [];
+  }
+  if (piece.length > 0) yield `${separator}${piece.join(',')}`;
+  yield ']}';
+}
+
+const entriesPerPiece = 100;
+
+function indexEntry({ descriptor, refName }: LayoutEntry): Descriptor {
+  const annotations = { ...descriptor.annotations, ...(refName === undefined ? {} : { [refNameAnnotation]: refName }) };
+  return { ...descriptor, ...(Object.keys(annotations).length === 0 ? {} : { annotations }) };
 }
 
 /** The readable entries of an `index.json`, or undefined when it is no index at all. */

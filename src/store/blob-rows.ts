@@ -7,6 +7,7 @@ import type { SealedBlob } from './catalog.ts';
 import { bit, factOf, integerOf, readable, textOf } from './rows.ts';
 
 const hotBlobs = 16_384;
+const oldestPerPage = 64;
 
 interface Totals {
   readonly blobs: number;
@@ -98,6 +99,28 @@ export class BlobRows implements DatabaseListener {
     );
   }
 
+  /** A page at a time, each read when it is needed: the caller removes what it gets, and others use blobs meanwhile. */
+  *oldestFirst(): Generator<SealedBlob, void> {
+    // What is used from now on moves behind this, or the end would never come.
+    const untilMs = this.#clock.now();
+    let last: readonly [number, number] = [Number.MIN_SAFE_INTEGER, 0];
+    for (;;) {
+      this.#writeTouches();
+      const rows = this.#database.all(
+        `SELECT rowid AS position, * FROM blobs
+         WHERE is_pinned = 0 AND (last_used_ms, rowid) > (?, ?) AND last_used_ms <= ?
+         ORDER BY last_used_ms, rowid LIMIT ?`,
+        ...last,
+        untilMs,
+        oldestPerPage,
+      );
+      yield* readable(rows, (row) => this.#read(row));
+      const end = rows.at(-1);
+      if (end === undefined) return;
+      last = [integerOf(end, 'last_used_ms') ?? untilMs, integerOf(end, 'position') ?? Number.MAX_SAFE_INTEGER];
+    }
+  }
+
   totals(): Totals {
     if (this.#totals !== undefined) return this.#totals;
     const row = this.#database.get('SELECT blobs, allocated_bytes FROM totals') ?? {};
@@ -112,14 +135,6 @@ export class BlobRows implements DatabaseListener {
 
   hasSuspects(): boolean {
     return this.#database.get('SELECT 1 FROM blobs WHERE is_suspect = 1 LIMIT 1') !== undefined;
-  }
-
-  /** All rows in the order of their digests, a page at a time, so that no statement stays open between pages. */
-  after(digest: Digest | undefined, limit: number): readonly SealedBlob[] {
-    return readable(
-      this.#database.all('SELECT * FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?', digest ?? '', limit),
-      (row) => this.#read(row),
-    );
   }
 
   beforeCommit(): void {

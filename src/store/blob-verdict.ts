@@ -17,7 +17,7 @@ const emptyDigests: ReadonlySet<Digest> = new Set([digestOf('', 'sha256'), diges
 export function judge(
   digest: Digest,
   stats: Stats,
-  row: SealedBlob | undefined,
+  row: Pick<SealedBlob, 'sizeBytes' | 'isSuspect'> | undefined,
   cleanStop: CleanStop | undefined,
 ): Verdict {
   if (!stats.isFile()) return { kind: 'bad', reason: 'not a regular file' };

@@ -1,45 +1,25 @@
-/**
- * Thread entry: the catalog's slow work, on a connection of its own, so that no request waits for an fsync or for a walk
- * through the whole file.
- */
+/** Thread entry: checkpoints of the catalog, on a connection of its own, so that no request waits for an fsync. */
 import { DatabaseSync } from 'node:sqlite';
 import { parentPort } from 'node:worker_threads';
-import { isDamage } from './sqlite-errors.ts';
 
-export type CatalogJob = 'checkpoint' | 'check';
-
-export interface CatalogRequest {
-  readonly id: number;
-  readonly job: CatalogJob;
-  readonly path: string;
-}
-
-/** `damage` is what SQLite found wrong with the file; `failure` says that the job could not be done. */
-export interface CatalogReply {
-  readonly id: number;
-  readonly damage?: string;
+export interface CheckpointReply {
   readonly failure?: string;
 }
 
-function perform({ id, job, path }: CatalogRequest): CatalogReply {
-  // The path may stand for another file each time, so no connection outlives its job.
+function checkpoint(path: string): CheckpointReply {
   try {
-    const database = new DatabaseSync(path, { timeout: 1000, readOnly: job === 'check' });
+    // The path may stand for another file each time, so no connection outlives its job.
+    const database = new DatabaseSync(path, { timeout: 1000 });
     try {
-      if (job === 'checkpoint') {
-        // PASSIVE never makes the owner wait.
-        database.exec('PRAGMA wal_checkpoint(PASSIVE)');
-        return { id };
-      }
-      const found = database.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
-      return found === 'ok' ? { id } : { id, damage: String(found) };
+      // PASSIVE never makes the owner wait.
+      database.exec('PRAGMA wal_checkpoint(PASSIVE)');
+      return {};
     } finally {
       database.close();
     }
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    return job === 'check' && isDamage(error) ? { id, damage: message } : { id, failure: message };
+    return { failure: error instanceof Error ? error.message : String(error) };
   }
 }
 
-parentPort?.on('message', (request: CatalogRequest) => parentPort?.postMessage(perform(request)));
+parentPort?.on('message', (path: string) => parentPort?.postMessage(checkpoint(path)));

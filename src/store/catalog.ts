@@ -71,6 +71,8 @@ export interface Catalog {
   touch(digest: Digest): void;
   /** The least recently used unpinned blobs, oldest first. */
   oldest(limit: number): readonly SealedBlob[];
+  /** The same without an end, read in pages while it is consumed; blobs that are used meanwhile may be left out. */
+  oldestFirst(): Iterable<SealedBlob>;
   totals(): { readonly blobs: number; readonly allocatedBytes: number };
   /** Pinned blobs are never among the `oldest`. Without effect on a blob that is not there. */
   setBlobPinned(digest: Digest, isPinned: boolean): void;
@@ -97,8 +99,8 @@ export interface Catalog {
   tagsOf(key: RepositoryKey): readonly Tag[];
   /** Every cached tag, for index.json. */
   allTags(): Iterable<TagKey & TagRecord>;
-  /** Repositories with at least one link or tag, ordered by (upstream, repository). */
-  repositories(): readonly RepositoryKey[];
+  /** Repositories of an upstream with at least one link or tag, by byte, those behind the name `after`; read in pages. */
+  repositoriesOf(upstream: string, after?: string): Iterable<RepositoryKey>;
 
   // --- listings (tags/list pages, referrers) and public verdicts ------------------------------------------------------
   listing(key: string): ListingRecord | undefined;

@@ -8,7 +8,7 @@ import { setImmediate } from 'node:timers/promises';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
-import { type LayoutEntry, layoutIndex } from '../oci/layout.ts';
+import { type LayoutEntry, layoutIndexPieces } from '../oci/layout.ts';
 import type { Catalog } from './catalog.ts';
 import { refName } from './ref-name.ts';
 
@@ -18,7 +18,6 @@ export const checkedAtAnnotation = 'weir.checked-at-ms';
 const delayMs = 1000;
 /** With very many tags, writing may take at most this share of the time. */
 const restFactor = 20;
-const tagsPerTurn = 500;
 
 export interface IndexFileOptions {
   readonly path: string;
@@ -81,7 +80,7 @@ export class IndexFile {
     const startedMs = clock.monotonic();
     this.#isChanged = false;
     try {
-      await writeFileAtomic(path, layoutIndex(await this.#entries()));
+      await writeFileAtomic(path, this.#text());
     } catch (error) {
       this.#isChanged = true;
       logger.warn({ path, err: error }, 'index.json cannot be written; it stays as it was');
@@ -90,14 +89,18 @@ export class IndexFile {
   }
 
   /** Other work gets its turn in between; a tag that changes meanwhile causes another write. */
-  async #entries(): Promise<readonly LayoutEntry[]> {
-    const entries: LayoutEntry[] = [];
+  async *#text(): AsyncGenerator<string, void> {
+    for (const piece of layoutIndexPieces(this.#entries())) {
+      yield piece;
+      await setImmediate();
+    }
+  }
+
+  *#entries(): Generator<LayoutEntry, void> {
     for (const { isDenied, mediaType, digest, sizeBytes, checkedAtMs, ...key } of this.#options.catalog.allTags()) {
       if (isDenied) continue;
       const annotations = { [checkedAtAnnotation]: String(checkedAtMs) };
-      entries.push({ descriptor: { mediaType, digest, size: sizeBytes, annotations }, refName: refName(key) });
-      if (entries.length % tagsPerTurn === 0) await setImmediate();
+      yield { descriptor: { mediaType, digest, size: sizeBytes, annotations }, refName: refName(key) };
     }
-    return entries;
   }
 }

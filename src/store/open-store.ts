@@ -110,7 +110,7 @@ async function assemble(
     return tags;
   };
   const partials = ingests.partials;
-  const parts = { paths, catalog, blobs, partials, quarantine, thread, clock, logger, ingestNames: names, rebuild };
+  const parts = { paths, catalog, blobs, partials, quarantine, clock, logger, ingestNames: names, rebuild };
   let isWalking = false;
   let isWalkDue = false;
   /** Again when the catalog turned out to be damaged meanwhile: a new one knows nothing. */

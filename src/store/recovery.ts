@@ -2,24 +2,17 @@
  * What happens beside serving after each start: leftovers of the last run go, the catalog and the blobs are made to
  * agree. Nothing waits for this; until a file or row has been looked at here, each request looks for itself.
  */
-import { opendir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
-import type { Digest, DigestAlgorithm } from '../oci/digest.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { BlobFiles } from './blob-files.ts';
 import { judge, lookAtBlob } from './blob-verdict.ts';
-import type { CatalogThread } from './catalog-thread.ts';
 import type { PartialTable } from './partials.ts';
-import {
-  blobAlgorithms,
-  blobDirectory,
-  digestOfBlobName,
-  digestOfPartName,
-  partNameOfSide,
-  type StorePaths,
-} from './paths.ts';
+import { digestOfPartName, partNameOfSide, type StorePaths } from './paths.ts';
 import type { Quarantine } from './quarantine.ts';
+import { RecoveryThread } from './recovery-thread.ts';
 import type { SqliteCatalog } from './sqlite-catalog.ts';
 
 export interface RecoverySummary {
@@ -42,7 +35,6 @@ export interface RecoveryParts {
   readonly blobs: BlobFiles;
   readonly partials: PartialTable;
   readonly quarantine: Quarantine;
-  readonly thread: CatalogThread;
   readonly clock: Clock;
   readonly logger: Logger;
   /** What the ingest directory held before this run wrote into it. */
@@ -52,7 +44,6 @@ export interface RecoveryParts {
 }
 
 const filesAtOnce = 32;
-const rowsPerPage = 500;
 const reportEveryMs = 10_000;
 
 export class Recovery {
@@ -72,7 +63,7 @@ export class Recovery {
 
   /** Never rejects. */
   async run(): Promise<RecoverySummary> {
-    const { clock, logger, partials } = this.#parts;
+    const { paths, catalog, clock, logger, partials } = this.#parts;
     const startedMs = clock.monotonic();
     this.#reportedAtMs = startedMs;
     let isComplete = false;
@@ -81,9 +72,13 @@ export class Recovery {
       this.#tags = await this.#parts.rebuild(this.#signal);
       await this.#clearIngest();
       await this.#parts.quarantine.measure();
-      for (const algorithm of blobAlgorithms) await this.#walkBlobs(algorithm);
-      await this.#forgetLostBlobs();
-      await this.#checkCatalog();
+      // Committed, so that the thread sees what a rebuild has found.
+      catalog.flush();
+      const data = { root: paths.root, isCatalogShared: catalog.database.isShared };
+      await using thread = new RecoveryThread(data, this.#signal);
+      await this.#walkBlobs(thread);
+      await this.#forgetLostBlobs(thread);
+      await this.#checkCatalog(thread);
       isComplete = true;
     } catch (error) {
       if (!this.#signal.aborted) logger.error({ err: error }, 'recovery stopped half-way; the next start tries again');
@@ -118,30 +113,19 @@ export class Recovery {
     }
   }
 
-  async #walkBlobs(algorithm: DigestAlgorithm): Promise<void> {
-    const { paths, logger } = this.#parts;
+  async #walkBlobs(thread: RecoveryThread): Promise<void> {
     let strangers = 0;
-    let batch: Digest[] = [];
-    for await (const { name } of await opendir(blobDirectory(paths, algorithm), { bufferSize: 256 })) {
-      const digest = digestOfBlobName(algorithm, name);
-      if (digest === undefined) strangers++;
-      else batch.push(digest);
-      if (batch.length < filesAtOnce) continue;
-      await this.#lookAt(batch);
-      batch = [];
+    for await (const step of thread.walk('files')) {
+      strangers += step.strangers;
+      this.#withRow += step.seen - step.differing.length;
+      await this.#forEach(step.differing, (digest) => this.#reconcile(digest));
+      this.#blobs += step.seen;
+      this.#report();
     }
-    await this.#lookAt(batch);
-    if (strangers > 0)
-      logger.warn({ directory: algorithm, files: strangers }, 'files among the blobs are not named like blobs');
+    if (strangers > 0) this.#parts.logger.warn({ files: strangers }, 'files among the blobs are not named like blobs');
   }
 
-  async #lookAt(digests: readonly Digest[]): Promise<void> {
-    this.#signal.throwIfAborted();
-    await Promise.all(digests.map((digest) => this.#reconcile(digest)));
-    this.#blobs += digests.length;
-    this.#report();
-  }
-
+  /** The thread knows what is committed only, so a new blob may look wrong to it. */
   async #reconcile(digest: Digest): Promise<void> {
     const { paths, catalog, blobs } = this.#parts;
     const stats = await lookAtBlob(paths, digest);
@@ -155,18 +139,11 @@ export class Recovery {
   }
 
   /** Every file has its row now; more rows than files means that some of them have lost theirs. */
-  async #forgetLostBlobs(): Promise<void> {
+  async #forgetLostBlobs(thread: RecoveryThread): Promise<void> {
     const { catalog } = this.#parts;
     if (catalog.totals().blobs <= this.#withRow) return;
-    let last: Digest | undefined;
-    for (;;) {
-      this.#signal.throwIfAborted();
-      const rows = catalog.sealedAfter(last, rowsPerPage);
-      for (let i = 0; i < rows.length; i += filesAtOnce) {
-        await Promise.all(rows.slice(i, i + filesAtOnce).map(({ digest }) => this.#forgetIfLost(digest)));
-      }
-      last = rows.at(-1)?.digest;
-      if (last === undefined) return;
+    for await (const { differing } of thread.walk('rows')) {
+      await this.#forEach(differing, (digest) => this.#forgetIfLost(digest));
     }
   }
 
@@ -175,9 +152,18 @@ export class Recovery {
     if ((await this.#parts.blobs.examine(digest)) === undefined) this.#forgotten++;
   }
 
-  async #checkCatalog(): Promise<void> {
-    const damage = await this.#parts.thread.findDamage();
-    if (damage !== undefined) this.#parts.catalog.database.replace(new Error(damage));
+  async #forEach(digests: readonly Digest[], action: (digest: Digest) => Promise<void>): Promise<void> {
+    for (let i = 0; i < digests.length; i += filesAtOnce) {
+      this.#signal.throwIfAborted();
+      await Promise.all(digests.slice(i, i + filesAtOnce).map(action));
+    }
+  }
+
+  async #checkCatalog(thread: RecoveryThread): Promise<void> {
+    const { catalog, logger } = this.#parts;
+    const { damage, failure } = await thread.check();
+    if (failure !== undefined) logger.warn({ reason: failure }, 'the catalog could not be checked');
+    if (damage !== undefined) catalog.database.replace(new Error(damage));
   }
 
   #report(): void {

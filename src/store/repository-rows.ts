@@ -8,6 +8,7 @@ import { bit, factOf, integerOf, readable, textOf } from './rows.ts';
 
 const hotRepositories = 4096;
 const hotLinks = 32_768;
+const pageRows = 100;
 
 export class RepositoryRows implements DatabaseListener {
   readonly #database: CatalogDatabase;
@@ -93,13 +94,23 @@ export class RepositoryRows implements DatabaseListener {
     this.#database.run('DELETE FROM links WHERE repository_id = ?', id);
   }
 
-  list(): readonly RepositoryKey[] {
-    const rows = this.#database.all(
-      `SELECT upstream, repository FROM repositories
-       WHERE EXISTS (SELECT 1 FROM links WHERE repository_id = id) OR EXISTS (SELECT 1 FROM tags WHERE repository_id = id)
-       ORDER BY upstream, repository`,
-    );
-    return readable(rows, readRepositoryKey);
+  /** In pages, as long as somebody wants more. */
+  *listOf(upstream: string, after: string): Generator<RepositoryKey, void> {
+    for (let last = after; ;) {
+      const rows = this.#database.all(
+        `SELECT upstream, repository FROM repositories
+         WHERE upstream = ? AND repository > ? AND (
+           EXISTS (SELECT 1 FROM links WHERE repository_id = id) OR EXISTS (SELECT 1 FROM tags WHERE repository_id = id)
+         ) ORDER BY repository LIMIT ?`,
+        upstream,
+        last,
+        pageRows,
+      );
+      yield* readable(rows, readRepositoryKey);
+      const end = rows.at(-1);
+      if (end === undefined || rows.length < pageRows) return;
+      last = textOf(end, 'repository') ?? '\u{10ffff}';
+    }
   }
 
   verdict(key: RepositoryKey): VerdictRecord | undefined {

@@ -69,17 +69,16 @@ export class SqliteCatalog implements Catalog {
     return this.#blobs.oldest(limit);
   }
 
+  oldestFirst(): Iterable<SealedBlob> {
+    return this.#blobs.oldestFirst();
+  }
+
   totals(): { readonly blobs: number; readonly allocatedBytes: number } {
     return this.#blobs.totals();
   }
 
   setBlobPinned(digest: Digest, isPinned: boolean): void {
     this.#blobs.setBlobPinned(digest, isPinned);
-  }
-
-  /** For recovery: every row, in pages, ordered by digest. */
-  sealedAfter(digest: Digest | undefined, limit: number): readonly SealedBlob[] {
-    return this.#blobs.after(digest, limit);
   }
 
   /** For recovery: like `sealed`, without remembering it. */
@@ -146,8 +145,8 @@ export class SqliteCatalog implements Catalog {
     return this.#tags.allTags();
   }
 
-  repositories(): readonly RepositoryKey[] {
-    return this.#repositories.list();
+  repositoriesOf(upstream: string, after = ''): Iterable<RepositoryKey> {
+    return this.#repositories.listOf(upstream, after);
   }
 
   listing(key: string): ListingRecord | undefined {

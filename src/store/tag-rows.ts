@@ -8,7 +8,8 @@ import { readRepositoryKey, type RepositoryRows, repositoryText } from './reposi
 import { bit, factOf, integerOf, readable, textOf } from './rows.ts';
 
 const hotTags = 16_384;
-const pageRows = 500;
+/** As much as may be read without a pause. */
+const pageRows = 100;
 
 export class TagRows implements DatabaseListener {
   readonly #database: CatalogDatabase;

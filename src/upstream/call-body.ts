@@ -67,7 +67,7 @@ export class CallBody implements AsyncIterable<Uint8Array> {
   }
 
   /** For somebody who moves it on the far side. */
-  move(): Omit<LineBody, 'pay' | 'stepBytes' | 'ended'> {
+  move(): Omit<LineBody, 'pay' | 'stepBytes' | 'wanted' | 'ended'> {
     this.#isMoved = true;
     this.#options.onMoved();
     this.#options.signal.removeEventListener('abort', this.#onAbort);

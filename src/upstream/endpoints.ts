@@ -23,6 +23,15 @@ export interface EndpointsOptions {
 
 export type Work<T> = (endpoint: Endpoint, attempt: Attempt) => Promise<T>;
 
+export interface AskOptions {
+  /** Used when all others have failed. */
+  readonly avoid?: ReadonlySet<string>;
+  /** The question is one that the caller can do without: failures count neither against endpoints nor the upstream. */
+  readonly isSpare?: boolean;
+  /** False for what was begun for nobody: its failure is no reason to leave the upstream alone. A client may have more luck. */
+  readonly isAwaited?: boolean;
+}
+
 const totalMs = 20_000;
 /** Kept for the next endpoint while there is one. */
 const reservedMs = 8_000;
@@ -37,8 +46,12 @@ export class Endpoints {
     this.#options = options;
   }
 
-  /** Rejects with UpstreamError only. Endpoints named in `avoid` are used when all others have failed. */
-  async ask<T>(work: Work<T>, signal: AbortSignal, avoid: ReadonlySet<string> = new Set()): Promise<T> {
+  /** Rejects with UpstreamError only. */
+  async ask<T>(
+    work: Work<T>,
+    signal: AbortSignal,
+    { avoid = new Set(), isSpare = false, isAwaited = true }: AskOptions = {},
+  ): Promise<T> {
     const permit = this.#options.breaker.enter();
     const { clock } = this.#options;
     const endsAtMs = clock.monotonic() + totalMs;
@@ -53,9 +66,10 @@ export class Endpoints {
         return value;
       } catch (cause) {
         const error = this.#asUpstreamError(cause, signal);
-        this.#note(error, endpoint, attempt.state);
+        if (!isSpare) this.#note(error, endpoint, attempt.state);
         if (isOutage(error) && !isLast && clock.monotonic() < endsAtMs) continue;
-        settle(permit, error, attempt.state);
+        if (isAwaited && !isSpare) settle(permit, error, attempt.state);
+        else permit.abandoned();
         throw error;
       }
     }

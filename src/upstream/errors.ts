@@ -7,7 +7,8 @@
  * `serverError` 5xx · `badResponse` anything that is not the thing asked for · `tooLarge` beyond a limit ·
  * `rangeRefused` an odd answer that speaks about Range only · `redirectRefused` loop, too many hops, or a place that
  * configuration does not allow · `unsupported` the upstream has no such API · `breakerOpen` not tried ·
- * `offline` configured never to dial · `cut` the body ended or broke early · `aborted` by the caller's signal.
+ * `offline` configured never to dial · `cut` the body ended or broke early · `preempted` by
+ * somebody whom a client waits for; worth another try · `aborted` by the caller's signal.
  */
 export type UpstreamErrorKind =
   | 'notFound'
@@ -26,6 +27,7 @@ export type UpstreamErrorKind =
   | 'breakerOpen'
   | 'offline'
   | 'cut'
+  | 'preempted'
   | 'aborted';
 
 export interface UpstreamErrorDetails {
@@ -78,6 +80,7 @@ export function isOutage(error: unknown): error is UpstreamError {
     case 'denied':
     case 'rangeRefused':
     case 'unsupported':
+    case 'preempted':
     case 'aborted':
       return false;
   }

@@ -129,6 +129,7 @@ function weightOf(error: UpstreamError): Weight {
     case 'breakerOpen':
     case 'offline':
     case 'cut':
+    case 'preempted':
     case 'aborted':
       return 'none';
   }

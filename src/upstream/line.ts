@@ -96,6 +96,8 @@ export interface LineBody {
   readonly pay: ((bytes: number, signal: AbortSignal) => Promise<void>) | undefined;
   /** Most to pay for at once. */
   readonly stepBytes: number;
+  /** Aborts when its connection is to be given to somebody else: the move is stopped then, with that reason. */
+  readonly wanted: AbortSignal;
   /** Counts bytes that came. */
   readonly received: (bytes: number) => void;
   /** Ends the exchange; only as long as no move has begun. */

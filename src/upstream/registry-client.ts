@@ -1,13 +1,14 @@
 /** Upstream over HTTP: each call is a question to one endpoint after the other, under the limits of this upstream. */
 import type { Clock } from '../lib/clock.ts';
 import { abortReason } from '../lib/abort.ts';
+import { laneOf, type Lane, type MovingLane } from '../lib/lane.ts';
 import { Semaphore } from '../lib/semaphore.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
-import { Bandwidth } from './bandwidth.ts';
+import { Bandwidth, type Flow } from './bandwidth.ts';
 import { openBlobAt, statBlobAt } from './blobs.ts';
 import type { Endpoint } from './endpoint.ts';
-import type { Endpoints, Work } from './endpoints.ts';
+import type { AskOptions, Endpoints, Work } from './endpoints.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import type { Breaker } from './limits.ts';
@@ -28,8 +29,11 @@ export interface RegistryClientOptions {
   readonly bandwidth: number | undefined;
   /** Never dial. */
   readonly isOffline: boolean;
-  readonly clock: Pick<Clock, 'now' | 'monotonic' | 'sleep'>;
+  readonly clock: Pick<Clock, 'now' | 'monotonic' | 'setTimer'>;
 }
+
+/** What nobody waits for shares one turn of the bandwidth, of a quarter of what a blob gets that somebody waits for. */
+const lowFlow: Flow = { name: 'low', weight: 0.25 };
 
 export class RegistryClient implements Upstream {
   readonly key: string;
@@ -59,30 +63,43 @@ export class RegistryClient implements Upstream {
     return this.#ask((endpoint, attempt) => getManifestAt(endpoint, question, attempt, this.#now()), signal);
   }
 
-  async openBlob(
-    { repository, digest, range, avoidEndpoints, line }: BlobRequest,
-    signal: AbortSignal,
-  ): Promise<BlobBody> {
+  async openBlob(request: BlobRequest, signal: AbortSignal): Promise<BlobBody> {
+    const { lane = 'normal', isSpare = false } = request;
     this.#check();
-    const permit = await this.#transfers.acquire('normal', signal).catch(() => {
-      throw failure('aborted', this.key, 'given up by the caller', abortReason(signal));
-    });
+    // The first to be asked after an outage is one that somebody waits for.
+    if ((isSpare || laneOf(lane) === 'low') && this.#options.breaker.isOpen)
+      throw failure('breakerOpen', this.key, `${this.key} failed lately and is not asked`);
+    const wanted = new AbortController();
+    const giveWay = (): void => wanted.abort(failure('preempted', this.key, 'gave way to what a client waits for'));
+    const permit = isSpare ? this.#spareTransfer() : await this.#transfer(lane, signal, giveWay);
     const end = (): void => permit[Symbol.dispose]();
-    const question = { repository, digest, isAnonymous: false, line };
     try {
-      return await this.#ask(
-        async (endpoint, attempt) => {
-          const { answer, response } = await openBlobAt(endpoint, question, range, attempt, this.#now());
-          const transfer = { upstream: this.key, bandwidth: this.#bandwidth, signal, onEnd: end };
-          return { endpoint: endpoint.name, answer, ...transferOf(response, transfer) };
-        },
-        signal,
-        avoidEndpoints,
-      );
+      return await this.#openBlob(request, lane, AbortSignal.any([signal, wanted.signal]), wanted.signal, end);
     } catch (error) {
       end();
-      throw error;
+      throw wanted.signal.aborted && !signal.aborted ? abortReason(wanted.signal) : error;
     }
+  }
+
+  async #openBlob(
+    { repository, digest, range, avoidEndpoints, line, isSpare = false }: BlobRequest,
+    lane: Lane | MovingLane,
+    signal: AbortSignal,
+    wanted: AbortSignal,
+    onEnd: () => void,
+  ): Promise<BlobBody> {
+    const question = { repository, digest, isAnonymous: false, line };
+    const pace = this.#bandwidth && {
+      bandwidth: this.#bandwidth,
+      flow: () => (laneOf(lane) === 'low' ? lowFlow : { name: digest, weight: 1 }),
+    };
+    const work: Work<BlobBody> = async (endpoint, attempt) => {
+      const { answer, response } = await openBlobAt(endpoint, question, range, attempt, this.#now());
+      const transfer = { upstream: this.key, pace, signal, wanted, onEnd };
+      return { endpoint: endpoint.name, answer, ...transferOf(response, transfer) };
+    };
+    const isAwaited = laneOf(lane) !== 'low';
+    return this.#ask(work, signal, { ...(avoidEndpoints && { avoid: avoidEndpoints }), isSpare, isAwaited });
   }
 
   async statBlob(
@@ -147,9 +164,23 @@ export class RegistryClient implements Upstream {
     await Promise.all(this.#options.endpoints.map(({ sender }) => sender.close()));
   }
 
-  async #ask<T>(work: Work<T>, signal: AbortSignal, avoid?: ReadonlySet<string>): Promise<T> {
+  async #ask<T>(work: Work<T>, signal: AbortSignal, options?: AskOptions): Promise<T> {
     this.#check();
-    return this.#options.asking.ask(work, signal, avoid);
+    return this.#options.asking.ask(work, signal, options);
+  }
+
+  #transfer(lane: Lane | MovingLane, signal: AbortSignal, giveWay: () => void): Promise<Disposable> {
+    return this.#transfers.acquire(lane, signal, giveWay).catch(() => {
+      throw failure('aborted', this.key, 'given up by the caller', abortReason(signal));
+    });
+  }
+
+  /** One that nobody waits for, or none. */
+  #spareTransfer(): Disposable {
+    // What is held back by us comes no faster over two.
+    const permit = this.#bandwidth === undefined ? this.#transfers.tryAcquire() : undefined;
+    if (permit === undefined) throw failure('rateLimited', this.key, 'no connection is to spare');
+    return permit;
   }
 
   /** Throws while this upstream must not be dialled. */

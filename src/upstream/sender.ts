@@ -36,7 +36,7 @@ export interface IncomingResponse {
   /** Destroys the connection; idempotent. */
   abort(): void;
   /** Only of an exchange on a line: the caller moves the body there, and the rest of this must not be used any more. */
-  readonly move?: () => Omit<LineBody, 'pay' | 'stepBytes' | 'ended'>;
+  readonly move?: () => Omit<LineBody, 'pay' | 'stepBytes' | 'wanted' | 'ended'>;
 }
 
 export interface Sender {

@@ -3,6 +3,7 @@
  * authentication, redirects, endpoint fail-over and deadlines (connect 3 s, TLS 5 s, token 10 s, head 8 s an attempt and
  * 20 s in all, body idle 60 s, 16 KiB/s over 60 s) and rejects with UpstreamError only.
  */
+import type { Lane, MovingLane } from '../lib/lane.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
 import type { Line, LineBody } from './line.ts';
@@ -54,6 +55,16 @@ export interface BlobRequest {
   readonly avoidEndpoints?: ReadonlySet<string>;
   /** A thread that should carry the exchange. Where that is not possible it is carried as if none were given. */
   readonly line?: Line | undefined;
+  /**
+   * Where to wait for a connection. Default `normal`: a client waits. In `low`, for what nobody waits for, it can also be
+   * taken away again in favour of the others: the call or its body then ends with `preempted`.
+   */
+  readonly lane?: Lane | MovingLane;
+  /**
+   * One more beside a transfer of this blob that is running: rejects with `rateLimited` (without status) when no
+   * connection is free or bandwidth is limited, and what it is refused says nothing about the upstream as a whole.
+   */
+  readonly isSpare?: boolean;
 }
 
 /** One page of a listing (tags/list or referrers) as the upstream gave it. */

@@ -44,6 +44,7 @@ function manifestsOver(upstream: FakeUpstream, store: BlobStore, catalog: Catalo
     fillEnded: nothing,
     fillJoined: nothing,
     fillResumed: nothing,
+    prefetchEnded: nothing,
     unprovedRangeBytes: nothing,
     evicted: nothing,
     rejected: nothing,

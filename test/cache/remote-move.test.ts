@@ -4,7 +4,7 @@ import { Generation } from '../../src/cache/generation.ts';
 import type { MoveCommand, MoveReply } from '../../src/cache/mover-messages.ts';
 import type { MoverThread } from '../../src/cache/mover-thread.ts';
 import { moveByThread } from '../../src/cache/remote-move.ts';
-import type { Lease } from '../../src/cache/space.ts';
+import type { Lease } from '../../src/cache/space-lease.ts';
 import type { Spool } from '../../src/cache/spool.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { Semaphore } from '../../src/lib/semaphore.ts';
@@ -57,6 +57,7 @@ function rig(options: { covers?: boolean; pay?: LineBody['pay']; stepBytes?: num
     call: 1,
     pay: options.pay,
     stepBytes: options.stepBytes ?? Infinity,
+    wanted: new AbortController().signal,
     received: () => undefined,
     abort: () => void ended.push('aborted'),
     ended: () => void ended.push('ended'),

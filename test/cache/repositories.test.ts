@@ -82,6 +82,22 @@ describe('_catalog', () => {
     );
   });
 
+  it('is in the order of the whole names, also where one upstream begins like another', () => {
+    for (const key of ['a', 'a-b', 'a.b', 'a0']) {
+      const policy = rig.policies.get('docker.io');
+      if (policy !== undefined) rig.policies.set(key, { ...policy, upstream: new FakeUpstream(key) });
+      for (const name of ['x', 'z/y']) rig.catalog.addLink(rig.key(name, key), imageManifest('x').digest, 'manifest');
+    }
+    const seen: string[] = [];
+    for (let last: string | undefined = ''; last !== undefined;) {
+      const page = rig.listings.catalog({ ...all, n: 3, last });
+      seen.push(...page.repositories);
+      last = page.next?.last;
+    }
+    expect(seen).toHaveLength(12);
+    expect(seen).toEqual(seen.toSorted((one, other) => (one < other ? -1 : 1)));
+  });
+
   it('of nothing is empty and ends, and starts after a name that is not there', () => {
     expect(rig.listings.catalog({ ...all, n: 0 })).toEqual({ repositories: [], next: undefined });
     expect(rig.listings.catalog({ ...all, last: 'docker.io/library/aa' }).repositories[0]).toBe('docker.io/library/b');

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { PieceMap } from '../../src/cache/piece-map.ts';
 import type { Generation } from '../../src/cache/generation.ts';
-import type { Lease } from '../../src/cache/space.ts';
+import type { Lease } from '../../src/cache/space-lease.ts';
 import { SpoolWriter } from '../../src/cache/spool-writer.ts';
 
 /** A writer over nothing but a piece map; what it writes is kept. */

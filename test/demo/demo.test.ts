@@ -63,11 +63,16 @@ describe('the demo', { timeout: timeoutMs }, () => {
 
     // A manifest, a config and six layers: eight answers for each client.
     const cold = rowOf(demo.out, 'through weir, cold');
-    expect(cold.slice(1)).toEqual(['0', '8', '0', '24.0 MB', '24.0 MB', '0.0 MB']);
+    // What is fetched ahead of the client is a hit or shared by the time it asks; the manifest and the config never are.
+    const [, ...coldAnswers] = cold.slice(0, 4).map(Number);
+    expect(coldAnswers.reduce((sum, count) => sum + count, 0)).toBe(8);
+    expect(coldAnswers[1]).toBeGreaterThanOrEqual(2);
+    expect(cold.slice(4)).toEqual(['24.0 MB', '24.0 MB', '0.0 MB']);
     const warm = rowOf(demo.out, 'through weir, warm');
     expect(warm.slice(1)).toEqual(['8', '0', '0', '0.0 MB', '24.0 MB', '24.0 MB']);
     const [, hits, misses, joined, ...bytes] = rowOf(demo.out, 'through weir, cold, 5 clients at once');
-    expect([misses, Number(hits) + Number(joined)]).toEqual(['8', 32]);
+    expect(Number(misses) + Number(hits) + Number(joined)).toBe(40);
+    expect(Number(misses)).toBeLessThanOrEqual(8);
     expect(bytes).toEqual(['24.0 MB', '120.0 MB', '96.0 MB']);
     const down = rowOf(demo.out, 'through weir, warm, the upstream is down');
     expect(down.slice(1)).toEqual(['8', '0', '0', '0.0 MB', '24.0 MB', '24.0 MB']);

@@ -67,14 +67,14 @@ function isExecutable(path: string): boolean {
   }
 }
 
-function onPath(name: string): string | undefined {
+export function onPath(name: string): string | undefined {
   return (process.env['PATH'] ?? '')
     .split(delimiter)
     .map((directory) => join(directory, name))
     .find(isExecutable);
 }
 
-async function debianVersion(packageName: string): Promise<string | undefined> {
+export async function debianVersion(packageName: string): Promise<string | undefined> {
   try {
     return (await run('dpkg-query', ['-W', '-f', '${Version}', packageName])).stdout;
   } catch {
@@ -83,16 +83,60 @@ async function debianVersion(packageName: string): Promise<string | undefined> {
 }
 
 /** The version of our own Go programs is the hash of their sources. */
-function ownVersion(): string {
+function ownVersion(module: string): string {
   const hash = createHash('sha256');
-  const sources = readdirSync(ownModule, { recursive: true, encoding: 'utf8' }).filter((name) =>
+  const sources = readdirSync(module, { recursive: true, encoding: 'utf8' }).filter((name) =>
     /\.go$|go\.(mod|sum)$/.test(name),
   );
-  for (const name of sources.toSorted()) hash.update(name).update(readFileSync(join(ownModule, name)));
+  for (const name of sources.toSorted()) hash.update(name).update(readFileSync(join(module, name)));
   return hash.digest('hex').slice(0, 12);
 }
 
 type Progress = (line: string) => void;
+
+/** A program that is built once: where it will be, and how. */
+interface Built {
+  readonly path: string;
+  readonly build: () => Promise<void>;
+}
+
+function published({ module, version }: GoProgram): Built {
+  const binary = module.split('/').at(-1) ?? module;
+  const directory = join(cacheDirectory, `${binary}@${version}`);
+  return { path: join(directory, binary), build: () => installGoModule(`${module}@${version}`, directory) };
+}
+
+function own(module: string, source: string, binary: string): Built {
+  const directory = join(cacheDirectory, `${binary}@${ownVersion(module)}`);
+  return { path: join(directory, binary), build: () => installGoProgram(module, source, directory) };
+}
+
+/** Builds it unless it is there; answers its path. */
+async function prepareBuilt({ path, build }: Built, progress: Progress): Promise<string> {
+  if (!isExecutable(path)) {
+    const started = Date.now();
+    progress(`building ${path.split('/').at(-2)} …`);
+    await needGo();
+    await build();
+    progress(`built ${path.split('/').at(-2)} in ${((Date.now() - started) / 1000).toFixed(0)} s`);
+  }
+  if (!isExecutable(path)) throw new Error(`nothing at ${path} after the build`);
+  return path;
+}
+
+/** One program of the table, for whoever needs no other. */
+export async function prepareGoProgram(
+  name: keyof typeof goPrograms,
+  progress: Progress,
+): Promise<{ readonly path: string; readonly version: string }> {
+  const program = goPrograms[name];
+  return { path: await prepareBuilt(published(program), progress), version: program.version };
+}
+
+/** The main package of a Go module of this repository. */
+export async function prepareOwnProgram(module: string, binary: string, progress: Progress): Promise<string> {
+  return prepareBuilt(own(module, '.', binary), progress);
+}
 
 async function findDebian(found: Map<string, string>, missing: string[], progress: Progress): Promise<void> {
   const entries = Object.entries<DebianProgram>(debian);
@@ -108,32 +152,19 @@ async function findDebian(found: Map<string, string>, missing: string[], progres
 }
 
 async function findBuilt(found: Map<string, string>, missing: string[], progress: Progress): Promise<void> {
-  const wanted = Object.entries<GoProgram>(goPrograms).map(([name, { module, version }]) => {
-    const binary = module.split('/').at(-1) ?? module;
-    const directory = join(cacheDirectory, `${binary}@${version}`);
-    return { name, path: join(directory, binary), build: () => installGoModule(`${module}@${version}`, directory) };
-  });
-  const version = ownVersion();
-  const own = Object.entries(ownPrograms).map(([name, source]) => {
-    const binary = source === '.' ? 'oras-client' : source.slice(2);
-    const directory = join(cacheDirectory, `${binary}@${version}`);
-    return { name, path: join(directory, binary), build: () => installGoProgram(ownModule, source, directory) };
-  });
-  for (const { name, path, build } of [...wanted, ...own]) {
-    if (!isExecutable(path)) {
-      const started = Date.now();
-      progress(`building ${path.split('/').at(-2)} …`);
-      try {
-        await needGo();
-        await build();
-        progress(`built ${path.split('/').at(-2)} in ${((Date.now() - started) / 1000).toFixed(0)} s`);
-      } catch (error) {
-        missing.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
-        continue;
-      }
+  const wanted: readonly (readonly [string, Built])[] = [
+    ...Object.entries<GoProgram>(goPrograms).map(([name, program]) => [name, published(program)] as const),
+    ...Object.entries(ownPrograms).map(([name, source]) => {
+      const binary = source === '.' ? 'oras-client' : source.slice(2);
+      return [name, own(ownModule, source, binary)] as const;
+    }),
+  ];
+  for (const [name, program] of wanted) {
+    try {
+      found.set(name, await prepareBuilt(program, progress));
+    } catch (error) {
+      missing.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
     }
-    if (isExecutable(path)) found.set(name, path);
-    else missing.push(`${name}: nothing at ${path} after the build`);
   }
 }
 

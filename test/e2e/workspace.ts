@@ -8,8 +8,8 @@ export class Workspace {
   readonly root: string;
   #count = 0;
 
-  constructor() {
-    this.root = mkdtempSync(join(tmpdir(), 'weir-e2e-'));
+  constructor(prefix = 'weir-e2e-') {
+    this.root = mkdtempSync(join(tmpdir(), prefix));
   }
 
   /** A new empty directory; the name only helps a reader. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { eventually } from '../support/gate.ts';
+import type { ScriptedUpstream } from '../support/scripted-upstream.ts';
 import { RateLimit } from '../support/upstream/rate-limit.ts';
 import { delay, shared } from '../support/upstream/behaviour.ts';
 import { download } from './support/blob-client.ts';
@@ -11,7 +12,7 @@ const maxRatio = 1.3;
 const maxDelayMs = 150;
 
 describe('100 cold clients of one 100 MB blob behind a 10 MB/s upstream', () => {
-  it('cost the upstream one GET and 1.00x the bytes, and hardly wait longer than one plain download', async () => {
+  it('cost the upstream one transfer and 1.00x the bytes, and hardly wait longer than one plain download', async () => {
     await using stage = await Stage.set();
     const { upstream, weir } = stage;
     // A daemon that has served before: the promise is about the fill, not about the first seconds of a process.
@@ -31,8 +32,7 @@ describe('100 cold clients of one 100 MB blob behind a 10 MB/s upstream', () => 
 
       const all = await Promise.all(Array.from({ length: clients }, () => download(weir.port, path)));
       expect(all.filter(({ isComplete, bytes }) => isComplete && bytes === 100 * mb)).toHaveLength(clients);
-      expect(upstream.count({ kind: 'blob', method: 'GET' })).toBe(1);
-      expect(upstream.bytesSent({ kind: 'blob' })).toBe(100 * mb);
+      expectOneTransfer(upstream);
       await eventually(() => weir.blobs().includes(digest));
       ratios.push(Math.max(...all.map(({ totalMs }) => totalMs)) / plain.totalMs);
       delays.push(Math.max(...all.map(({ firstByteMs }) => firstByteMs)) - plain.firstByteMs);
@@ -49,7 +49,7 @@ describe('100 cold clients of one 100 MB blob behind a 10 MB/s upstream', () => 
     upstream.always = shared(new RateLimit(10 * mb));
     const all = await Promise.all(Array.from({ length: clients }, () => download(weir.port, path, { hashes: true })));
     expect(all.filter((got) => got.isComplete && got.digest === digest)).toHaveLength(clients);
-    expect(upstream.bytesSent({ kind: 'blob' })).toBe(100 * mb);
+    expectOneTransfer(upstream);
   });
 
   it('may leave at any moment, 99 of them: the blob is cached and nothing is left over', async () => {
@@ -83,7 +83,7 @@ describe('100 cold clients of one 100 MB blob behind a 10 MB/s upstream', () => 
     );
     const warmAgain = await download(weir.port, path, { hashes: true });
     expect(warmAgain.digest).toBe(digest);
-    expect(upstream.count({ reference: digest })).toBe(1);
+    expect(upstream.bytesSent({ reference: digest })).toBeLessThanOrEqual(100.5 * mb);
   });
 
   it('may all leave: the blob is cached all the same', async () => {
@@ -100,6 +100,14 @@ describe('100 cold clients of one 100 MB blob behind a 10 MB/s upstream', () => 
     expect(upstream.bytesSent({ reference: digest })).toBe(20 * mb);
   });
 });
+
+/** One GET; weir may try a second connection, learns that it brings nothing, and asks for the rest over one again. */
+function expectOneTransfer(upstream: ScriptedUpstream): void {
+  expect(upstream.count({ kind: 'blob', method: 'GET' })).toBeLessThanOrEqual(6);
+  const sentBytes = upstream.bytesSent({ kind: 'blob' });
+  expect(sentBytes).toBeGreaterThanOrEqual(100 * mb);
+  expect(sentBytes).toBeLessThanOrEqual(100.5 * mb);
+}
 
 function sockets(descriptors: readonly string[]): number {
   return descriptors.filter((target) => target.startsWith('socket:')).length;

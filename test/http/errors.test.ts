@@ -24,6 +24,7 @@ const upstreamTable: Readonly<Record<Exclude<UpstreamErrorKind, 'notFound'>, Exp
   breakerOpen: [503, 'UNAVAILABLE', '5'],
   offline: [503, 'UNAVAILABLE'],
   cut: [502, 'UNKNOWN'],
+  preempted: [503, 'UNAVAILABLE', '5'],
   aborted: [503, 'UNAVAILABLE', '5'],
 };
 

@@ -1,7 +1,10 @@
-import { createServer } from 'node:http';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { inTurn, maxUnanswered } from '../../src/http/pipelining.ts';
-import { eventually } from '../support/gate.ts';
+import { breakConnection, inTurn, maxUnanswered } from '../../src/http/pipelining.ts';
+import { eventually, within } from '../support/gate.ts';
 import { RawConnection } from '../support/raw-client.ts';
 import { FakeBlob, patternSource } from './support/fake-cache.ts';
 import { startFront } from './support/front.ts';
@@ -43,7 +46,7 @@ describe('pipelining', () => {
       started++;
       waiting.push(() => res.end('x'));
     });
-    const server = createServer((req, res) => {
+    const server = createHttpServer((req, res) => {
       parsed++;
       turn(req, res);
     });
@@ -101,3 +104,37 @@ describe('pipelining', () => {
     expect([front.cache.blobQueries.length, front.ended.length]).toEqual([1, 1]);
   });
 });
+
+describe('breakConnection', () => {
+  it('closes a socket that is ending just now, and leaves no descriptor behind', async () => {
+    const server = createServer((socket) => {
+      socket.end('bye');
+      breakConnection(socket);
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    using connection = await RawConnection.open(`http://127.0.0.1:${port}`);
+    await connection.ended();
+    // Resolves when the last socket is closed.
+    await within(5_000, new Promise((resolve) => server.close(resolve)), () => 'the end of the server');
+    await eventually(() => readdirSync('/proc/self/fd').every((fd) => !isSocketOf(fd, port)));
+  });
+});
+
+/** Whether one of this process's descriptors is the server's side of a connection to `port`. */
+function isSocketOf(fd: string, port: number): boolean {
+  let target: string;
+  try {
+    target = readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return false;
+  }
+  const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
+  const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  return readFileSync('/proc/self/net/tcp', 'utf8')
+    .split('\n')
+    .some((line) => {
+      const columns = line.trim().split(/\s+/);
+      return inode !== undefined && columns[9] === inode && columns[1]?.endsWith(local) === true;
+    });
+}

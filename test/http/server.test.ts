@@ -4,6 +4,7 @@ import { ListenError, Listener, type ListenOptions } from '../../src/http/server
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { eventually, Gate } from '../support/gate.ts';
+import { RecordingLogger } from '../store/support/harness.ts';
 import { expectNoLeaks, takeSnapshot } from '../support/leaks.ts';
 import { NoResponseError, RawConnection, rawFetch } from '../support/raw-client.ts';
 import { testCertificate, testKey } from '../support/tls.ts';
@@ -71,12 +72,20 @@ describe('listening', () => {
     await listener.drain(AbortSignal.abort());
   });
 
-  it('takes no more connections than it may', async () => {
-    const listener = await listen({ maxConnections: 3 });
+  it('takes no more connections than it may, and tells the operator, once for many', async () => {
+    const logger = new RecordingLogger();
+    const listener = await listen({ maxConnections: 3, logger });
     const url = `http://127.0.0.1:${listener.address.port}`;
     const held = await Promise.all([1, 2, 3].map(() => RawConnection.open(url)));
     await eventually(() => listener.connections === 3);
-    await expect(rawFetch(`${url}/`)).rejects.toThrow();
+    for (let turn = 0; turn < 3; turn++) await expect(rawFetch(`${url}/`)).rejects.toThrow();
+    expect(logger.lines).toEqual([
+      {
+        level: 'warn',
+        message: expect.stringContaining('ulimit -n') as string,
+        fields: { listener: 'listen', maxConnections: 3 },
+      },
+    ]);
     for (const connection of held) connection.close();
     await eventually(() => listener.connections === 0);
     expect((await rawFetch(`${url}/`)).status).toBe(200);

@@ -61,6 +61,7 @@ describe('metrics', () => {
         'gauge weir_fills_running',
         'counter weir_fill_joins_total',
         'counter weir_fill_resumes_total',
+        'counter weir_prefetches_total result',
         'counter weir_unproved_range_bytes_total',
         'counter weir_evictions_total reason',
         'counter weir_evicted_bytes_total reason',
@@ -68,6 +69,7 @@ describe('metrics', () => {
         'gauge weir_store_blobs',
         'counter weir_rejected_total reason',
         'gauge weir_ratelimit_remaining upstream',
+        'gauge weir_sendfile_usable',
         'gauge weir_breaker_open upstream',
         'gauge weir_build_info version',
       ].toSorted(),
@@ -130,6 +132,7 @@ describe('metrics', () => {
     metrics.fillEnded({ upstream: 'docker.io', result: 'stored' });
     metrics.fillJoined();
     metrics.fillResumed();
+    metrics.prefetchEnded({ result: 'joined' });
     metrics.unprovedRangeBytes({ bytes: 100 });
     metrics.evicted({ bytes: 4096, reason: 'free-space' });
     metrics.rejected({ reason: 'digest-mismatch' });
@@ -140,6 +143,8 @@ describe('metrics', () => {
       'weir_fills_total{result="failed"} 0',
       'weir_fill_joins_total 1',
       'weir_fill_resumes_total 1',
+      'weir_prefetches_total{result="joined"} 1',
+      'weir_prefetches_total{result="dropped"} 0',
       'weir_unproved_range_bytes_total 100',
       'weir_evictions_total{reason="free-space"} 1',
       'weir_evicted_bytes_total{reason="free-space"} 4096',
@@ -207,6 +212,7 @@ describe('metrics', () => {
         metrics.upstreamRejected({ upstream: b, reason: `reason ${c}` });
         metrics.rejected({ reason: a.slice(0, 40) });
         metrics.unprovedRangeBytes({ bytes: m });
+        metrics.prefetchEnded({ result: c as 'joined' });
         metrics.fillEnded({ upstream: a, result: b as 'stored' });
         reports += 1;
       }),
@@ -237,6 +243,8 @@ describe('metrics', () => {
               'mismatch',
               'failed',
               'abandoned',
+              'joined',
+              'dropped',
             ].includes(value ?? ''),
         ),
       ).toEqual([]);

@@ -31,6 +31,7 @@ describe('descriptor', () => {
       ...descriptor('x'),
       artifactType: 'application/vnd.example',
       annotations: { a: 'b' },
+      hasUrls: true,
       platform: { os: 'linux', architecture: 'arm', variant: 'v7' },
     });
   });

@@ -38,6 +38,7 @@ async function fill({ store, catalog, clock }: TestStore): Promise<void> {
 async function filledRoot(): Promise<TempDirectory> {
   const temp = await tempDirectory('damage');
   const opened = await openTestStore(temp.path);
+  await opened.recovered;
   await fill(opened);
   await passFileTime();
   await opened.close();

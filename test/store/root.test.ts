@@ -164,6 +164,7 @@ describe('the clean marker', () => {
     await using temp = await tempDirectory('root');
     const [stored, touched, copied] = [content(), content(), content()];
     const first = await openTestStore(temp.path);
+    await first.recovered;
     await first.store.put(stored.digest, stored.bytes);
     await first.store.put(touched.digest, touched.bytes);
     first.catalog.putTag(tagKey('a', 'b'), {

@@ -46,4 +46,32 @@ describe('bandwidth', () => {
     await expect(waiting).rejects.toThrow('no longer');
     expect(clock.pending).toBe(0);
   });
+
+  it('goes round among flows, however many connections each has', async () => {
+    const clock = new FakeClock();
+    const bandwidth = new Bandwidth(1000, clock);
+    const passed = new Map([
+      ['many', 0],
+      ['one', 0],
+      ['low', 0],
+    ]);
+    const control = new AbortController();
+    const run = async (name: string, weight: number): Promise<void> => {
+      for (;;) {
+        await bandwidth.take(10, control.signal, { name, weight });
+        passed.set(name, (passed.get(name) ?? 0) + 10);
+      }
+    };
+    const connections = [...Array<string>(8).fill('many'), 'one', ...Array<string>(3).fill('low')];
+    const all = connections.map((name) => run(name, name === 'low' ? 0.25 : 1).catch(() => undefined));
+    await clock.advance(9000);
+    control.abort(new Error('enough'));
+    await Promise.all(all);
+    const [many = 0, one = 0, low = 0] = passed.values();
+    expect(many + one + low).toBeGreaterThanOrEqual(9000);
+    expect(Math.abs(many - 4000)).toBeLessThanOrEqual(100);
+    expect(Math.abs(one - 4000)).toBeLessThanOrEqual(100);
+    expect(Math.abs(low - 1000)).toBeLessThanOrEqual(100);
+    expect(clock.pending).toBe(0);
+  });
 });

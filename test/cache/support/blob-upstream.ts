@@ -40,6 +40,8 @@ export class BlobUpstream implements Upstream {
   readonly asked: Asked[] = [];
   /** Bytes handed out. */
   sentBytes = 0;
+  /** Bodies that were read to their end, which leaves a connection that can be used again. */
+  completeBodies = 0;
   /** Bodies that are open now. */
   openBodies = 0;
   /** Answers that were neither read to an end, left early nor aborted: each keeps a connection busy for ever. */
@@ -109,6 +111,7 @@ export class BlobUpstream implements Upstream {
         yield source.slice(position, next);
         position = next;
       }
+      this.completeBodies += 1;
     } finally {
       this.held.delete(hold);
       this.openBodies -= 1;

@@ -1,6 +1,7 @@
 /** A fill engine over a scripted upstream and a store in memory, and clients for it. */
 import { Blobs } from '../../../src/cache/blobs.ts';
 import type { BlobView } from '../../../src/cache/answers.ts';
+import { FillConnections } from '../../../src/cache/fill-connections.ts';
 import { FillTable } from '../../../src/cache/fill-table.ts';
 import type { CacheEvents, FillResult } from '../../../src/cache/events.ts';
 import type { Rights } from '../../../src/cache/rights.ts';
@@ -50,6 +51,7 @@ export type EngineUpstream = Upstream & Pick<BlobUpstream, 'digest' | 'error'>;
 export interface EngineOptions {
   readonly onAbandon?: 'finish' | 'keep';
   readonly maxBytes?: number;
+  readonly connections?: number;
   /** In place of the store in memory, for which no thread works. */
   readonly disk?: { readonly store: BlobStore; readonly catalog: Catalog };
   readonly movers?: MoverPool;
@@ -59,12 +61,16 @@ export class Engine implements AsyncDisposable {
   readonly clock = new FakeClock();
   readonly catalog: SqliteCatalog;
   readonly store: FaultyStore;
+  readonly connections: FillConnections;
   readonly fills: FillTable;
   readonly blobs: Blobs;
   readonly space: Space;
   readonly generations = new Generations();
   readonly counts = { started: 0, joined: 0, resumed: 0, unproved: 0, evicted: 0 };
+  /** What the engine believes about how busy it was. */
+  busyMs = 0;
   readonly results: FillResult[] = [];
+  readonly prefetches: string[] = [];
   readonly rejected: string[] = [];
   /** Repositories that `ask` was called for; it links unless the repository is in `forbidden`. */
   readonly asked: string[] = [];
@@ -79,6 +85,7 @@ export class Engine implements AsyncDisposable {
       fillStarted: () => void (this.counts.started += 1),
       fillEnded: ({ result }) => void this.results.push(result),
       fillJoined: () => void (this.counts.joined += 1),
+      prefetchEnded: ({ result }) => void this.prefetches.push(result),
       fillResumed: () => void (this.counts.resumed += 1),
       unprovedRangeBytes: ({ bytes }) => void (this.counts.unproved += bytes),
       evicted: () => void (this.counts.evicted += 1),
@@ -87,9 +94,11 @@ export class Engine implements AsyncDisposable {
     const shared = { store, catalog, clock, logger: silentLogger, events };
     const limits = { maxBytes: options.maxBytes ?? 2 ** 40, minFreeBytes: () => 0 };
     this.space = new Space({ ...shared, limits, generations: this.generations });
+    this.connections = new FillConnections({ perFill: options.connections ?? 8, clock, busyMs: () => this.busyMs });
     this.fills = new FillTable({
       ...shared,
       space: this.space,
+      connections: this.connections,
       hashTurns: new Semaphore(1),
       onAbandon: options.onAbandon ?? 'finish',
       ...(options.movers !== undefined && { movers: options.movers }),

@@ -20,14 +20,14 @@ interface Partial {
   readonly sizeBytes: number | undefined;
 }
 
-const room = 8 * 1024 * 1024;
-
 export class FaultyStore implements BlobStore {
   readonly blobs = new Map<Digest, Buffer>();
   readonly suspects = new Set<Digest>();
   readonly kept = new Map<string, Partial>();
   readonly quarantined: { digest: Digest; reason: string }[] = [];
   readonly open_ = new Map<Digest, number>();
+  /** The largest blob that a spool can hold. */
+  roomBytes = 8 * 1024 * 1024;
   openIngests = 0;
   openReaders = 0;
   ingestBytes = 0;
@@ -96,14 +96,14 @@ export class FaultyStore implements BlobStore {
 
   async createIngest(key: IngestKey): Promise<Ingest> {
     if (this.isSick) throw new StoreError('sick', 'the disk is sick');
-    return this.#ingest(key, Buffer.alloc(room), [], undefined);
+    return this.#ingest(key, Buffer.alloc(this.roomBytes), [], undefined);
   }
 
   async resumeIngest(key: IngestKey): Promise<Ingest | undefined> {
     const partial = this.kept.get(name(key));
     if (partial === undefined) return undefined;
     this.kept.delete(name(key));
-    const bytes = Buffer.alloc(room);
+    const bytes = Buffer.alloc(this.roomBytes);
     for (const { start, end } of partial.written) partial.bytes.copy(bytes, start, start, end);
     return this.#ingest(key, bytes, partial.written, partial.sizeBytes);
   }

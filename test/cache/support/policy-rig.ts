@@ -184,6 +184,7 @@ function eventsInto(rejected: string[]): CacheEvents {
     fillEnded: nothing,
     fillJoined: nothing,
     fillResumed: nothing,
+    prefetchEnded: nothing,
     unprovedRangeBytes: nothing,
     evicted: nothing,
     rejected: ({ reason }) => void rejected.push(reason),

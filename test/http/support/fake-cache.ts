@@ -65,6 +65,11 @@ export class FakeBlob {
   beforeOpen: (span: BodySpan) => Promise<void> = () => Promise.resolve();
   /** Readers open before there is anything to read, as those of a transfer do. */
   opensAtOnce = false;
+  /** Of a file with the bytes of the source, for readers to name; the test opens and closes it. */
+  descriptor: number | undefined;
+  /** Bytes that left by the descriptor, and bytes that were read. */
+  sentBytes = 0;
+  readBytes = 0;
   /** The most bytes that one read gives. */
   maxRead = Number.POSITIVE_INFINITY;
   openViews = 0;
@@ -159,7 +164,14 @@ export class FakeBlob {
     const end = (): number => Math.min(span.end ?? Infinity, this.source.sizeBytes);
     if (end() > span.start && !this.opensAtOnce) await this.wait(() => this.available > span.start, signal);
     this.openReaders++;
+    const descriptor = (): number | undefined => this.descriptor;
     return {
+      get descriptor() {
+        return descriptor();
+      },
+      sent: (bytes) => {
+        this.sentBytes += bytes;
+      },
       readable: (position, inner) => {
         if (this.failure !== undefined) return Promise.reject(this.failure);
         const now = Math.min(this.available, end());
@@ -173,6 +185,7 @@ export class FakeBlob {
         const count = Math.min(length, this.maxRead);
         if (position + count > Math.min(this.available, end())) throw new Error('read beyond what was promised');
         this.source.fill(buffer, offset, count, position);
+        this.readBytes += count;
         await Promise.resolve();
         return count;
       },

@@ -1,10 +1,17 @@
 /** The front on a real listener over a fake cache, with everything that it reports kept. */
+import { MessageChannel } from 'node:worker_threads';
+import type { Cache } from '../../../src/cache/answers.ts';
+import { CacheHost } from '../../../src/cache/cache-host.ts';
+import { RemoteCache } from '../../../src/cache/remote-cache.ts';
 import { BufferPool } from '../../../src/http/buffer-pool.ts';
 import type { HttpEvents } from '../../../src/http/context.ts';
+import { FastLane } from '../../../src/http/fast-lane.ts';
 import { createFront } from '../../../src/http/front.ts';
+import type { Sendfile } from '../../../src/http/sendfile.ts';
 import { Listener } from '../../../src/http/server.ts';
 import { StallWatch } from '../../../src/http/stall-watch.ts';
 import { type Clock, systemClock } from '../../../src/lib/clock.ts';
+import { Generations } from '../../../src/lib/generations.ts';
 import type { LogFields, Logger } from '../../../src/lib/log.ts';
 import { createRouter } from '../../../src/upstream/routing.ts';
 import { FakeCache } from './fake-cache.ts';
@@ -64,11 +71,16 @@ export interface FrontOptions {
   readonly isAccessLogged?: boolean;
   readonly headDeadlineMs?: number;
   readonly stallMs?: number;
+  /** Default: none. */
+  readonly sendfile?: Sendfile;
   readonly tls?: { readonly cert: string; readonly key: string };
 }
 
 export interface Front extends AsyncDisposable {
   readonly cache: FakeCache;
+  /** The owner's side of the port, where there is one. */
+  readonly host: CacheHost | undefined;
+  readonly generations: Generations;
   readonly listener: Listener;
   readonly port: number;
   readonly origin: string;
@@ -78,6 +90,15 @@ export interface Front extends AsyncDisposable {
   readonly stalls: StallWatch;
 }
 
+/** Whether fronts ask their cache from another side of a port, as threads that serve clients do. For `remote.test.ts`. */
+export const remote = { isOn: false };
+
+/** The cache as a thread sees it, with the port in the same process. */
+function behindPort(cache: FakeCache): { readonly cache: Cache; readonly host: CacheHost } {
+  const { port1, port2 } = new MessageChannel();
+  return { host: new CacheHost(cache, port1), cache: new RemoteCache(port2) };
+}
+
 /** Upstreams: docker.io (the default), ghcr.io, and lab:5000 which also answers for the host lab.example. */
 export async function startFront(options: FrontOptions = {}): Promise<Front> {
   const { cache = new FakeCache(), clock = systemClock } = options;
@@ -85,8 +106,10 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
   const log = new LinesLogger();
   const pool = new BufferPool();
   const stalls = new StallWatch(clock, options.stallMs);
-  const handler = createFront({
-    cache,
+  const generations = new Generations();
+  const distant = remote.isOn ? behindPort(cache) : undefined;
+  const deps = {
+    cache: distant?.cache ?? cache,
     router: createRouter([
       { key: 'docker.io', hosts: [], isDefault: true },
       { key: 'ghcr.io', hosts: [], isDefault: false },
@@ -94,23 +117,26 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
     ]),
     clock,
     logger: log,
-    events: { requestEnded: (event) => void ended.push(event) },
-    body: { pool, stalls, clock },
-    accessLog: (options.isAccessLogged ?? true) ? (line) => log.access(line) : undefined,
+    events: { requestEnded: (event: EndedRequest) => void ended.push(event) },
+    body: { pool, sendfile: options.sendfile, stalls, clock },
+    accessLog: (options.isAccessLogged ?? true) ? (line: string) => log.access(line) : undefined,
     headDeadlineMs: options.headDeadlineMs ?? 22_000,
-  });
+  };
   const listener = await Listener.listen({
     name: 'listen',
     host: '127.0.0.1',
     port: 0,
     tls: options.tls,
-    handler,
+    handler: createFront(deps),
+    lane: new FastLane({ ...deps, generations, keepAliveSeconds: 95, firstHeadMs: 20_000 }),
     clock,
     logger: log,
   });
   const { port } = listener.address;
   return {
     cache,
+    host: distant?.host,
+    generations,
     listener,
     port,
     origin: `http://127.0.0.1:${port}`,
@@ -120,6 +146,7 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
     stalls,
     async [Symbol.asyncDispose]() {
       await listener.drain(AbortSignal.abort());
+      distant?.host[Symbol.dispose]();
     },
   };
 }

@@ -1,0 +1,3 @@
+module weir.test/bench/client
+
+go 1.22

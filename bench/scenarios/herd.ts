@@ -1,0 +1,28 @@
+/** Many clients that want one cold blob at the same moment, behind an upstream limited to 12.5 MB/s per connection. */
+import type { Scenario } from '../bench.ts';
+import { coldRow, warmUpImage } from './cold.ts';
+
+const sizes = [1, 8, 100] as const;
+
+/** Hashing for a hundred clients would measure the clients; the others' bytes are counted. */
+const hashing = 8;
+
+export const herd: Scenario = {
+  name: 'herd',
+  title: 'A herd on one cold blob, the upstream limited to 12.5 MB/s per connection',
+  about:
+    'A blob of 100 MB (--quick: 50 MB), because the full 300 MB take the slowest peers too long. Time is that of the ' +
+    'slowest client. Eight clients hash, the others count.',
+  prepare(content, scale) {
+    warmUpImage(content, 'small');
+    content.image('herd', [scale.herdBytes]);
+  },
+  async run(bench) {
+    const image = bench.content.image('herd', [bench.scale.herdBytes]);
+    for (const connections of sizes) {
+      const row = { id: `herd-${connections}`, title: `${connections} client${connections === 1 ? '' : 's'}` };
+      const options = { connections, hash: Math.min(connections, hashing), warmUp: 'small' } as const;
+      await coldRow(bench, row, bench.upstream.route('limit12'), image, options);
+    }
+  },
+};

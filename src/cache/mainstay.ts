@@ -1,0 +1,37 @@
+/**
+ * The one transfer that a fill cannot do without. When it asked for everything and others then bring what lies ahead of it,
+ * its claim ends where theirs begin; when they cannot, it goes on to where it was going.
+ */
+import type { Claim, PieceMap } from './piece-map.ts';
+
+export class Mainstay {
+  readonly claim: Claim;
+  /** It asked for everything from where it began. */
+  readonly isWhole: boolean;
+  readonly #pieces: PieceMap;
+  #isCut = false;
+
+  constructor(pieces: PieceMap, claim: Claim, isWhole: boolean) {
+    this.#pieces = pieces;
+    this.claim = claim;
+    this.isWhole = isWhole;
+  }
+
+  /** Nobody else can bring what it has asked for: it has to be cut first. */
+  get isToBeCut(): boolean {
+    return this.isWhole && !this.#isCut;
+  }
+
+  cut(end: number): void {
+    this.#pieces.shrink(this.claim, end);
+    this.#isCut = true;
+  }
+
+  /** Nothing will come ahead of it. */
+  giveBack(): void {
+    if (!this.#isCut) return;
+    const { end } = this.claim;
+    this.#pieces.extend(this.claim);
+    if (this.claim.end > end) this.#isCut = false;
+  }
+}

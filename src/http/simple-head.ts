@@ -1,0 +1,61 @@
+/**
+ * Request heads that need no HTTP parser: exactly one GET or HEAD under /v2/, in the plainest form that RFC 9112 has, with
+ * nothing in it that changes an answer. Everything else, however valid, is for node:http to read and to refuse.
+ */
+import { hostPattern } from './front.ts';
+
+export interface SimpleHead {
+  readonly method: 'GET' | 'HEAD';
+  readonly target: string;
+  readonly host: string;
+  readonly userAgent: string | undefined;
+}
+
+/** Longer heads are rare, and remembering them is dear. */
+export const maxSimpleHeadLength = 2048;
+
+/** One SP between the words, CRLF at each end of line, no folding, no control characters, nothing beyond ASCII. */
+const headPattern = /^(GET|HEAD) (\/v2\/[!-~]*) HTTP\/1\.1\r\n((?:[A-Za-z0-9-]+: *[ -~]*\r\n)+)\r\n$/;
+
+/** Headers that no answer of ours depends on. */
+const ignored: ReadonlySet<string> = new Set([
+  'accept',
+  'accept-encoding',
+  'accept-language',
+  'dnt',
+  'docker-distribution-api-version',
+  'from',
+  'referer',
+  'traceparent',
+  'tracestate',
+  'via',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-meta-source-client',
+  'x-real-ip',
+]);
+
+/** Undefined for everything that is not as simple. `text` is what came in, byte for byte (latin1). */
+export function parseSimpleHead(text: string): SimpleHead | undefined {
+  if (text.length > maxSimpleHeadLength) return undefined;
+  const [, method, target = '', lines = ''] = headPattern.exec(text) ?? [];
+  if (method !== 'GET' && method !== 'HEAD') return undefined;
+  let host: string | undefined;
+  let userAgent: string | undefined;
+  for (const line of lines.split('\r\n').slice(0, -1)) {
+    const colon = line.indexOf(':');
+    const name = line.slice(0, colon).toLowerCase();
+    const value = line.slice(colon + 1).trim();
+    if (name === 'host') {
+      if (host !== undefined || value === '' || !hostPattern.test(value)) return undefined;
+      host = value;
+    } else if (name === 'user-agent') {
+      if (userAgent !== undefined) return undefined;
+      userAgent = value;
+    } else if (name === 'connection') {
+      if (value.toLowerCase() !== 'keep-alive') return undefined;
+    } else if (!ignored.has(name)) return undefined;
+  }
+  return host === undefined ? undefined : { method, target, host, userAgent };
+}

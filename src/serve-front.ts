@@ -1,0 +1,63 @@
+/** The listener that clients talk to, with everything behind it but the cache: the same on the owner and on a thread. */
+import type { HttpEvents } from './http/context.ts';
+import { createFront } from './http/front.ts';
+import { BufferPool } from './http/buffer-pool.ts';
+import { FastLane } from './http/fast-lane.ts';
+import { Sendfile } from './http/sendfile.ts';
+import { keepAliveMs, Listener, type ListenOptions } from './http/server.ts';
+import { StallWatch } from './http/stall-watch.ts';
+import type { Cache } from './cache/answers.ts';
+import type { Generations } from './lib/generations.ts';
+import { createRouter, type RoutedUpstream } from './upstream/routing.ts';
+
+export interface ServeFrontOptions extends Omit<ListenOptions, 'name' | 'handler' | 'lane'> {
+  readonly cache: Cache;
+  readonly generations: Generations;
+  readonly upstreams: readonly RoutedUpstream[];
+  readonly events: HttpEvents;
+  readonly accessLog: ((line: string) => void) | undefined;
+  /** Calls of sendfile at once. */
+  readonly sendfileConcurrency: number;
+  /** Where duplicated descriptors are entered, for whoever cleans up behind this thread. */
+  readonly descriptorMemory?: SharedArrayBuffer;
+}
+
+export interface ServingFront {
+  readonly listener: Listener;
+  /** Large bodies go by sendfile. */
+  readonly hasSendfile: boolean;
+}
+
+/** From the request to the first byte of its answer. Clients give up after 30 s. */
+const headDeadlineMs = 20_000;
+
+/** Rejects with ListenError. Resolves when connections are accepted. */
+export async function listenFront(options: ServeFrontOptions): Promise<ServingFront> {
+  const { clock, logger, cache, generations, events, accessLog, tls, descriptorMemory } = options;
+  // A listener with TLS could not use it.
+  const sendfile =
+    tls === undefined
+      ? await Sendfile.load({
+          logger,
+          concurrency: options.sendfileConcurrency,
+          ...(descriptorMemory === undefined ? {} : { memory: descriptorMemory }),
+        })
+      : undefined;
+  const deps = {
+    clock,
+    logger,
+    cache,
+    router: createRouter(options.upstreams),
+    events,
+    body: { pool: new BufferPool(), sendfile, stalls: new StallWatch(clock), clock },
+    accessLog,
+    headDeadlineMs,
+  };
+  const listener = await Listener.listen({
+    ...options,
+    name: 'listen',
+    handler: createFront(deps),
+    lane: new FastLane({ ...deps, generations, keepAliveSeconds: keepAliveMs / 1000, firstHeadMs: headDeadlineMs }),
+  });
+  return { listener, hasSendfile: sendfile !== undefined };
+}

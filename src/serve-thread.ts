@@ -1,0 +1,140 @@
+/** One thread that serves clients, as the owner sees it: its calls, what it holds, and what it leaves behind. */
+import { MessageChannel, Worker } from 'node:worker_threads';
+import type { Cache } from './cache/answers.ts';
+import { CacheHost } from './cache/cache-host.ts';
+import { remoteErrors } from './cache/remote-errors.ts';
+import { closeLeftovers, descriptorTableMemory } from './http/descriptor-table.ts';
+import { loadLibc } from './http/libc.ts';
+import type { Clock } from './lib/clock.ts';
+import type { Logger } from './lib/log.ts';
+import { PortCaller } from './lib/port-calls.ts';
+import type { Gathered, ServeCalls, ServeReport, ServeSetup } from './serve-protocol.ts';
+
+export interface ServeThreadOptions {
+  readonly setup: Omit<ServeSetup, 'descriptors' | 'cachePort' | 'controlPort'>;
+  readonly cache: Cache;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Access lines, each with its newline. */
+  readonly onLines: (text: string) => void;
+  /** Called once, when it has ended for whatever reason and all that it held has been let go. */
+  readonly onExit: (thread: ServeThread) => void;
+}
+
+const pingEveryMs = 2_000;
+/** A thread that does not answer for so long is replaced. */
+const patienceMs = 10_000;
+
+export class ServeThread {
+  /** Resolves when the thread is gone and nothing of it is left. Never rejects. */
+  readonly ended: Promise<void>;
+  readonly #options: ServeThreadOptions;
+  readonly #worker: Worker;
+  readonly #host: CacheHost;
+  readonly #control: PortCaller<ServeCalls>;
+  readonly #descriptors = descriptorTableMemory();
+
+  constructor(options: ServeThreadOptions) {
+    this.#options = options;
+    const cache = new MessageChannel();
+    const control = new MessageChannel();
+    this.#host = new CacheHost(options.cache, cache.port1);
+    this.#control = new PortCaller(control.port1, remoteErrors);
+    const setup: ServeSetup = {
+      ...options.setup,
+      descriptors: this.#descriptors,
+      cachePort: cache.port2,
+      controlPort: control.port2,
+    };
+    // The same file, before and after compilation.
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+    this.#worker = new Worker(new URL(`./serve-worker.${extension}`, import.meta.url), {
+      name: 'serve',
+      workerData: setup,
+      transferList: [cache.port2, control.port2],
+    });
+    this.#worker.on('message', (report: ServeReport) => this.#report(report));
+    this.#worker.on('error', (error) => options.logger.error({ err: error }, 'a thread that serves clients failed'));
+    this.ended = new Promise((resolve) => {
+      this.#worker.once('exit', () => {
+        // Owned here: it never rejects.
+        void this.#cleanUp().then(resolve);
+      });
+    });
+  }
+
+  /** Views and readers that its clients have open at the owner. */
+  get held(): number {
+    return this.#host.held;
+  }
+
+  /** Accepts connections. Rejects when it cannot; the caller ends it then. */
+  async listen(): Promise<{ readonly hasSendfile: boolean }> {
+    const listening = await this.#control.call('listen', undefined);
+    this.#watch();
+    return listening;
+  }
+
+  gather(): Promise<Gathered> {
+    return this.#control.call('gather', undefined);
+  }
+
+  /** Resolves the number of connections that had to be broken off; a thread that dies meanwhile has broken its own. */
+  async drain(deadline: AbortSignal): Promise<number> {
+    const breakOff = (): void => this.#control.tell('breakOff', undefined);
+    deadline.addEventListener('abort', breakOff, { once: true });
+    try {
+      return (await this.#control.call('drain', { isImmediate: deadline.aborted })).broken;
+    } catch {
+      return 0;
+    } finally {
+      deadline.removeEventListener('abort', breakOff);
+    }
+  }
+
+  /** Ends it at once, with its connections. */
+  async terminate(): Promise<void> {
+    await this.#worker.terminate();
+    await this.ended;
+  }
+
+  #watch(): void {
+    const { clock, logger } = this.#options;
+    const check = async (): Promise<void> => {
+      for (;;) {
+        await clock.sleep(pingEveryMs, over.signal);
+        const late = new AbortController();
+        using _timer = clock.setTimer(patienceMs, () => late.abort(new Error('no answer to a ping')));
+        try {
+          await this.#control.call('ping', undefined, late.signal);
+        } catch (error) {
+          if (over.signal.aborted) return;
+          logger.error({ err: error }, `a thread that serves clients has been silent for ${patienceMs / 1000} s`);
+          await this.#worker.terminate();
+        }
+      }
+    };
+    const over = new AbortController();
+    void this.ended.then(() => over.abort(new Error('ended')));
+    // It ends with the thread.
+    check().catch(() => undefined);
+  }
+
+  #report(report: ServeReport): void {
+    if (report.kind === 'lines') this.#options.onLines(report.text);
+    else this.#options.logger[report.level](report.fields, report.message);
+  }
+
+  /** Never rejects. */
+  async #cleanUp(): Promise<void> {
+    this.#control.close(new Error('the thread has ended'));
+    this.#host[Symbol.dispose]();
+    try {
+      const libc = await loadLibc();
+      if (libc !== undefined) closeLeftovers(this.#descriptors, libc);
+    } catch {
+      // Without the library there are no duplicates either.
+    }
+    this.#options.onExit(this);
+  }
+}
