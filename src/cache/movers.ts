@@ -82,10 +82,11 @@ export class Movers {
       throw isConsequence ? (this.#openingError ?? error) : error;
     } finally {
       control.abort();
+      await Promise.all(this.#running);
+      // Now that nothing ends any more that could begin a pause.
       this.#ahead.end();
       this.#wantsPause.end();
       this.#sparePause.end();
-      await Promise.all(this.#running);
     }
   }
 

@@ -376,6 +376,39 @@ describe('rights and limits', () => {
     expect(await Promise.all(reading)).toEqual(Array.from({ length: 5 }, () => 'hello world'));
   });
 
+  it('a spare transfer takes no place that another could want, and does not wait for one', async () => {
+    await using upstream = await ScriptedUpstream.start();
+    upstream.content.addBlob('a/b', content);
+    await using client = clientOf(new URL(upstream.url), { connections: 2 });
+    await using paced = clientOf(new URL(upstream.url), { bandwidth: 1_000_000 });
+    const question = { repository: repo('a/b'), digest: someDigest };
+    const spare = { ...question, isSpare: true };
+    const first = await client.openBlob(question, never);
+    const second = await client.openBlob(spare, never);
+    expect(await failureOf(client.openBlob(spare, never))).toMatchObject({ kind: 'rateLimited', status: undefined });
+    second.abort();
+    expect(String(await readAll(await client.openBlob(spare, never)))).toBe('hello world');
+    first.abort();
+    // What is held back by weir itself comes no faster over two.
+    expect((await failureOf(paced.openBlob(spare, never))).kind).toBe('rateLimited');
+    expect(upstream.count({ kind: 'blob' })).toBe(3);
+  });
+
+  it('a spare transfer that is refused closes the upstream to nobody, and uses none that is closed', async () => {
+    await using upstream = await ScriptedUpstream.start();
+    upstream.content.addBlob('a/b', content);
+    await using client = clientOf(new URL(upstream.url));
+    const question = { repository: repo('a/b'), digest: someDigest };
+    const spare = { ...question, isSpare: true };
+    upstream.on({ kind: 'blob' }, { times: 1 }, answer(429));
+    expect(await failureOf(client.openBlob(spare, never))).toMatchObject({ kind: 'rateLimited', status: 429 });
+    expect(String(await readAll(await client.openBlob(question, never)))).toBe('hello world');
+    upstream.on({ kind: 'blob' }, { times: 1 }, answer(429));
+    expect((await failureOf(client.openBlob(question, never))).kind).toBe('rateLimited');
+    expect((await failureOf(client.openBlob(spare, never))).kind).toBe('breakerOpen');
+    expect(upstream.count({ kind: 'blob' })).toBe(3);
+  });
+
   it('a place among the transfers is given back by abort, by failure, and by giving up the wait', async () => {
     await using upstream = await ScriptedUpstream.start();
     upstream.content.addBlob('a/b', content);
