@@ -8,8 +8,8 @@ const panels: readonly (readonly [row: string, metric: string, title: string])[]
   ['warm-blob-16', 'gbPerSecond', 'Warm 1 GiB, 16 connections'],
   ['cold-blob-plain', 'gbPerSecond', 'Cold 1 GiB'],
   ['cold-blob-tls', 'gbPerSecond', 'Cold 1 GiB, TLS upstream'],
-  ['limited-12', 'seconds', 'Cold, upstream at 12.5 MB/s a connection'],
-  ['herd-100', 'seconds', 'Herd of 100 on that upstream'],
+  ['limited-12', 'seconds', 'Cold, 12.5 MB/s per connection'],
+  ['herd-100', 'seconds', 'Herd of 100, 12.5 MB/s per connection'],
   ['image-far', 'seconds', 'Cold image of 60 layers, 40 ms away'],
   ['busy-hits', 'p99Ms', 'Hits while ten fills run'],
 ];

@@ -117,11 +117,15 @@ function manifestGoals(figures: Figures, registries: Names): readonly Goal[] {
   ];
 }
 
+function plural(connections: number): string {
+  return `${connections} connection${connections === 1 ? '' : 's'}`;
+}
+
 function bulkGoals(figures: Figures, registries: Names, caches: Names): readonly Goal[] {
   const metric = 'gbPerSecond';
   const warm = [1, 16].flatMap((count) => [
-    ahead(figures, { row: `warm-blob-${count}`, metric, limit: 1, as: `GB/s, ${count} connections` }, ['nginx']),
-    cost(figures, `warm-blob-${count}`, ['nginx'], 1.05, `CPU s/GB, ${count} connections`),
+    ahead(figures, { row: `warm-blob-${count}`, metric, limit: 1, as: `GB/s, ${plural(count)}` }, ['nginx']),
+    cost(figures, `warm-blob-${count}`, ['nginx'], 1.05, `CPU s/GB, ${plural(count)}`),
   ]);
   const [plain, tls] = ['cold-blob-plain', 'cold-blob-tls'] as const;
   return [
