@@ -99,6 +99,7 @@ describe('the daemon', () => {
       const metrics = await rawFetch(`${weir.admin}/metrics`);
       const text = metrics.body.toString();
       expect(text).toContain('weir_fills_total{result="stored"} 3');
+      expect(text).toContain('weir_sendfile_usable 1');
       expect(text).toMatch(/weir_requests_total\{upstream="lab",kind="blob",method="GET",outcome="hit",code="200"\} 3/);
       await eventually(() => weir.lines.filter(({ msg }) => msg === 'request').length === 8);
       await weir.daemon.stop();

@@ -7,9 +7,10 @@ export function sizeThreadPool(): void {
   process.env['UV_THREADPOOL_SIZE'] ??= String(threads);
 }
 
-/** Threads that the pool has, once it is in use. */
+/** Threads that the pool has once it is in use, as libuv understands the environment. */
 export function threadPoolSize(): number {
-  const size = Number(process.env['UV_THREADPOOL_SIZE']);
-  // What libuv makes of it: 4 without a word, and between 1 and 1024.
-  return Number.isSafeInteger(size) && size > 0 ? Math.min(size, 1024) : 4;
+  const text = process.env['UV_THREADPOOL_SIZE'];
+  if (text === undefined) return 4;
+  const size = Number.parseInt(text, 10);
+  return size > 0 ? Math.min(size, 1024) : 1;
 }
