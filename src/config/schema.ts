@@ -55,7 +55,7 @@ export const configSchema = v.strictObject({
     group('How many cores answer clients.', {
       threads: v.optional(
         integer(
-          'Threads that serve clients. 0: as many as cores, at most 4. 1: a single one does everything. Not used yet: one does.',
+          'Threads that serve clients, on one port (Linux). 0: as many as cores, at most 4. 1: the main thread serves them itself.',
           {
             min: 0,
             max: 64,
