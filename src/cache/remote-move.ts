@@ -61,6 +61,8 @@ class RemoteMove {
   /** The thread was told to stop, for this reason. */
   #stopped: Error | undefined;
   #hasRelieved = false;
+  /** The thread knows where it ends. */
+  #hasSaidLast = false;
 
   constructor(options: RemoteMoveOptions) {
     this.#options = options;
@@ -91,8 +93,8 @@ class RemoteMove {
     this.#isGranting = true;
     try {
       while (!this.#isOver && this.#stopped === undefined && this.#granted - this.#written < this.#windowBytes / 2) {
-        const isFirst = this.#handle === undefined;
-        if (!isFirst && generation.pieces.isCommitted(claim)) break;
+        // Once more when the claim was cut back to what is granted already: else the thread would wait for the rest.
+        if (this.#hasSaidLast && generation.pieces.isCommitted(claim)) break;
         const grant = await this.#next();
         if (this.#isOver || this.#stopped !== undefined) break;
         this.#post(grant);
@@ -128,6 +130,7 @@ class RemoteMove {
 
   #post(grant: Grant): void {
     const { spool, body, claim, skipBytes } = this.#options;
+    this.#hasSaidLast = grant.isLast;
     if (this.#handle !== undefined) return this.#handle.tell({ kind: 'grant', grant });
     const { thread, path, id } = spool;
     // It has died since; what the call was told by then ends this as well.
