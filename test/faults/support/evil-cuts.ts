@@ -50,7 +50,7 @@ export const cuts: readonly Misbehaviour[] = places.flatMap(([name, at, always, 
   ]),
 );
 
-const unframed = 'right|broken right|broken unsized right|broken right|broken 502 502';
+const unframed = 'right|broken right|broken|502 unsized right|broken right|broken 502 502';
 
 /** Bodies whose framing does not show that something is missing. */
 export const unframedCuts: readonly Misbehaviour[] = (['chunked', 'close', 'close-1.0'] as const).flatMap((how) =>
