@@ -7,9 +7,11 @@ import { referrers } from './clients/referrers.ts';
 import { crane, helm, orasCli, orasGo, skopeo } from './clients/simple.ts';
 import type { ProgramName } from './programs.ts';
 import { playCopy } from './scenarios/copy.ts';
+import { playModelcar, playScene, playWhisper, sceneRows } from './scenarios/data.ts';
 import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
+import { partsRow, playOllama, playOllamaTensors, tensorsRow } from './scenarios/ollama.ts';
 import type { Seeded, Stage } from './stage.ts';
 import { upstreamNames } from './upstreams.ts';
 
@@ -52,4 +54,27 @@ const others: readonly Scenario[] = [
   { name: 'image', play: (stage) => playImage(stage, seededAs(stage, 'dist2.test')) },
 ];
 
-export const scenarios: readonly Scenario[] = [...matrix, ...others];
+const models: readonly Scenario[] = [
+  {
+    name: 'ollama parts',
+    rows: (versions) => [partsRow(versions)],
+    programs: ['ollama'],
+    play: (stage) => playOllama(stage, seededAs(stage, 'dist3.test')),
+  },
+  {
+    name: 'ollama tensors',
+    rows: (versions) => [tensorsRow(versions)],
+    programs: ['ollama'],
+    play: (stage) => playOllamaTensors(stage, seededAs(stage, 'dist3.test')),
+  },
+  { name: 'modelcar', play: (stage) => playModelcar(stage, seededAs(stage, 'dist3.test')) },
+  { name: 'whisper', play: (stage) => playWhisper(stage, seededAs(stage, 'dist3.test')) },
+  {
+    name: 'scene',
+    rows: sceneRows,
+    programs: ['rasterio'],
+    play: (stage) => playScene(stage, seededAs(stage, 'dist3.test')),
+  },
+];
+
+export const scenarios: readonly Scenario[] = [...matrix, ...others, ...models];
