@@ -160,9 +160,13 @@ export class FillReader implements BlobReader, Follower {
   }
 }
 
-/** True for a 206 that may leave before the blob is proved: short, and not from the start. */
+/**
+ * True for a 206 that may leave before the blob is proved: short, and nothing that could be taken for the blob. A start
+ * without its end cannot be (stargz-snapshotter asks for the first two bytes of every layer before anything else); one
+ * whose end is not known to lie before the blob's might be.
+ */
 export function isShortRange(span: BodySpan, declaredBytes: number | undefined): boolean {
-  const isWhole = span.start === 0 && span.end === declaredBytes;
-  if (isWhole || span.isHeldBack === true) return false;
-  return span.start > 0 && span.end !== undefined && span.end - span.start <= maxUnprovedRangeBytes;
+  const { start, end } = span;
+  if (end === undefined || span.isHeldBack === true || end - start > maxUnprovedRangeBytes) return false;
+  return start > 0 || (declaredBytes !== undefined && end < declaredBytes);
 }

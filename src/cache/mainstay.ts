@@ -9,10 +9,13 @@ export class Mainstay {
   /** It asked for everything from where it began. */
   readonly isWhole: boolean;
   readonly #pieces: PieceMap;
+  /** Infinity while the size of the blob was unknown. */
+  readonly #askedEnd: number;
   #isCut = false;
 
   constructor(pieces: PieceMap, claim: Claim, isWhole: boolean) {
     this.#pieces = pieces;
+    this.#askedEnd = claim.end;
     this.claim = claim;
     this.isWhole = isWhole;
   }
@@ -27,11 +30,10 @@ export class Mainstay {
     this.#isCut = true;
   }
 
-  /** Nothing will come ahead of it. */
+  /** What others were to bring behind its end they do not, as far as it is absent again. */
   giveBack(): void {
     if (!this.#isCut) return;
-    const { end } = this.claim;
     this.#pieces.extend(this.claim);
-    if (this.claim.end > end) this.#isCut = false;
+    this.#isCut = this.claim.end < Math.min(this.#askedEnd, this.#pieces.sizeBytes ?? Infinity);
   }
 }

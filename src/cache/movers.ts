@@ -20,10 +20,9 @@ import { move } from './move.ts';
 import { askOpening } from './opening.ts';
 import type { Claim } from './piece-map.ts';
 import type { Lease } from './space-lease.ts';
-import { type Wants, pieceBytes } from './wants.ts';
+import { Stride } from './stride.ts';
+import type { Wants } from './wants.ts';
 
-/** What one request of the mainstay asks for once ranges are wanted. */
-const mainstayPieceBytes = 2 * pieceBytes;
 const pauses = { firstMs: 1000, longestMs: 30_000 };
 
 export interface MoversOptions {
@@ -49,6 +48,7 @@ export class Movers {
   /** For what the fill can do without. */
   readonly #sparePause: Pause;
   readonly #running = new Set<Promise<void>>();
+  readonly #stride = new Stride();
   #mainstay: Mainstay | undefined;
   #failure: Failure;
   /** Why the opening range could not be had. */
@@ -134,7 +134,7 @@ export class Movers {
     const gap = pieces.firstAbsent(0);
     if (gap === undefined) return;
     const isWhole = !mayAskRanges || !(this.#isRanged || this.#ahead.isOn);
-    const end = this.#ahead.isOn ? this.#ahead.endOf(gap) : gap.start + mainstayPieceBytes;
+    const end = this.#ahead.isOn ? this.#ahead.endOf(gap) : gap.start + this.#stride.bytes;
     this.#startMainstay(pieces.claim(gap.start, isWhole ? gap.end : Math.min(gap.end, end)), isWhole, signal);
   }
 
@@ -168,9 +168,12 @@ export class Movers {
   }
 
   #startMainstay(claim: Claim, isWhole: boolean, signal: AbortSignal, opened?: BlobBody): void {
-    this.#mainstay = new Mainstay(this.#options.generation.pieces, claim, isWhole);
+    const { generation, source } = this.#options;
+    const start = { position: claim.position, ms: source.clock.monotonic() };
+    this.#mainstay = new Mainstay(generation.pieces, claim, isWhole);
     this.#start(claim, { ...(opened && { opened }) }, signal, (failure) => {
       this.#mainstay = undefined;
+      if (!isWhole) this.#stride.took(claim.position - start.position, source.clock.monotonic() - start.ms);
       this.#failure = failure;
     });
   }
@@ -223,15 +226,17 @@ export class Movers {
     this.#running.add(running);
   }
 
-  /** A mainstay that asked for everything ends where somebody wants bytes far ahead of it. */
+  /**
+   * A mainstay that asked for everything ends where somebody wants bytes far ahead of it, and nearer again if somebody
+   * does: its connection is lost once, wherever that is. One that moves in pieces has soon brought what it asked for.
+   */
   #yieldToWants(): void {
     const { wants } = this.#options;
     if (wants.isEmpty || this.#mainstay === undefined) return;
-    const { claim } = this.#mainstay;
+    const { claim, isWhole } = this.#mainstay;
     const wanted = wants.firstWithin(claim.position, claim.end);
     if (wanted === undefined) return;
-    // In pieces already: what is asked arrives soon, and asking again would bring it twice.
-    if (this.#mainstay.isToBeCut && !this.#isRanged) this.#mainstay.cut(wanted);
+    if (isWhole) this.#mainstay.cut(wanted);
     this.#isRanged = true;
   }
 }

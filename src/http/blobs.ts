@@ -151,15 +151,15 @@ function planOf(view: BlobView, ranges: readonly RequestRange[] | undefined, pat
     case 'multi': {
       const frame = multipart(resolved.spans, sizeBytes, blobType);
       const headers = [...identity(view), 'Content-Type', frame.contentType, ...lengthOf(frame.contentLength)];
-      return { status: 206, headers, spans: heldBack(resolved.spans), frame };
+      return { status: 206, headers, spans: heldBack(resolved.spans, sizeBytes), frame };
     }
   }
 }
 
-/** Parts that are short, each by itself, may be together most of the blob: such an answer ends with the proof. */
-function heldBack(spans: readonly Span[]): readonly BodySpan[] {
+/** Parts that are short, each by itself, may be together most of the blob, or all of it: such an answer ends with the proof. */
+function heldBack(spans: readonly Span[], sizeBytes: number): readonly BodySpan[] {
   const total = spans.reduce((sum, { start, end }) => sum + end - start, 0);
-  if (total <= maxUnprovedRangeBytes) return spans;
+  if (total <= maxUnprovedRangeBytes && total < sizeBytes) return spans;
   return spans.map((span, index) => (index === spans.length - 1 ? { ...span, isHeldBack: true } : span));
 }
 

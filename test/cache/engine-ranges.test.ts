@@ -35,6 +35,28 @@ describe('a want far ahead of the prefix', () => {
   });
 });
 
+describe('wants that come one after the other', () => {
+  it('overtake a whole transfer, each of them nearer to it than the one before', async () => {
+    const upstream = new BlobUpstream(blob);
+    const slow = new Gate('whole transfer');
+    upstream.script = (_, index) =>
+      index === 0 ? { beforeChunk: (position) => (position >= mib ? slow.pass() : undefined) } : {};
+    await using engine = new Engine([upstream]);
+    const whole = engine.get(upstream);
+    await slow.arrived();
+    for (const first of [6 * mib, 4 * mib, 5 * mib + 5, 2 * mib]) {
+      const received = await engine.get(upstream, { ranges: part(first, first + 99) });
+      expect(received.digest).toBe(digestOf(blob.subarray(first, first + 100)));
+    }
+    slow.open();
+    expect((await whole).digest).toBe(upstream.digest);
+    await engine.settled();
+    expect(engine.store.blobs.get(upstream.digest)).toEqual(blob);
+    // What was on its way when the transfer was left is the price, and it is paid once.
+    expect(upstream.sentBytes).toBeLessThanOrEqual(blob.byteLength + 128 * 1024);
+  });
+});
+
 describe('a want that is refused', () => {
   it('does not close the fill, whose one transfer goes on, to anybody', async () => {
     const upstream = new BlobUpstream(blob);

@@ -102,19 +102,42 @@ describe('a range of a blob that is not cached', () => {
     expect(engine.store.blobs.get(upstream.digest)).toEqual(large);
   });
 
-  it('waits for the proof when it is long or starts at 0', async () => {
+  it.each([
+    ['longer than 4 MiB', part(mib, 5 * mib), 4 * mib + 1],
+    ['longer than 4 MiB, from the start', part(0, 4 * mib), 4 * mib + 1],
+    ['all of it', part(0, blob.byteLength - 1), blob.byteLength],
+    ['open-ended from the start', [{ kind: 'open', first: 0 }] as const, blob.byteLength],
+  ])('waits for the proof with its last byte when it is %s', async (_, ranges, length) => {
     const upstream = new BlobUpstream(blob);
-    const rest = new Gate('rest');
-    upstream.script = (_, index) => (index === 0 ? {} : { beforeChunk: () => rest.pass() });
+    const last = new Gate('last byte of the blob');
+    upstream.script = () => ({ beforeChunk: (position) => (position >= 7 * mib ? last.pass() : undefined) });
     await using engine = new Engine([upstream]);
     let seen = 0;
-    const leading = engine.get(upstream, { ranges: part(0, 999_999), onBytes: (received) => void (seen = received) });
-    await eventually(() => seen === 999_999);
-    await rest.arrived();
-    expect(seen).toBe(999_999);
-    rest.open();
-    expect((await leading).digest).toBe(digestOf(blob.subarray(0, 1_000_000)));
+    const pending = engine.get(upstream, { ranges, onBytes: (received) => void (seen = received) });
+    const most = Math.min(length - 1, 7 * mib);
+    await last.arrived();
+    await eventually(() => seen === most);
+    last.open();
+    const start = ranges[0].first;
+    expect((await pending).digest).toBe(digestOf(blob.subarray(start, start + length)));
     expect(engine.counts.unproved).toBe(0);
+  });
+
+  it.each([
+    ['two bytes', part(0, 1)],
+    ['4 MiB', part(0, 4 * mib - 1)],
+  ])('goes out before the proof when it is short and from the start (%s)', async (_, ranges) => {
+    const upstream = new BlobUpstream(blob);
+    const rest = new Gate('rest');
+    upstream.script = (_request, index) => (index === 0 ? {} : { beforeChunk: () => rest.pass() });
+    await using engine = new Engine([upstream]);
+    const length = ranges[0].last + 1;
+    expect((await engine.get(upstream, { ranges })).digest).toBe(digestOf(blob.subarray(0, length)));
+    expect(engine.counts.unproved).toBe(length);
+    expect(upstream.asked[0]?.range).toEqual([0, length]);
+    rest.open();
+    await engine.settled();
+    expect(upstream.sentBytes).toBe(blob.byteLength);
   });
 
   it('is served from the one plain transfer when the upstream ignores Range', async () => {

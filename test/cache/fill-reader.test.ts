@@ -2,7 +2,12 @@
 import { describe, expect, it } from 'vitest';
 import { BrokenBodyError } from '../../src/cache/errors.ts';
 import type { CacheEvents } from '../../src/cache/events.ts';
-import { FillReader, type FillReaderOptions } from '../../src/cache/fill-reader.ts';
+import {
+  FillReader,
+  type FillReaderOptions,
+  isShortRange,
+  maxUnprovedRangeBytes,
+} from '../../src/cache/fill-reader.ts';
 import { Generation } from '../../src/cache/generation.ts';
 import type { Spool } from '../../src/cache/spool.ts';
 import type { TailReader } from '../../src/cache/tail-reader.ts';
@@ -87,5 +92,24 @@ describe('a reader of a growing file', () => {
     expect(reader.descriptor).toBeUndefined();
     reader.close();
     generation.release();
+  });
+});
+
+describe('a span that may leave before the proof', () => {
+  const size = 10 * maxUnprovedRangeBytes;
+  const max = maxUnprovedRangeBytes;
+  it.each([
+    [true, 'is short, from the start', { start: 0, end: 2 }, size],
+    [true, 'is 4 MiB, from the start', { start: 0, end: max }, size],
+    [true, 'is all but the last byte of a short blob', { start: 0, end: 99 }, 100],
+    [true, 'is short, to the end', { start: size - 8, end: size }, size],
+    [false, 'is longer, from the start', { start: 0, end: max + 1 }, size],
+    [false, 'is longer, in the middle', { start: 1, end: max + 2 }, size],
+    [false, 'is all of a short blob', { start: 0, end: 100 }, 100],
+    [false, 'may be all, of a blob whose size is not known', { start: 0, end: 100 }, undefined],
+    [false, 'has no end', { start: 5, end: undefined }, undefined],
+    [false, 'ends a long answer', { start: 5, end: 6, isHeldBack: true } as const, size],
+  ])('%s: one that %s', (isShort, _, span, declaredBytes) => {
+    expect(isShortRange(span, declaredBytes)).toBe(isShort);
   });
 });

@@ -142,7 +142,10 @@ describe('ranges', () => {
   it.each([
     ['a short one in the middle of what is not proved says so', 'bytes=5-9', false, 'weir; fwd=miss; detail=unproved'],
     ['one of several is enough', 'bytes=0-9,50-60', false, 'weir; fwd=miss; detail=unproved'],
-    ['one from the start waits for the proof', 'bytes=0-9', false, 'weir; fwd=miss'],
+    ['a short one from the start says so', 'bytes=0-1', false, 'weir; fwd=miss; detail=unproved'],
+    ['a long one from the start waits for the proof', 'bytes=0-4194304', false, 'weir; fwd=miss'],
+    ['an open-ended one from the start waits for the proof', 'bytes=0-', false, 'weir; fwd=miss'],
+    ['all of it waits for the proof', 'bytes=0-9000000', false, 'weir; fwd=miss'],
     ['a long one waits for the proof', 'bytes=5-4194310', false, 'weir; fwd=miss'],
     ['one of a proved blob is proved', 'bytes=5-9', true, 'weir; fwd=miss'],
   ])('%s', async (_, Range, isProved, expected) => {
@@ -235,6 +238,14 @@ describe('ranges', () => {
     expect(front.blob.opened.map(({ isHeldBack }) => isHeldBack === true)).toEqual([false, false]);
     await ask(front.port, front.path, { headers: { Range: Range(6 * mib) } });
     expect(front.blob.opened.slice(2).map(({ isHeldBack }) => isHeldBack === true)).toEqual([false, true]);
+    await expectAllClosed(front);
+  });
+
+  it('several that are short and together everything end with the proof', async () => {
+    await using front = await frontWithBlob();
+    for (const Range of ['bytes=0-99,100-2046', 'bytes=0-99,100-2047'])
+      await ask(front.port, front.path, { headers: { Range } });
+    expect(front.blob.opened.map(({ isHeldBack }) => isHeldBack === true)).toEqual([false, false, false, true]);
     await expectAllClosed(front);
   });
 

@@ -47,8 +47,8 @@ export const bodies: readonly Misbehaviour[] = [
     damage((bytes) => bytes.subarray(0, bytes.length >> 1)),
   ),
   row('no byte', '502 502 unsized 502 502 502 502', body('')),
-  row('one byte too many', 'broken 502 claim broken unproved 502 502', damage(longer)),
-  row('everything twice', 'broken 502 claim broken unproved 502 502', damage(twice)),
+  row('one byte too many', 'broken 502 claim broken|502 unproved 502 502', damage(longer)),
+  row('everything twice', 'broken 502 claim broken|502 unproved 502 502', damage(twice)),
   row('nothing but zeros', 'broken 502 right broken unproved 502 502', damage(zeros)),
   rowOf('another object of the same size', 'broken 502 right broken unproved 502 502', ({ size }) => [
     body(randomBytesOf(size, 'another')),

@@ -13,8 +13,8 @@ import type { RuleOptions } from '../../support/upstream/rules.ts';
 
 /**
  * `blob` is so large that its head goes out before it is proved, `small` so small that it does not; `head` is a HEAD of a
- * large blob, `range` a range from its first byte (the last byte of such a 206 waits for the proof), `middle` a short one
- * that does not wait.
+ * large blob, `range` an open-ended range from its first byte (the last byte of such a 206 waits for the proof), `middle` a
+ * short one that does not wait.
  */
 export const columns = ['blob', 'small', 'head', 'range', 'middle', 'tag', 'digest'] as const;
 export type Column = (typeof columns)[number];
@@ -58,7 +58,10 @@ export interface Cell extends Subject {
 
 const largeBytes = 200_000;
 const smallBytes = 5_000;
-const range = { range: [0, 150_000], middle: [100_000, 101_000] } as const;
+const ranges = {
+  range: { header: 'bytes=0-', span: [0, largeBytes] },
+  middle: { header: 'bytes=100000-100999', span: [100_000, 101_000] },
+} as const;
 
 export function cellsOf(
   misbehaviours: readonly Misbehaviour[],
@@ -108,8 +111,8 @@ export interface Seen {
 
 /** Asks weir once, and says what a client makes of the answer. */
 export async function ask(cell: Cell, url: string, column: Column = cell.column): Promise<Seen> {
-  const span = column === 'range' || column === 'middle' ? range[column] : undefined;
-  const headers = span === undefined ? {} : { Range: `bytes=${span[0]}-${span[1] - 1}` };
+  const range = column === 'range' || column === 'middle' ? ranges[column] : undefined;
+  const headers = range === undefined ? {} : { Range: range.header };
   const method = column === 'head' ? 'HEAD' : 'GET';
   let response: RawResponse;
   try {
@@ -120,7 +123,7 @@ export async function ask(cell: Cell, url: string, column: Column = cell.column)
       return { verdict: error.reset ? 'broken' : 'WRONG: no answer', response: undefined };
     throw error;
   }
-  return { verdict: judge(cell, response, method, span), response };
+  return { verdict: judge(cell, response, method, range?.span), response };
 }
 
 function judge(cell: Cell, response: RawResponse, method: string, span: readonly [number, number] | undefined): string {
