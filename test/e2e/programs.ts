@@ -115,6 +115,13 @@ export const built = {
     },
     tier: 2,
   },
+  mdltool: {
+    from: 'go',
+    package: 'github.com/docker/model-runner/cmd/mdltool',
+    version: 'v1.0.10',
+    isReplaced: true,
+    tier: 2,
+  },
   buildkitd: {
     from: 'go',
     package: 'github.com/moby/buildkit/cmd/buildkitd',

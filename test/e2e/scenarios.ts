@@ -10,6 +10,7 @@ import { playCopy } from './scenarios/copy.ts';
 import { playModelcar, playScene, playWhisper, sceneRows } from './scenarios/data.ts';
 import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
+import { modelRunnerRow, playModelRunner } from './scenarios/model-runner.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
 import { partsRow, playOllama, playOllamaTensors, tensorsRow } from './scenarios/ollama.ts';
 import type { Seeded, Stage } from './stage.ts';
@@ -66,6 +67,12 @@ const models: readonly Scenario[] = [
     rows: (versions) => [tensorsRow(versions)],
     programs: ['ollama'],
     play: (stage) => playOllamaTensors(stage, seededAs(stage, 'dist3.test')),
+  },
+  {
+    name: 'model-runner',
+    rows: (versions) => [modelRunnerRow(versions)],
+    programs: ['mdltool'],
+    play: (stage) => playModelRunner(stage, seededAs(stage, 'dist3.test')),
   },
   { name: 'modelcar', play: (stage) => playModelcar(stage, seededAs(stage, 'dist3.test')) },
   { name: 'whisper', play: (stage) => playWhisper(stage, seededAs(stage, 'dist3.test')) },
