@@ -122,6 +122,13 @@ export const built = {
     isReplaced: true,
     tier: 2,
   },
+  dmr: {
+    from: 'go',
+    package: 'github.com/docker/model-runner/cmd/dmr',
+    version: 'v1.2.9',
+    isReplaced: true,
+    tier: 2,
+  },
   buildkitd: {
     from: 'go',
     package: 'github.com/moby/buildkit/cmd/buildkitd',

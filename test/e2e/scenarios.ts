@@ -10,7 +10,7 @@ import { playCopy } from './scenarios/copy.ts';
 import { playModelcar, playScene, playWhisper, sceneRows } from './scenarios/data.ts';
 import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
-import { modelRunnerRow, playModelRunner } from './scenarios/model-runner.ts';
+import { playModelRunner, playModelTool, runnerRow, toolRow } from './scenarios/model-runner.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
 import { partsRow, playOllama, playOllamaTensors, tensorsRow } from './scenarios/ollama.ts';
 import type { Seeded, Stage } from './stage.ts';
@@ -69,9 +69,15 @@ const models: readonly Scenario[] = [
     play: (stage) => playOllamaTensors(stage, seededAs(stage, 'dist3.test')),
   },
   {
-    name: 'model-runner',
-    rows: (versions) => [modelRunnerRow(versions)],
+    name: 'model-runner mdltool',
+    rows: (versions) => [toolRow(versions)],
     programs: ['mdltool'],
+    play: (stage) => playModelTool(stage, seededAs(stage, 'dist3.test')),
+  },
+  {
+    name: 'model-runner dmr',
+    rows: (versions) => [runnerRow(versions)],
+    programs: ['mdltool', 'dmr'],
     play: (stage) => playModelRunner(stage, seededAs(stage, 'dist3.test')),
   },
   { name: 'modelcar', play: (stage) => playModelcar(stage, seededAs(stage, 'dist3.test')) },

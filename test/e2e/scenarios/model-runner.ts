@@ -1,19 +1,21 @@
-/** Docker Model Runner's own package and pull, by the program of its repository that does both without a daemon. */
+/** Docker Model Runner: a model that its own tool has packed, pulled by that tool, and by the runner through a mirror. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { hashFile } from '../clients/client.ts';
 import { writeGguf, writeNoiseFile } from '../content/model-files.ts';
 import type { Artifact } from '../content/seed.ts';
 import { directPull } from '../direct-pull.ts';
-import { cleanEnvironment, run } from '../process.ts';
+import { accepts, cleanEnvironment, Daemon, freePort, run } from '../process.ts';
 import { CheckError } from '../report.ts';
 import { revive, type Seeded, type Stage } from '../stage.ts';
 import { needed } from '../tools.ts';
 import { onceEach } from './cost.ts';
 import { playPhases } from './phases.ts';
 
-export const modelRunnerRow = (versions: ReadonlyMap<string, string>): string =>
-  `model-runner ${versions.get('mdltool')} @ dist3.test`;
+type Versions = ReadonlyMap<string, string>;
+
+export const toolRow = (versions: Versions): string => `mdltool ${versions.get('mdltool')} @ dist3.test`;
+export const runnerRow = (versions: Versions): string => `dmr ${versions.get('dmr')} @ dist3.test`;
 
 const repository = 'models/runner';
 
@@ -42,28 +44,62 @@ async function hashStore(store: string): Promise<readonly string[]> {
   return digests;
 }
 
-export async function playModelRunner(stage: Stage, seeded: Seeded): Promise<void> {
+/** Pulls into an empty store below `directory` and answers where that is. */
+type Pull = (stage: Stage, host: string, directory: string) => Promise<string>;
+
+async function playPulls(stage: Stage, seeded: Seeded, row: string, pull: Pull): Promise<void> {
   const { upstream } = seeded;
   await revive(seeded);
   await publish(stage, upstream.host);
   const direct = await directPull(upstream, repository, '1');
   const artifact: Artifact = { name: 'model', kind: 'artifact', repository, tag: '1', direct };
   await playPhases(stage, {
-    row: modelRunnerRow(stage.versions),
+    row,
     seeded,
     act: async ({ host }) => {
       const directory = stage.workspace.directory('model-store');
-      const store = join(directory, 'store');
-      const reference = `${host}/${upstream.name}/${repository}:1`;
-      await run(needed(stage.tools, 'mdltool'), ['--store-path', store, 'pull', reference], {
-        env: environment(directory),
-      });
-      const digests = await hashStore(store);
+      const digests = await hashStore(await pull(stage, host, directory));
       const absent = [...direct.blobs.keys()].filter((digest) => !digests.includes(digest));
       if (absent.length > 0) throw new CheckError(`not in its store: ${absent.join(' ')}`);
       stage.workspace.remove(directory);
       return `${digests.length} blobs`;
     },
     cost: (_, requests) => onceEach(requests, [artifact]),
+  });
+}
+
+/** The tool has no setting for a mirror: weir and the upstream are in front of the name. */
+export async function playModelTool(stage: Stage, seeded: Seeded): Promise<void> {
+  await playPulls(stage, seeded, toolRow(stage.versions), async ({ tools }, host, directory) => {
+    const store = join(directory, 'store');
+    const reference = `${host}/${seeded.upstream.name}/${repository}:1`;
+    const args = ['--store-path', store, 'pull', reference];
+    await run(needed(tools, 'mdltool'), args, { env: environment(directory) });
+    return store;
+  });
+}
+
+/** The runner has one for Docker Hub, which weir's default upstream is. */
+export async function playModelRunner(stage: Stage, seeded: Seeded): Promise<void> {
+  await playPulls(stage, seeded, runnerRow(stage.versions), async ({ tools }, host, directory) => {
+    const [program, store, port] = [needed(tools, 'dmr'), join(directory, 'store'), await freePort()];
+    const env = cleanEnvironment({
+      HOME: directory,
+      MODEL_RUNNER_HOST: `http://127.0.0.1:${port}`,
+      MODEL_RUNNER_REGISTRY_MIRRORS: `http://${host}`,
+      // It looks for newer engines otherwise.
+      DISABLE_SERVER_UPDATE: 'true',
+    });
+    const args = ['serve', '--port', String(port), '--models-path', store];
+    const server = new Daemon('dmr', program, args, join(directory, 'dmr.log'), env);
+    try {
+      await server.ready(() => accepts(port));
+      await run(program, ['pull', `${repository}:1`], { env });
+    } catch (error) {
+      throw new CheckError(`${error instanceof Error ? error.message : String(error)}\n${server.tail()}`);
+    } finally {
+      await server.stop();
+    }
+    return store;
   });
 }
