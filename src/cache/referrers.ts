@@ -6,7 +6,7 @@
 import type { RepositoryKey } from '../store/catalog.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { ReferrersAnswer, ReferrersQuery } from './answers.ts';
-import { contentText, repositoryText } from './keys.ts';
+import { contentText } from './keys.ts';
 import { ListingCache } from './listing-cache.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
@@ -21,7 +21,9 @@ export class ReferrerLists {
 
   constructor(deps: PolicyDeps) {
     this.#deps = deps;
-    this.#lists = new ListingCache<readonly unknown[]>(deps, (json) => (Array.isArray(json) ? json : undefined));
+    this.#lists = new ListingCache<readonly unknown[]>(deps, (json) =>
+      Array.isArray(json) && referrersOf(json) !== undefined ? json : undefined,
+    );
   }
 
   async list(query: ReferrersQuery, policy: UpstreamPolicy, signal: AbortSignal): Promise<ReferrersAnswer> {
@@ -30,13 +32,15 @@ export class ReferrerLists {
     // Subjects can be made up, so only those that weir has served get a row.
     const isKnown = this.#deps.rights.isLinked(key, query.digest, 'manifest');
     const { value, outcome } = await this.#lists.get(
-      { text, row: isKnown ? text : undefined, negative: `referrers ${repositoryText(key)}` },
+      // There are registries that say 404 of subjects that they do not know, so of others that tells nothing.
+      { text, row: isKnown ? text : undefined, negative: text },
       policy,
       (own) => this.#fetch(key, query, policy, own),
       signal,
     );
-    const page = cutReferrers(referrersOf(value), query);
-    return { ...page, isFiltered: query.artifactType !== undefined, outcome };
+    const referrers = referrersOf(value);
+    if (referrers === undefined) throw this.#refused(key, 'bad-referrers', 'what was kept of them cannot be read');
+    return { ...cutReferrers(referrers, query), outcome };
   }
 
   close(): void {
@@ -59,7 +63,7 @@ export class ReferrerLists {
         path === undefined ? {} : { path },
         signal,
       );
-      const referrers = readReferrers(page.bytes);
+      const referrers = readReferrers(page.bytes, page.contentType);
       if (referrers === undefined) throw this.#refused(key, 'bad-referrers', 'the answer is no index');
       for (const referrer of referrers) found.set(referrer.digest, referrer);
       bytes += page.bytes.byteLength;
