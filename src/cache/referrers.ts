@@ -3,14 +3,17 @@
  * page of it. No answer is ever made up: an upstream that cannot say leaves an error, not an empty list, because a client
  * that looks for signatures would believe it.
  */
+import type { Digest } from '../oci/digest.ts';
 import type { RepositoryKey } from '../store/catalog.ts';
 import { UpstreamError } from '../upstream/errors.ts';
+import type { ListingPage } from '../upstream/upstream.ts';
 import type { ReferrersAnswer, ReferrersQuery } from './answers.ts';
 import { contentText } from './keys.ts';
 import { ListingCache } from './listing-cache.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { cutReferrers, readReferrers, type Referrer, referrersOf } from './referrers-index.ts';
+import { isNotFound, isUnsupported } from './refusals.ts';
 
 const maxPages = 64;
 const maxBytes = 16 * 1024 * 1024;
@@ -57,12 +60,7 @@ export class ReferrerLists {
     const seen = new Set<string>();
     let bytes = 0;
     for (let path: string | undefined; ;) {
-      const page = await policy.upstream.listReferrers(
-        key.repository,
-        digest,
-        path === undefined ? {} : { path },
-        signal,
-      );
+      const page = await this.#page(key, digest, path, policy, signal);
       const referrers = readReferrers(page.bytes, page.contentType);
       if (referrers === undefined) throw this.#refused(key, 'bad-referrers', 'the answer is no index');
       for (const referrer of referrers) found.set(referrer.digest, referrer);
@@ -73,6 +71,23 @@ export class ReferrerLists {
       seen.add(path);
       if (seen.size >= maxPages || bytes > maxBytes)
         throw this.#refused(key, 'too-many-referrers', 'the list is too long');
+    }
+  }
+
+  async #page(
+    key: RepositoryKey,
+    digest: Digest,
+    path: string | undefined,
+    { upstream }: UpstreamPolicy,
+    signal: AbortSignal,
+  ): Promise<ListingPage> {
+    if (path === undefined) return upstream.listReferrers(key.repository, digest, {}, signal);
+    try {
+      return await upstream.listReferrers(key.repository, digest, { path }, signal);
+    } catch (error) {
+      // There is an API and there are referrers, or there would be no second page.
+      if (!isNotFound(error) && !isUnsupported(error)) throw error;
+      throw this.#refused(key, 'lost-page', `a page that was promised is missing: ${error.message}`);
     }
   }
 

@@ -92,6 +92,19 @@ describe('referrers', () => {
     await expect(rig.referrers(repo, digest)).rejects.toMatchObject({ kind: 'unreachable' });
   });
 
+  it('of which a page is missing are refused: that there is a second one was said', async () => {
+    let pages = 0;
+    const { listReferrers } = upstream;
+    upstream.listReferrers = (...query) => {
+      if (++pages === 1) return listReferrers.apply(upstream, query);
+      upstream.hasReferrersApi = false;
+      return listReferrers.apply(upstream, query);
+    };
+    await expect(rig.referrers(repo, image.digest)).rejects.toMatchObject({ kind: 'badResponse' });
+    expect(rig.rejected).toEqual(['lost-page']);
+    expect(pages).toBe(2);
+  });
+
   it('whose pages go round in circles are refused', async () => {
     upstream.referrersLoop = '/v2/x/referrers/y?page=1';
     await expect(rig.referrers(repo, image.digest)).rejects.toMatchObject({ kind: 'badResponse' });
