@@ -94,11 +94,10 @@ describe('referrers', () => {
 
   it('of which a page is missing are refused: that there is a second one was said', async () => {
     let pages = 0;
-    const { listReferrers } = upstream;
+    const listReferrers = upstream.listReferrers.bind(upstream);
     upstream.listReferrers = (...query) => {
-      if (++pages === 1) return listReferrers.apply(upstream, query);
-      upstream.hasReferrersApi = false;
-      return listReferrers.apply(upstream, query);
+      upstream.hasReferrersApi = ++pages === 1;
+      return listReferrers(...query);
     };
     await expect(rig.referrers(repo, image.digest)).rejects.toMatchObject({ kind: 'badResponse' });
     expect(rig.rejected).toEqual(['lost-page']);

@@ -18,7 +18,7 @@ interface Scene extends AsyncDisposable {
   readonly clock: FakeClock;
   readonly weir: WeirUnderTest;
   readonly signed: Signed;
-  ask(question: Question, signed?: Signed, method?: string): Promise<RawResponse>;
+  readonly ask: (question: Question, signed?: Signed, method?: string) => Promise<RawResponse>;
 }
 
 async function sceneFor(outage: Outage | undefined): Promise<Scene> {

@@ -11,7 +11,7 @@ import { type Serving, serve } from '../../../src/serve.ts';
 import { MemoryStore } from '../../../src/store/memory-store.ts';
 import { SqliteCatalog } from '../../../src/store/sqlite-catalog.ts';
 import type { Upstream } from '../../../src/upstream/upstream.ts';
-import { FakeClock } from '../../support/fake-clock.ts';
+import type { FakeClock } from '../../support/fake-clock.ts';
 import { type RawResponse, type RequestOptions, rawFetch } from '../../support/raw-client.ts';
 import { ScriptedUpstream, type UpstreamOptions } from '../../support/scripted-upstream.ts';
 import { clientOf } from '../../upstream/support/clients.ts';
