@@ -50,6 +50,7 @@ describe('the documents', () => {
       'README.md',
       'docs/architecture.md',
       'docs/configuration.md',
+      'docs/conformance.md',
       'docs/life-of-a-blob.md',
       'docs/operations.md',
       'docs/security.md',
