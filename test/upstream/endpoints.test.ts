@@ -70,6 +70,25 @@ describe('endpoints', () => {
     expect(recorded.breaker).toEqual([]);
   });
 
+  it('go on after one without the referrers API, and have none only if all of them say so', async () => {
+    await using servers = await pair();
+    const { mirror, origin } = servers;
+    mirror.hasReferrersApi = false;
+    await using client = clientOf(servers.urls);
+    const page = await client.listReferrers(name, digest, {}, never);
+    expect(String(Buffer.from(page.bytes))).toContain('"manifests":[]');
+    origin.hasReferrersApi = false;
+    expect((await failureOf(client.listReferrers(name, digest, {}, never))).kind).toBe('unsupported');
+    for (const [silent, other] of [
+      [mirror, origin],
+      [origin, mirror],
+    ] as const) {
+      silent.on({}, answer(500));
+      other.clearRules();
+      expect((await failureOf(client.listReferrers(name, digest, {}, never))).kind).toBe('serverError');
+    }
+  });
+
   it.each([
     [404, 'notFound'],
     [403, 'denied'],
