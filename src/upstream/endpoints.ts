@@ -139,7 +139,8 @@ function settle(permit: BreakerPermit, error: UpstreamError, { hasLeftRegistry }
   else permit.failed(error);
 }
 
-/** Outages for the cache, but the registry has answered. */
-function isAnswer({ kind }: UpstreamError): boolean {
+/** Outages for the cache, but the registry has answered; with 4xx, that it does not like what one client may have asked. */
+function isAnswer({ kind, status = 0 }: UpstreamError): boolean {
+  if (kind === 'badResponse') return status >= 400 && status <= 499;
   return kind === 'tooLarge' || kind === 'redirectRefused' || kind === 'cut';
 }

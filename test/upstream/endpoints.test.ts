@@ -89,6 +89,17 @@ describe('endpoints', () => {
     }
   });
 
+  it('are not left alone because they refuse what a client asks, however often', async () => {
+    const recorded = recorder();
+    await using servers = await pair();
+    await using client = clientOf(servers.urls, { events: recorded.events });
+    for (const server of [servers.mirror, servers.origin]) server.on({ kind: 'manifest' }, answer(400));
+    for (let i = 0; i < 5; i++) {
+      expect((await failureOf(client.getManifest(name, ref('v1'), never))).kind).toBe('badResponse');
+    }
+    expect(recorded.breaker).toEqual([]);
+  });
+
   it.each([
     [404, 'notFound'],
     [403, 'denied'],
