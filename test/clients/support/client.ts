@@ -92,9 +92,10 @@ export class ReplayClient implements Disposable {
     if (this.authorization !== undefined) all['Authorization'] = this.authorization;
     if (keepAlive === false) all['Connection'] = 'close';
     if (acceptsGzip && !('Accept-Encoding' in all) && !('Range' in all)) all['Accept-Encoding'] = 'gzip';
-    const sorted = Object.entries(all).toSorted(([a], [b]) => (a < b ? -1 : 1));
+    const { Host = new URL(this.origin).host, ...others } = all;
+    const sorted = Object.entries(others).toSorted(([a], [b]) => (a < b ? -1 : 1));
     return [
-      ['Host', new URL(this.origin).host],
+      ['Host', String(Host)],
       ['User-Agent', userAgent],
       ...sorted.flatMap(([name, value]) => [value].flat().map((one) => [name, one] as const)),
     ];
