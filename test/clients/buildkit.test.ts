@@ -6,6 +6,7 @@ import { expect } from 'vitest';
 import { buildImage, buildIndex } from '../support/image-builder.ts';
 import { pullImage } from './support/containerd.ts';
 import { replays } from './support/replay.ts';
+import { holding } from './support/weir.ts';
 
 const image = buildImage({ seed: 'built', layers: [4_000, 5_000] });
 const attestation = buildImage({
@@ -20,7 +21,7 @@ const buildkit = { userAgent: 'buildkit/v0.34' };
 
 for (const path of ['/v2', '/v2/docker.io'] as const) {
   replays(`BuildKit, a mirror at \`weir${path.slice(3)}\``, {
-    upstreams: { 'docker.io': (content) => void content.add('library/built', attested, 'v1') },
+    upstreams: { 'docker.io': holding('library/built', attested, 'v1') },
     client: buildkit,
     pull: async (client) => {
       const all = await pullImage({ client, ns: 'docker.io', path }, 'library/built', 'v1', () => true);

@@ -9,7 +9,7 @@ import { containerd, fetchContent, resolveDigest, resolveTag } from './support/c
 import { expectWhole, parse } from './support/descriptor.ts';
 import { oras, pullArtifact } from './support/oras.ts';
 import { replays } from './support/replay.ts';
-import { startWeir } from './support/weir.ts';
+import { holding, startWeir } from './support/weir.ts';
 
 const project = artifactOf({
   artifactType: 'application/vnd.docker.compose.project',
@@ -22,8 +22,7 @@ const project = artifactOf({
 /** `docker compose -f oci://weir:5000/docker.io/org/project:v1`: weir is in the reference, so there is no `ns`. */
 const repository = 'docker.io/org/project';
 const upstreams = {
-  'docker.io': (content: { add: (name: string, image: typeof project, tag: string) => string }) =>
-    void content.add('org/project', project, 'v1'),
+  'docker.io': holding('org/project', project, 'v1'),
 };
 
 async function load(client: ReplayClient): Promise<void> {

@@ -3,9 +3,12 @@
  * one host for every registry, which `ns` tells apart.
  */
 import { describe, expect, it } from 'vitest';
+import { mediaTypes } from '../../src/oci/media-type.ts';
 import { buildImage } from '../support/image-builder.ts';
 import { eventually } from '../support/gate.ts';
 import { hold } from '../support/upstream/behaviour.ts';
+import type { RegistryContent } from '../support/upstream/content.ts';
+import { artifactOf, emptyConfig } from './support/artifacts.ts';
 import { ReplayClient } from './support/client.ts';
 import {
   containerd,
@@ -16,16 +19,14 @@ import {
   resolveTag,
   targetOf,
 } from './support/containerd.ts';
-import { described } from './support/descriptor.ts';
+import { described, parse } from './support/descriptor.ts';
 import { app, appForAmd, costOfApp } from './support/images.ts';
 import { replays } from './support/replay.ts';
-import { startWeir } from './support/weir.ts';
+import { holding, startWeir } from './support/weir.ts';
 
 const both = {
-  'docker.io': (content: { add: (name: string, image: typeof app, tag: string) => string }) =>
-    void content.add('library/app', app, 'v1'),
-  'ghcr.io': (content: { add: (name: string, image: typeof app, tag: string) => string }) =>
-    void content.add('org/app', app, 'v1'),
+  'docker.io': holding('library/app', app, 'v1'),
+  'ghcr.io': holding('org/app', app, 'v1'),
 };
 
 replays('containerd, `_default` for ghcr.io', {
@@ -95,7 +96,7 @@ describe('containerd', () => {
     const layer = image.blobs[1];
     if (layer === undefined) throw new Error('no layer');
     await using weir = await startWeir({
-      upstreams: { 'docker.io': (content) => void content.add('library/big', image) },
+      upstreams: { 'docker.io': holding('library/big', image) },
     });
     const upstream = weir.upstream('docker.io');
     // Held back at 5 MB, so that the cut is in the middle of the fill as well.
@@ -125,6 +126,45 @@ describe('containerd', () => {
       expect([known, answer.status, answer.headers['content-range']]).toEqual([known, 416, 'bytes */200000']);
       expect(JSON.parse(answer.body.toString())).toMatchObject({ errors: [{ code: 'RANGE_INVALID' }] });
       await client.get(target, fetchHeaders('layer'));
+    }
+  });
+
+  it('looks for referrers of several types at once, and gets them all', async () => {
+    const kinds = ['application/vnd.dev.cosign.artifact.sig.v1+json', 'application/spdx+json', 'application/other'];
+    const found = kinds.map((artifactType) =>
+      artifactOf({
+        artifactType,
+        config: emptyConfig,
+        layers: [{ mediaType: 'text/plain', content: artifactType }],
+        subject: app,
+      }),
+    );
+    const fill = (content: RegistryContent): void => {
+      for (const one of found) content.add('org/app', one);
+    };
+    await using weir = await startWeir({ upstreams: { 'ghcr.io': fill } });
+    using client = new ReplayClient(weir.origin, containerd);
+    // referrers.go `openReferrers` adds one artifactType for each that it wants, then `ns`; `FetchReferrers` picks them out.
+    const query = new URLSearchParams([...kinds.slice(0, 2).map((kind) => ['artifactType', kind]), ['ns', 'ghcr.io']]);
+    const answer = await client.get(
+      `/v2/org/app/referrers/${app.digest}?${query.toString()}`,
+      fetchHeaders(mediaTypes.ociIndex),
+    );
+    expect([answer.status, answer.headers['content-type']]).toEqual([200, mediaTypes.ociIndex]);
+    const digests = parse(answer.body).manifests?.map(({ digest }) => digest) ?? [];
+    expect(digests).toEqual(expect.arrayContaining(found.slice(0, 2).map(({ digest }) => digest)));
+  });
+
+  it('looks for referrers under a tag where there is no API, and believes the 404 of that', async () => {
+    await using weir = await startWeir({ upstreams: both, behave: { 'ghcr.io': { hasReferrersApi: false } } });
+    using client = new ReplayClient(weir.origin, containerd);
+    const headers = fetchHeaders(mediaTypes.ociIndex);
+    for (const [kind, reference] of [
+      ['referrers', app.digest],
+      ['manifests', app.digest.replace(':', '-')],
+    ] as const) {
+      const answer = await client.get(targetOf({ client, ns: 'ghcr.io' }, 'org/app', kind, reference), headers);
+      expect([kind, answer.status]).toEqual([kind, 404]);
     }
   });
 

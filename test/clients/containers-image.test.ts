@@ -10,7 +10,7 @@ import { blobsOf, expectWhole, parse } from './support/descriptor.ts';
 import { refusesTls } from './support/ggcr.ts';
 import { app, costOfAppByGet } from './support/images.ts';
 import { replays } from './support/replay.ts';
-import { startWeir } from './support/weir.ts';
+import { holding, startWeir } from './support/weir.ts';
 
 /** docker_client.go `makeRequestToResolvedURLOnce`; internal/useragent. */
 const podman: ClientOptions = {
@@ -29,10 +29,8 @@ const accept = [
   mediaTypes.ociIndex,
 ];
 const upstreams = {
-  'docker.io': (content: { add: (name: string, image: typeof app, tag: string) => string }) =>
-    void content.add('library/app', app, 'v1'),
-  'quay.io': (content: { add: (name: string, image: typeof app, tag: string) => string }) =>
-    void content.add('org/app', app, 'v1'),
+  'docker.io': holding('library/app', app, 'v1'),
+  'quay.io': holding('org/app', app, 'v1'),
 };
 
 async function pull(client: ReplayClient, repository: string, query = ''): Promise<void> {
@@ -41,8 +39,11 @@ async function pull(client: ReplayClient, repository: string, query = ''): Promi
   expect((await client.get(`/v2/${query}`)).status).toBe(200);
   const manifest = async (reference: string): Promise<Buffer> => {
     const answer = await client.get(`/v2/${repository}/manifests/${reference}${query}`, { Accept: accept });
-    expect([answer.status, answer.headers['content-type']?.split(';')[0]]).not.toContain('text/plain');
-    expect(answer.status).toBe(200);
+    // manifest.go guesses where the type is text/plain or missing.
+    expect([answer.status, answer.headers['content-type']]).toEqual([
+      200,
+      expect.stringMatching(/^application\/vnd\./),
+    ]);
     if (reference.includes(':')) expect(answer.sha256).toBe(reference);
     return answer.body;
   };
@@ -81,7 +82,7 @@ describe('containers/image', () => {
     const image = buildImage({ seed: 'reconnect', layers: [300_000] });
     const layer = image.blobs[1];
     if (layer === undefined) throw new Error('no layer');
-    await using weir = await startWeir({ upstreams: { 'quay.io': (content) => void content.add('org/big', image) } });
+    await using weir = await startWeir({ upstreams: { 'quay.io': holding('org/big', image) } });
     using client = new ReplayClient(weir.origin, podman);
     const target = `/v2/quay.io/org/big/blobs/${layer.digest}`;
     const begun = await client.get(target, {}, { leave: { at: 120_000, how: 'rst' } });

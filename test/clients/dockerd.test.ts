@@ -10,7 +10,7 @@ import { pullImage } from './support/containerd.ts';
 import { blobsOf, describedBy, expectWhole, parse } from './support/descriptor.ts';
 import { app, costOfApp } from './support/images.ts';
 import { replays } from './support/replay.ts';
-import { startWeir } from './support/weir.ts';
+import { holding, startWeir } from './support/weir.ts';
 
 /** distribution/registry.go `newRepository`: DisableKeepAlives. dockerversion/useragent.go. */
 const dockerd: ClientOptions = {
@@ -29,8 +29,7 @@ const accept = [
 ];
 const repository = 'library/app';
 const upstreams = {
-  'docker.io': (content: { add: (name: string, image: typeof app, tag: string) => string }) =>
-    void content.add(repository, app, 'v1'),
+  'docker.io': holding(repository, app, 'v1'),
 };
 
 async function pull(client: ReplayClient): Promise<void> {
@@ -69,7 +68,7 @@ describe('dockerd', () => {
     const layer = image.blobs[1];
     if (layer === undefined) throw new Error('no layer');
     await using weir = await startWeir({
-      upstreams: { 'docker.io': (content) => void content.add('library/big', image) },
+      upstreams: { 'docker.io': holding('library/big', image) },
     });
     for (const state of ['cold', 'warm']) {
       using client = new ReplayClient(weir.origin, dockerd);

@@ -7,6 +7,7 @@ import { artifactOf } from './support/artifacts.ts';
 import { blobsOf } from './support/descriptor.ts';
 import { fetchBlob, fetchReference, oras, pullArtifact, resolveBlob } from './support/oras.ts';
 import { replays } from './support/replay.ts';
+import { holding } from './support/weir.ts';
 
 const rules = artifactOf({
   config: {
@@ -18,8 +19,7 @@ const rules = artifactOf({
 /** `falcoctl artifact install weir:5000/ghcr.io/falcosecurity/rules/falco-rules:3 --plain-http`. */
 const repository = 'ghcr.io/falcosecurity/rules/falco-rules';
 const upstreams = {
-  'ghcr.io': (content: { add: (name: string, image: typeof rules, tag: string) => string }) =>
-    void content.add('falcosecurity/rules/falco-rules', rules, '3'),
+  'ghcr.io': holding('falcosecurity/rules/falco-rules', rules, '3'),
 };
 
 replays('falcoctl, an installation', {

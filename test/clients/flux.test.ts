@@ -7,6 +7,7 @@ import { artifactOf } from './support/artifacts.ts';
 import { blobBytes, ggcr, head, manifest, ping } from './support/ggcr.ts';
 import { parse } from './support/descriptor.ts';
 import { replays } from './support/replay.ts';
+import { holding } from './support/weir.ts';
 
 const layerType = 'application/vnd.cncf.flux.content.v1.tar+gzip';
 const bundle = artifactOf({
@@ -22,8 +23,7 @@ const repository = 'ghcr.io/org/manifests';
 /** fluxcd/pkg/oci: UserAgent. */
 const flux = { ...ggcr, userAgent: 'flux/v2' };
 const upstreams = {
-  'ghcr.io': (content: { add: (name: string, image: typeof bundle, tag: string) => string }) =>
-    void content.add('org/manifests', bundle, 'latest'),
+  'ghcr.io': holding('org/manifests', bundle, 'latest'),
 };
 
 replays('Flux, a new revision', {

@@ -8,7 +8,7 @@ import { buildImage, buildIndex } from '../support/image-builder.ts';
 import { type ClientOptions, ReplayClient } from './support/client.ts';
 import { expectWhole } from './support/descriptor.ts';
 import { replays } from './support/replay.ts';
-import { startWeir } from './support/weir.ts';
+import { holding, startWeir } from './support/weir.ts';
 
 /** utils/curl.rb `curl_args`. */
 const brew: ClientOptions = {
@@ -24,8 +24,7 @@ if (bottle === undefined) throw new Error('no bottle');
 const wanted = { ...bottle, size: bottle.bytes.length };
 const upstreams = {
   'docker.io': () => undefined,
-  'ghcr.io': (content: { add: (name: string, built: typeof index, tag: string) => string }) =>
-    void content.add('homebrew/core/jq', index, '1.7.1'),
+  'ghcr.io': holding('homebrew/core/jq', index, '1.7.1'),
 };
 
 async function install(client: ReplayClient, path: string, host?: string): Promise<void> {

@@ -6,12 +6,11 @@ import { containerd, pullImage } from './support/containerd.ts';
 import { ggcr, pullImage as pullByGgcr } from './support/ggcr.ts';
 import { app, costOfApp, costOfAppByGet } from './support/images.ts';
 import { replays } from './support/replay.ts';
-
-type Holder = { add: (name: string, image: typeof app, tag: string) => string };
+import { holding } from './support/weir.ts';
 
 /** `mirrors: docker.io: rewrite: {"^rancher/(.*)": "mirror/$1"}`: the name changes, `ns` does not. */
 replays('k3s, a rewrite to another name', {
-  upstreams: { 'docker.io': (content: Holder) => void content.add('mirror/app', app, 'v1') },
+  upstreams: { 'docker.io': holding('mirror/app', app, 'v1') },
   client: containerd,
   pull: async (client) => void (await pullImage({ client, ns: 'docker.io' }, 'mirror/app', 'v1')),
   cold: costOfApp,
@@ -19,7 +18,7 @@ replays('k3s, a rewrite to another name', {
 
 /** `rewrite: {"(.*)": "ghcr.io/$1"}`, as written for caches that want the registry in the path: said twice, it counts once. */
 replays('k3s, a rewrite that puts the registry in front', {
-  upstreams: { 'ghcr.io': (content: Holder) => void content.add('org/app', app, 'v1') },
+  upstreams: { 'ghcr.io': holding('org/app', app, 'v1') },
   client: containerd,
   pull: async (client) => void (await pullImage({ client, ns: 'ghcr.io' }, 'ghcr.io/org/app', 'v1')),
   cold: costOfApp,
@@ -27,7 +26,7 @@ replays('k3s, a rewrite that puts the registry in front', {
 
 /** endpoint.go `RoundTrip` sets `ns` on the ping as well; `index.docker.io` becomes `docker.io`. */
 replays('k3s, system images by wharfie', {
-  upstreams: { 'docker.io': (content: Holder) => void content.add('mirror/app', app, 'v1') },
+  upstreams: { 'docker.io': holding('mirror/app', app, 'v1') },
   client: ggcr,
   pull: (client) => pullByGgcr({ client, query: '?ns=docker.io' }, 'mirror/app', 'v1'),
   cold: costOfAppByGet,

@@ -5,12 +5,11 @@
 import { ggcr, pullImage } from './support/ggcr.ts';
 import { app, costOfAppByGet } from './support/images.ts';
 import { replays } from './support/replay.ts';
+import { holding } from './support/weir.ts';
 
 const upstreams = {
-  'docker.io': (content: { add: (name: string, image: typeof app, tag: string) => string }) =>
-    void content.add('library/app', app, 'v1'),
-  'gcr.io': (content: { add: (name: string, image: typeof app, tag: string) => string }) =>
-    void content.add('project/app', app, 'v1'),
+  'docker.io': holding('library/app', app, 'v1'),
+  'gcr.io': holding('project/app', app, 'v1'),
 };
 
 for (const [options, repository] of [

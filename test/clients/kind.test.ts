@@ -2,10 +2,11 @@
 import { containerd, pullImage } from './support/containerd.ts';
 import { app, costOfApp } from './support/images.ts';
 import { replays } from './support/replay.ts';
+import { holding } from './support/weir.ts';
 
 /** A registry with a port is asked for as `ns=registry.example%3A5000`. */
 replays('kind, a registry with a port', {
-  upstreams: { 'registry.example:5000': (content) => void content.add('org/app', app, 'v1') },
+  upstreams: { 'registry.example:5000': holding('org/app', app, 'v1') },
   client: containerd,
   pull: async (client) => void (await pullImage({ client, ns: 'registry.example:5000' }, 'org/app', 'v1')),
   cold: costOfApp,

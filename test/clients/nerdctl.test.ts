@@ -5,10 +5,10 @@
 import { containerd, pullImage } from './support/containerd.ts';
 import { app, costOfApp } from './support/images.ts';
 import { replays } from './support/replay.ts';
+import { holding } from './support/weir.ts';
 
 const upstreams = {
-  'quay.io': (content: { add: (name: string, image: typeof app, tag: string) => string }) =>
-    void content.add('org/app', app, 'v1'),
+  'quay.io': holding('org/app', app, 'v1'),
 };
 
 replays('nerdctl, a hosts.toml', {

@@ -3,6 +3,7 @@
  * artifactType, each signature's manifest, and the envelope.
  */
 import { describe, expect, it } from 'vitest';
+import type { RegistryContent } from '../support/upstream/content.ts';
 import { artifactOf } from './support/artifacts.ts';
 import { ReplayClient } from './support/client.ts';
 import { fetchBlob, fetchManifest, oras, referrers, resolve } from './support/oras.ts';
@@ -27,7 +28,7 @@ const sbom = artifactOf({
 });
 const repository = 'ghcr.io/org/signed';
 const upstreams = {
-  'ghcr.io': (content: { add: (name: string, image: typeof sbom, ...tags: string[]) => string }) => {
+  'ghcr.io': (content: RegistryContent) => {
     content.add('org/signed', appForAmd, 'v1');
     content.add('org/signed', signature);
     content.add('org/signed', sbom);

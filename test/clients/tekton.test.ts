@@ -8,6 +8,7 @@ import { artifactOf } from './support/artifacts.ts';
 import { parse } from './support/descriptor.ts';
 import { blobBytes, ggcr, manifest, ping } from './support/ggcr.ts';
 import { replays } from './support/replay.ts';
+import { holding } from './support/weir.ts';
 
 function task(name: string): { mediaType: string; content: string; annotations: Record<string, string> } {
   return {
@@ -29,7 +30,7 @@ const bundle = artifactOf({
 const repository = 'ghcr.io/org/tasks';
 
 replays('Tekton, one task of a bundle', {
-  upstreams: { 'ghcr.io': (content) => void content.add('org/tasks', bundle, '1') },
+  upstreams: { 'ghcr.io': holding('org/tasks', bundle, '1') },
   client: ggcr,
   pull: async (client) => {
     await ping({ client });

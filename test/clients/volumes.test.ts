@@ -6,13 +6,14 @@ import { mediaTypes } from '../../src/oci/media-type.ts';
 import { buildImage } from '../support/image-builder.ts';
 import { blobsOf, describedBy, expectWhole } from './support/descriptor.ts';
 import { replays } from './support/replay.ts';
+import { holding } from './support/weir.ts';
 
 const volume = buildImage({ seed: 'volume', layers: [400_000], flavour: 'docker' });
 const repository = 'docker.io/me/volume';
 
 /** moby v28.5.2, distribution/pull_v2.go, as in dockerd.test.ts: a tag that is an image at once. */
 replays('a volume, by dockerd', {
-  upstreams: { 'docker.io': (content) => void content.add('me/volume', volume, 'backup') },
+  upstreams: { 'docker.io': holding('me/volume', volume, 'backup') },
   client: { userAgent: 'docker/28.5.2 go/go1.24.9 os/linux arch/amd64', keepAlive: false },
   pull: async (client) => {
     await client.get('/v2/');

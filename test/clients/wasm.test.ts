@@ -8,6 +8,7 @@ import { artifactOf } from './support/artifacts.ts';
 import type { ClientOptions, ReplayClient } from './support/client.ts';
 import { blobsOf, expectWhole } from './support/descriptor.ts';
 import { replays } from './support/replay.ts';
+import { holding } from './support/weir.ts';
 
 const rust: ClientOptions = { userAgent: 'oci-client/0.16.0', acceptsGzip: false };
 /** client.rs `MIME_TYPES_DISTRIBUTION_MANIFEST`. */
@@ -45,14 +46,14 @@ async function pull(client: ReplayClient, repository: string, tag: string, query
 }
 
 replays('Spin, an application', {
-  upstreams: { 'ghcr.io': (content) => void content.add('org/spin', spin, 'v1') },
+  upstreams: { 'ghcr.io': holding('org/spin', spin, 'v1') },
   client: rust,
   pull: (client) => pull(client, 'ghcr.io/org/spin', 'v1'),
   cold: { 'GET manifest': 1, 'GET blob': 4 },
 });
 
 replays('wasmcloud, a component by a mirror with `ns`', {
-  upstreams: { 'ghcr.io': (content) => void content.add('org/component', component, '0.1.0') },
+  upstreams: { 'ghcr.io': holding('org/component', component, '0.1.0') },
   client: rust,
   pull: (client) => pull(client, 'org/component', '0.1.0', '?ns=ghcr.io'),
   cold: { 'GET manifest': 1, 'GET blob': 2 },

@@ -2,20 +2,30 @@
 import { writeFile } from 'node:fs/promises';
 import { startDaemon } from '../../../src/app.ts';
 import { loadConfig } from '../../../src/config/load.ts';
+import type { BuiltManifest } from '../../support/image-builder.ts';
 import { ScriptedUpstream, type UpstreamOptions } from '../../support/scripted-upstream.ts';
 import { tempDirectory } from '../../support/temp.ts';
 import type { RegistryContent } from '../../support/upstream/content.ts';
 import type { RecordedRequest } from '../../support/upstream/request.ts';
 
+type Fill = (content: RegistryContent) => void;
+
+/** Puts an image or artifact, with everything below it, under a name and tags. */
+export function holding(repository: string, built: BuiltManifest, ...tags: readonly string[]): Fill {
+  return (content) => void content.add(repository, built, ...tags);
+}
+
 export interface WeirOptions {
   /** What each upstream holds, by the key it has in weir. `docker.io`, where it is one of them, is the default. */
-  readonly upstreams: Readonly<Record<string, (content: RegistryContent) => void>>;
+  readonly upstreams: Readonly<Record<string, Fill>>;
   /** More of an upstream's configuration, by key. */
   readonly configure?: Readonly<Record<string, object>>;
   /** How an upstream itself behaves, by key. */
   readonly behave?: Readonly<Record<string, UpstreamOptions>>;
   /** Over the defaults of the fixture: a tag is fresh for an hour, and nothing is fetched that no client asked for. */
   readonly settings?: object;
+  /** Variables that the configuration names. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface Weir extends AsyncDisposable {
@@ -56,7 +66,7 @@ export async function startWeir(options: WeirOptions): Promise<Weir> {
     ...options.settings,
   };
   await writeFile(file, JSON.stringify(settings)); // JSON is YAML
-  const loaded = loadConfig({ path: file, env: {}, cwd: temp.path });
+  const loaded = loadConfig({ path: file, env: options.env ?? {}, cwd: temp.path });
   if (loaded.kind === 'problems') throw new Error(JSON.stringify(loaded.problems));
   const daemon = await startDaemon(loaded.config, { logTo: { write: () => undefined }, ownsProcess: false });
   undo.defer(() => daemon.stop());
