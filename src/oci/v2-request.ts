@@ -87,14 +87,10 @@ function parseSegments(segments: readonly string[], search: URLSearchParams): Ro
     const digest = parseDigest(last);
     if (digest === undefined) return badDigest(last);
     if (verb === 'blobs') return { kind: 'blob', name, digest };
-    // The specification knows one type. containerd asks for several and picks them out itself (v2.4.2,
-    // core/remotes/docker/referrers.go): to answer with the first alone would lose the others, so nothing is filtered then.
-    const types = search.getAll('artifactType').filter((type) => type !== '');
-    const [artifactType] = types.length === 1 ? types : [];
-    return withPage(
-      { kind: 'referrers', name, digest, ...(artifactType === undefined ? {} : { artifactType }) },
-      search,
-    );
+    // The specification knows one. A client that names several gets all referrers, and is not told that they were filtered.
+    const [artifactType = '', another] = search.getAll('artifactType');
+    const isFilter = artifactType !== '' && another === undefined;
+    return withPage({ kind: 'referrers', name, digest, ...(isFilter ? { artifactType } : {}) }, search);
   });
 }
 

@@ -27,8 +27,12 @@ const model = artifactOf({
     { mediaType: 'application/vnd.ollama.image.params', content: '{"stop":["<|im_end|>"]}' },
   ],
 });
-/** `ollama pull --insecure http://weir:5000/registry.ollama.ai/library/m:latest`: weir is in the name. */
-const repository = 'registry.ollama.ai/library/m';
+/**
+ * `ollama pull --insecure weir:5000/library/m`: types/model/name.go has room for host, namespace and model and for no path, so
+ * registry.ollama.ai is the default upstream, or has a host of its own.
+ */
+const repository = 'library/m';
+const asDefault = { 'registry.ollama.ai': { default: true } };
 
 /** download.go `Prepare` and `run`. Answers where the parts are: `resp.Location()`, resolved against the request. */
 async function directUrl(client: ReplayClient, { digest, size }: Pick<Described, 'digest' | 'size'>): Promise<string> {
@@ -66,7 +70,8 @@ async function pullBlob(client: ReplayClient, wanted: Described): Promise<Buffer
 }
 
 replays('Ollama', {
-  upstreams: { 'registry.ollama.ai': holding('library/m', model, 'latest') },
+  upstreams: { 'registry.ollama.ai': holding(repository, model, 'latest') },
+  configure: asDefault,
   client: ollama,
   pull: async (client) => {
     // images.go `pullModelManifest`: one GET with one type.
@@ -86,7 +91,8 @@ describe('Ollama', () => {
     const weights = randomSource(size, 'ollama');
     const wanted = { digest: digestOfSource(weights), size };
     await using weir = await startWeir({
-      upstreams: { 'registry.ollama.ai': (content) => void content.addBlob('library/m', weights) },
+      upstreams: { 'registry.ollama.ai': (content) => void content.addBlob(repository, weights) },
+      configure: asDefault,
     });
     const upstream = weir.upstream('registry.ollama.ai');
     // One connection would need 16 s at this rate, and come to the last part after 15.
@@ -118,13 +124,22 @@ describe('Ollama', () => {
     expect(upstream.bytesSent({ kind: 'blob' })).toBeLessThanOrEqual(size * 1.01);
   }, 120_000);
 
-  it('is told what to do with an address that needs `ns`', async () => {
+  it('is sent back to where it came from, be it by a host of its own or with `ns`', async () => {
     await using weir = await startWeir({
-      upstreams: { 'registry.ollama.ai': holding('library/m', model, 'latest') },
+      upstreams: { 'docker.io': () => undefined, 'registry.ollama.ai': holding(repository, model, 'latest') },
+      configure: { 'registry.ollama.ai': { hosts: ['ollama.weir.example'] } },
     });
     using client = new ReplayClient(weir.origin, ollama);
-    const target = `/v2/library/m/blobs/${model.blobs[1]?.digest}?ns=registry.ollama.ai`;
-    for (const state of ['cold', 'warm'])
-      expect([state, (await client.get(target)).headers['location']]).toEqual([state, target]);
+    const path = `/v2/${repository}/blobs/${model.blobs[1]?.digest}`;
+    for (const [target, headers] of [
+      [path, { Host: 'ollama.weir.example:5000' }],
+      [`${path}?ns=registry.ollama.ai`, {}],
+    ] as const) {
+      for (const state of ['cold', 'warm']) {
+        const answer = await client.get(target, headers);
+        expect([state, answer.status, answer.headers['location']]).toEqual([state, 200, target]);
+      }
+    }
+    expect(weir.upstream('docker.io').count()).toBe(0);
   });
 });
