@@ -1,5 +1,5 @@
 /**
- * Kaniko (v1.25, pkg/image/remote/remote.go `RetrieveRemoteImage`) over go-containerregistry: `--registry-mirror` for Docker
+ * Kaniko (osscontainertools/kaniko, main, pkg/image/remote/remote.go `RetrieveRemoteImage`) over go-containerregistry: `--registry-mirror` for Docker
  * Hub, `--registry-map` for any registry, the path of either in front of the name.
  */
 import { ggcr, pullImage } from './support/ggcr.ts';

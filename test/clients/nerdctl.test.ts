@@ -1,5 +1,5 @@
 /**
- * nerdctl (v2, pkg/imgutil/dockerconfigresolver/dockerconfigresolver.go): containerd's resolver with `--hosts-dir`, and with
+ * nerdctl (main of v2, pkg/imgutil/dockerconfigresolver/dockerconfigresolver.go): containerd's resolver with `--hosts-dir`, and with
  * the credentials of `~/.docker/config.json` for whatever host answers 401, which weir never does.
  */
 import { containerd, pullImage } from './support/containerd.ts';
