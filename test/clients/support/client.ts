@@ -10,7 +10,7 @@ export interface ClientOptions {
   readonly keepAlive?: boolean;
   /** Sent with every request. */
   readonly headers?: Headers;
-  /** Default: as Go's transport does, `gzip` for every request without a Range and without an encoding of its own. */
+  /** Default: as Go's transport does, `gzip` for every GET without a Range and without an encoding of its own. */
   readonly acceptsGzip?: boolean;
 }
 
@@ -51,7 +51,7 @@ export class ReplayClient implements Disposable {
    */
   async ask(method: string, target: string, headers: Headers = {}, body: BodyOptions = {}): Promise<Answer> {
     const connection = await this.#take();
-    connection.send(target, { method, headers: this.#lines(headers) });
+    connection.send(target, { method, headers: this.#lines(method, headers) });
     const head = await connection.head();
     const request = `${method} ${target}`;
     expect(head.headers, request).not.toHaveProperty('www-authenticate');
@@ -86,12 +86,13 @@ export class ReplayClient implements Disposable {
   }
 
   /** Host and User-Agent first, the others by name, as Go's net/http writes them; several lines where there is a list. */
-  #lines(headers: Headers): readonly (readonly [string, string])[] {
+  #lines(method: string, headers: Headers): readonly (readonly [string, string])[] {
     const { userAgent, keepAlive, acceptsGzip = true } = this.#options;
     const all: Record<string, string | readonly string[]> = { ...this.#options.headers, ...headers };
     if (this.authorization !== undefined) all['Authorization'] = this.authorization;
     if (keepAlive === false) all['Connection'] = 'close';
-    if (acceptsGzip && !('Accept-Encoding' in all) && !('Range' in all)) all['Accept-Encoding'] = 'gzip';
+    const isPlain = method === 'GET' && !('Accept-Encoding' in all) && !('Range' in all);
+    if (acceptsGzip && isPlain) all['Accept-Encoding'] = 'gzip';
     const { Host = new URL(this.origin).host, ...others } = all;
     const sorted = Object.entries(others).toSorted(([a], [b]) => (a < b ? -1 : 1));
     return [
