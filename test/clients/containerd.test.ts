@@ -50,6 +50,18 @@ replays('containerd, a host whose path is `/v2/ghcr.io` with override_path', {
   cold: costOfApp,
 });
 
+/** `imagePullPolicy: Always` on a node that has the image: every start of a pod is a HEAD, and nothing else. */
+replays('containerd, a tag that the node has already', {
+  upstreams: both,
+  settings: { tags: { ttl: '0s' } },
+  client: containerd,
+  pull: async (client) => {
+    expect(await resolveTag({ client, ns: 'ghcr.io' }, 'org/app', 'v1')).toEqual(described(app));
+  },
+  cold: { 'HEAD manifest': 1 },
+  warm: { 'HEAD manifest': 1 },
+});
+
 replays('containerd, an image by digest', {
   upstreams: both,
   client: containerd,

@@ -47,13 +47,12 @@ replays('Flux, every interval when nothing moved', {
   upstreams,
   settings: { tags: { ttl: '0s' } },
   client: flux,
-  pull: async (client, stage) => {
+  pull: async (client) => {
     await ping({ client });
-    const { digest } = await head({ client }, repository, 'latest');
-    expect(digest).toBe(bundle.digest);
-    if (stage === 'cold') await manifest({ client }, repository, digest);
+    // It has fetched the artifact before there was a weir: nothing but the digest is wanted, during an outage as well.
+    expect((await head({ client }, repository, 'latest')).digest).toBe(bundle.digest);
   },
-  cold: { 'HEAD manifest': 1, 'GET manifest': 1 },
   // A registry counts no HEAD as a pull.
+  cold: { 'HEAD manifest': 1 },
   warm: { 'HEAD manifest': 1 },
 });
