@@ -10,7 +10,7 @@ import { RawConnection } from '../support/raw-client.ts';
 import { rate } from '../support/upstream/behaviour.ts';
 import { artifactOf } from './support/artifacts.ts';
 import { type ClientOptions, ReplayClient } from './support/client.ts';
-import { blobsOf, type Described } from './support/descriptor.ts';
+import { blobsOf, type Described, expectWhole } from './support/descriptor.ts';
 import { replays } from './support/replay.ts';
 import { holding, startWeir } from './support/weir.ts';
 
@@ -84,6 +84,40 @@ replays('Ollama', {
     }
   },
   cold: { 'GET manifest': 1, 'HEAD blob': 3, 'GET blob': 3 },
+});
+
+const tensors = artifactOf({
+  mediaType: mediaTypes.dockerManifest,
+  config: { mediaType: mediaTypes.dockerConfig, content: '{"model_format":"safetensors"}' },
+  layers: Array.from({ length: 12 }, (_, i) => ({
+    mediaType: 'application/vnd.ollama.image.tensor',
+    content: 300_000 + i,
+  })),
+});
+
+/**
+ * x/imagegen/transfer/download.go, for models whose tensors are layers of their own: each is asked for to learn where it is
+ * (`resolve`: the body is closed unread, at 200 too), and then whole (`downloadOnce`: 200 alone will do), many at once.
+ */
+replays('Ollama, a model of tensors', {
+  upstreams: { 'registry.ollama.ai': holding(repository, tensors, 'latest') },
+  configure: asDefault,
+  client: ollama,
+  pull: async (client) => {
+    const manifest = await client.get(`/v2/${repository}/manifests/latest`, { Accept: mediaTypes.dockerManifest });
+    await Promise.all(
+      blobsOf(manifest.body).map(async (wanted) => {
+        const target = `/v2/${repository}/blobs/${wanted.digest}`;
+        using connection = await RawConnection.open(client.origin);
+        connection.send(target, { headers: { 'User-Agent': ollama.userAgent, 'Accept-Encoding': 'gzip' } });
+        expect((await connection.head()).status).toBe(200);
+        connection.close('rst');
+        expectWhole(await client.get(target), wanted);
+      }),
+    );
+  },
+  // Asking twice costs the upstream once.
+  cold: { 'GET manifest': 1, 'GET blob': 13 },
 });
 
 describe('Ollama', () => {
