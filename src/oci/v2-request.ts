@@ -87,7 +87,8 @@ function parseSegments(segments: readonly string[], search: URLSearchParams): Ro
     const digest = parseDigest(last);
     if (digest === undefined) return badDigest(last);
     if (verb === 'blobs') return { kind: 'blob', name, digest };
-    // The specification knows one. A client that names several gets all referrers, and is not told that they were filtered.
+    // The specification knows one. A client that names several (containerd 2.4.2, core/remotes/docker/referrers.go) means
+    // any of them: it gets all referrers, and is not told that they were filtered.
     const [artifactType = '', another] = search.getAll('artifactType');
     const isFilter = artifactType !== '' && another === undefined;
     return withPage({ kind: 'referrers', name, digest, ...(isFilter ? { artifactType } : {}) }, search);
