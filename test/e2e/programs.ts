@@ -95,6 +95,12 @@ export const built = {
     tier: 1,
   },
   regctl: { from: 'go', package: 'github.com/regclient/regclient/cmd/regctl', version: 'v0.11.7', tier: 1 },
+  conformance: {
+    from: 'go',
+    package: 'github.com/opencontainers/distribution-spec/conformance',
+    version: 'v0.0.0-20260831232431-97274622c111',
+    tier: 1,
+  },
   orasPython: { from: 'pypi', package: 'oras', version: '0.2.43', tier: 1 },
   rasterio: { from: 'pypi', package: 'rasterio', version: '1.4.4', tier: 2 },
   devcontainer: { from: 'npm', package: '@devcontainers/cli', binary: 'devcontainer', version: '0.89.0', tier: 1 },
