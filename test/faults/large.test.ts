@@ -1,5 +1,5 @@
 /**
- * A model file of many gigabytes. `WEIR_FAULTS_GB` says how many; each is written for real, so that 20 need about a minute
+ * A model file of many gigabytes. `FAULTS_GB` says how many; each is written for real, so that 20 need about a minute
  * and as much room on the disk.
  */
 import { statfsSync, statSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { download } from './support/blob-client.ts';
 import { mb, mib, Stage } from './support/stage.ts';
 
 const gb = 1000 * mb;
-const gigabytes = Number(process.env['WEIR_FAULTS_GB'] ?? 4);
+const gigabytes = Number(process.env['FAULTS_GB'] ?? 4);
 
 const zeros = Buffer.alloc(mib);
 const nothing = (sizeBytes: number): ByteSource => ({
@@ -31,7 +31,7 @@ function needRoom(bytes: number): void {
   if (freeBytes >= bytes) return;
   const [needed, free] = [bytes, freeBytes].map((each) => (each / gb).toFixed(1));
   throw new Error(
-    `${tmpdir()} has ${free} GB free and this test writes up to ${needed} GB; set TMPDIR or WEIR_FAULTS_GB`,
+    `${tmpdir()} has ${free} GB free and this test writes up to ${needed} GB; set TMPDIR or FAULTS_GB`,
   );
 }
 
