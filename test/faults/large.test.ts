@@ -30,9 +30,7 @@ function needRoom(bytes: number): void {
   const freeBytes = bavail * bsize;
   if (freeBytes >= bytes) return;
   const [needed, free] = [bytes, freeBytes].map((each) => (each / gb).toFixed(1));
-  throw new Error(
-    `${tmpdir()} has ${free} GB free and this test writes up to ${needed} GB; set TMPDIR or FAULTS_GB`,
-  );
+  throw new Error(`${tmpdir()} has ${free} GB free and this test writes up to ${needed} GB; set TMPDIR or FAULTS_GB`);
 }
 
 describe(`a blob of ${gigabytes} GB`, () => {
