@@ -1,15 +1,21 @@
 /** What the suite plays: every client against every upstream, and what is more than a pull. */
+import { buildah } from './clients/buildah.ts';
+import { buildkit } from './clients/buildkit-mirror.ts';
 import type { Client } from './clients/client.ts';
 import { containerds } from './clients/containerd.ts';
+import { cri } from './clients/cri.ts';
 import { dockerd } from './clients/docker.ts';
 import { podman } from './clients/podman.ts';
 import { referrers } from './clients/referrers.ts';
 import { crane, helm, orasCli, orasGo, skopeo } from './clients/simple.ts';
 import type { ProgramName } from './programs.ts';
 import { playCopy } from './scenarios/copy.ts';
+import { credentialScenarios } from './scenarios/credentials.ts';
 import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
+import { lineScenarios } from './scenarios/lines.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
+import { volumeScenarios } from './scenarios/volumes.ts';
 import type { Seeded, Stage } from './stage.ts';
 import { upstreamNames } from './upstreams.ts';
 
@@ -23,7 +29,20 @@ export interface Scenario {
   readonly play: (stage: Stage) => Promise<void>;
 }
 
-const clients: readonly Client[] = [crane, skopeo, podman, helm, orasGo, referrers, ...containerds, dockerd, orasCli];
+const clients: readonly Client[] = [
+  crane,
+  skopeo,
+  podman,
+  helm,
+  orasGo,
+  referrers,
+  ...containerds,
+  dockerd,
+  orasCli,
+  cri,
+  buildah,
+  buildkit,
+];
 
 /** The upstream that also holds the large file. */
 export const largeUpstream = 'dist3.test';
@@ -47,6 +66,9 @@ const matrix: readonly Scenario[] = clients.flatMap((client) =>
 );
 
 const others: readonly Scenario[] = [
+  ...volumeScenarios(seededAs),
+  ...lineScenarios(seededAs),
+  ...credentialScenarios(seededAs),
   { name: 'copy', play: (stage) => playCopy(stage, seededAs(stage, 'referrers.test'), seededAs(stage, 'dist3.test')) },
   { name: 'layout', play: (stage) => playLayout(stage, seededAs(stage, 'dist3.test')) },
   { name: 'image', play: (stage) => playImage(stage, seededAs(stage, 'dist2.test')) },
