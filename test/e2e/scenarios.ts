@@ -1,9 +1,6 @@
 /** What the suite plays: every client against every upstream, and what is more than a pull. */
-import { buildah } from './clients/buildah.ts';
-import { buildkit } from './clients/buildkit-mirror.ts';
 import type { Client } from './clients/client.ts';
 import { containerds } from './clients/containerd.ts';
-import { cri } from './clients/cri.ts';
 import { dockerd } from './clients/docker.ts';
 import { podman } from './clients/podman.ts';
 import { referrers } from './clients/referrers.ts';
@@ -11,12 +8,10 @@ import { crane, helm, orasCli, orasGo, skopeo } from './clients/simple.ts';
 import type { ProgramName } from './programs.ts';
 import { playConformance } from './scenarios/conformance.ts';
 import { playCopy } from './scenarios/copy.ts';
-import { credentialScenarios } from './scenarios/credentials.ts';
 import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
-import { lineScenarios } from './scenarios/lines.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
-import { volumeScenarios } from './scenarios/volumes.ts';
+import { runtimes, runtimeScenarios } from './scenarios/runtimes.ts';
 import type { Seeded, Stage } from './stage.ts';
 import { upstreamNames } from './upstreams.ts';
 
@@ -40,9 +35,7 @@ const clients: readonly Client[] = [
   ...containerds,
   dockerd,
   orasCli,
-  cri,
-  buildah,
-  buildkit,
+  ...runtimes,
 ];
 
 /** The upstream that also holds the large file. */
@@ -67,9 +60,6 @@ const matrix: readonly Scenario[] = clients.flatMap((client) =>
 );
 
 const others: readonly Scenario[] = [
-  ...volumeScenarios(seededAs),
-  ...lineScenarios(seededAs),
-  ...credentialScenarios(seededAs),
   { name: 'copy', play: (stage) => playCopy(stage, seededAs(stage, 'referrers.test'), seededAs(stage, 'dist3.test')) },
   { name: 'layout', play: (stage) => playLayout(stage, seededAs(stage, 'dist3.test')) },
   { name: 'image', play: (stage) => playImage(stage, seededAs(stage, 'dist2.test')) },
@@ -84,4 +74,4 @@ const conformance: readonly Scenario[] = [
   play: (stage) => playConformance(stage, seededAs(stage, name), hasReferrers),
 }));
 
-export const scenarios: readonly Scenario[] = [...matrix, ...conformance, ...others];
+export const scenarios: readonly Scenario[] = [...matrix, ...runtimeScenarios(seededAs), ...conformance, ...others];
