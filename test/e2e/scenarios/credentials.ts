@@ -14,6 +14,7 @@ import { CheckError } from '../report.ts';
 import type { Scenario } from '../scenarios.ts';
 import type { Seeded, Stage } from '../stage.ts';
 import { Tap } from '../tap.ts';
+import { titleOf } from './matrix.ts';
 import { playPhases } from './phases.ts';
 
 const user = 'somebody:not-for-you';
@@ -89,8 +90,8 @@ const pullers: readonly Puller[] = [
   },
 ];
 
-const rowOf = ({ name, programs }: Puller, versions: ReadonlyMap<string, string>, upstream: string): string =>
-  `credentials of somebody else, ${name} ${versions.get(programs[0])} @ ${upstream}`;
+const rowOf = (puller: Puller, versions: ReadonlyMap<string, string>, upstream: string): string =>
+  `credentials of somebody else, ${titleOf(puller, versions)} @ ${upstream}`;
 
 const authorizations = (sent: string): number => (sent.match(/^authorization:/gim) ?? []).length;
 
