@@ -1,4 +1,6 @@
 /** Where the words of the command line go: the only place that writes to the terminal. */
+import { once } from 'node:events';
+import { createInterface } from 'node:readline/promises';
 import { processEnvironment } from '../config/environment.ts';
 import { oneLine } from '../config/problem.ts';
 import type { Env } from '../config/variables.ts';
@@ -16,6 +18,8 @@ export interface CliIo {
   readonly cwd: string;
   /** Calls `listener` for each SIGTERM and SIGINT until the returned function is called. */
   onStopSignal(listener: () => void): () => void;
+  /** Asks a person at the terminal; undefined where there is none. Anything but yes is no. */
+  readonly confirm: ((question: string) => Promise<boolean>) | undefined;
 }
 
 export function processIo(): CliIo {
@@ -34,7 +38,19 @@ export function processIo(): CliIo {
         process.off('SIGINT', heard);
       };
     },
+    confirm: process.stdin.isTTY && process.stdout.isTTY ? askPerson : undefined,
   };
+}
+
+async function askPerson(question: string): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stdout });
+  const ended = once(lines, 'close').then(() => '');
+  try {
+    const answer = await Promise.race([lines.question(`${question} [y/N] `), ended]);
+    return /^\s*y(?:es)?\s*$/i.test(answer);
+  } finally {
+    lines.close();
+  }
 }
 
 function terminal(stream: NodeJS.WriteStream): Terminal {

@@ -36,7 +36,9 @@ export class CommandLine {
   err = '';
   readonly started: Config[] = [];
   readonly #listeners = new Set<() => void>();
+  readonly questions: string[] = [];
   readonly #isTTY: boolean;
+  readonly #answer: boolean | undefined;
   readonly #env: Readonly<Record<string, string>>;
   readonly #start: CliDeps['startDaemon'];
   readonly #hasStarted = Promise.withResolvers<void>();
@@ -44,17 +46,26 @@ export class CommandLine {
   constructor(
     options: {
       readonly isTTY?: boolean;
+      /** What the person at the terminal says; undefined: there is nobody. */
+      readonly answer?: boolean;
       readonly env?: Readonly<Record<string, string>>;
       readonly start?: CliDeps['startDaemon'];
     } = {},
   ) {
     this.#isTTY = options.isTTY ?? false;
+    this.#answer = options.answer;
     this.#env = options.env ?? {};
     this.#start = options.start ?? (() => Promise.reject(new Error('nothing should be started')));
   }
 
   run(...argv: readonly string[]): Promise<number> {
+    const answer = this.#answer;
+    const confirm = async (question: string): Promise<boolean> => {
+      this.questions.push(question);
+      return answer === true;
+    };
     const io: CliIo = {
+      confirm: answer === undefined ? undefined : confirm,
       out: { isTTY: this.#isTTY, write: (text) => void (this.out += text) },
       err: { isTTY: this.#isTTY, write: (text) => void (this.err += text) },
       env: this.#env,

@@ -1,0 +1,71 @@
+/** What the README shows is what `weir setup` prints. */
+import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { clients } from '../../../src/cli/setup/clients.ts';
+import { tempDirectory } from '../../support/temp.ts';
+import { CommandLine } from '../support.ts';
+import { bare } from './support.ts';
+
+const root = resolve(import.meta.dirname, '..', '..', '..');
+const readme = readFileSync(resolve(root, 'README.md'), 'utf8');
+
+/** The fenced block that comes first after a heading of a client. */
+function shown(after: string, language: string): string {
+  const from = readme.indexOf(after);
+  const [, body] = new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``).exec(readme.slice(from)) ?? [];
+  if (from === -1 || body === undefined) throw new Error(`no ${language} after ${after} in the README`);
+  return body;
+}
+
+/** What the file with that path gets, where weir has the upstreams that the README's examples have. */
+async function printed(client: string, path: string): Promise<string> {
+  await using temp = await tempDirectory();
+  const config = temp.file('weir.yaml');
+  await writeFile(config, 'builtinUpstreams: false\nupstreams: { docker.io: { default: true }, ghcr.io: {} }\n');
+  const line = new CommandLine();
+  expect(await line.run('setup', client, '--json', '-c', config, '--url', 'http://weir.example:5000')).toBe(0);
+  const { files } = JSON.parse(line.out) as { readonly files: readonly { path: string; content: string }[] };
+  const found = files.find((file) => file.path === path);
+  if (found === undefined) throw new Error(`${client} writes no ${path}`);
+  expect(readme).toContain(path);
+  return found.content;
+}
+
+describe('the README', () => {
+  it('shows what weir setup containerd prints', async () => {
+    const hosts = await printed('containerd', '/etc/containerd/certs.d/_default/hosts.toml');
+    expect(bare(shown('**containerd**', 'toml'))).toEqual(bare(hosts));
+    const config = await printed('containerd', '/etc/containerd/config.toml');
+    expect(shown('The directory must be named', 'toml')).toBe(config);
+    expect(hosts).toContain('# server = "http://weir.example:5000"');
+    expect(readme).toContain('`server = "http://weir.example:5000"`');
+  });
+
+  it('shows what weir setup docker prints', async () => {
+    const content = await printed('docker', '/etc/docker/daemon.json');
+    expect(JSON.parse(shown('**Docker**', 'json'))).toEqual(JSON.parse(content));
+  });
+
+  it('shows what weir setup podman prints', async () => {
+    const content = await printed('podman', '/etc/containers/registries.conf.d/weir.conf');
+    expect(bare(shown('**Podman', 'toml'))).toEqual(bare(content));
+  });
+
+  it('shows what weir setup k3s prints', async () => {
+    const content = await printed('k3s', '/etc/rancher/k3s/registries.yaml');
+    expect(parse(shown('**k3s', 'yaml'))).toEqual(parse(content));
+  });
+
+  it('names every client, as the table of commands.md does', () => {
+    const commands = readFileSync(resolve(root, 'docs', 'commands.md'), 'utf8');
+    expect(clients.length).toBeGreaterThan(10);
+    for (const { name, aliases } of clients) {
+      expect(readme).toContain(name);
+      expect(commands, name).toMatch(new RegExp(`^\\|.*\`${name}\``, 'm'));
+      expect(aliases.every((alias) => alias !== name)).toBe(true);
+    }
+  });
+});
