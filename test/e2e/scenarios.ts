@@ -10,6 +10,7 @@ import { playCopy } from './scenarios/copy.ts';
 import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
+import { setupScenarios } from './scenarios/setup.ts';
 import type { Seeded, Stage } from './stage.ts';
 import { upstreamNames } from './upstreams.ts';
 
@@ -52,4 +53,4 @@ const others: readonly Scenario[] = [
   { name: 'image', play: (stage) => playImage(stage, seededAs(stage, 'dist2.test')) },
 ];
 
-export const scenarios: readonly Scenario[] = [...matrix, ...others];
+export const scenarios: readonly Scenario[] = [...matrix, ...others, ...setupScenarios(seededAs)];
