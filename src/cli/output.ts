@@ -1,6 +1,7 @@
 /** Where the words of the command line go: the only place that writes to the terminal. */
 import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
+import type { Writable } from 'node:stream';
 import { processEnvironment } from '../config/environment.ts';
 import { oneLine } from '../config/problem.ts';
 import type { Env } from '../config/variables.ts';
@@ -38,12 +39,16 @@ export function processIo(): CliIo {
         process.off('SIGINT', heard);
       };
     },
-    confirm: process.stdin.isTTY && process.stdout.isTTY ? askPerson : undefined,
+    confirm:
+      process.stdin.isTTY && process.stdout.isTTY
+        ? (question) => askPerson(question, process.stdin, process.stdout)
+        : undefined,
   };
 }
 
-async function askPerson(question: string): Promise<boolean> {
-  const lines = createInterface({ input: process.stdin, output: process.stdout });
+/** One question and one line in return; the end of the input, and Ctrl-C at a terminal, are a no. */
+export async function askPerson(question: string, input: NodeJS.ReadableStream, output: Writable): Promise<boolean> {
+  const lines = createInterface({ input, output });
   const ended = once(lines, 'close').then(() => '');
   try {
     const answer = await Promise.race([lines.question(`${question} [y/N] `), ended]);

@@ -15,15 +15,23 @@ export interface WeirOptions {
   readonly upstreams: readonly Upstream[];
   /** The upstream that is also known as docker.io, the default, for clients with a Docker Hub mirror setting. */
   readonly dockerHub: Upstream;
+  /** Files for HTTPS; plain HTTP without. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
 }
 
-function configuration({ upstreams, dockerHub }: WeirOptions, root: string, port: number, adminPort: number): object {
+function configuration(
+  { upstreams, dockerHub, tls }: WeirOptions,
+  root: string,
+  port: number,
+  adminPort: number,
+): object {
   const entry = (upstream: Upstream): object => ({
     url: `http://${upstream.host}`,
     ...(upstream.ttl === undefined ? {} : { tags: { ttl: upstream.ttl } }),
   });
   return {
     listen: `127.0.0.1:${port}`,
+    ...(tls === undefined ? {} : { tls }),
     admin: { listen: `127.0.0.1:${adminPort}` },
     cache: { root, maxSize: '20GiB' },
     builtinUpstreams: false,

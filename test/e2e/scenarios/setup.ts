@@ -7,30 +7,14 @@ import { join } from 'node:path';
 import { buildkitPrograms, openBuildkit } from '../clients/buildkit.ts';
 import type { Client, Site } from '../clients/client.ts';
 import { containerds } from '../clients/containerd.ts';
-import type { Artifact } from '../content/seed.ts';
 import { cleanEnvironment, run } from '../process.ts';
 import { CheckError } from '../report.ts';
 import type { Scenario } from '../scenarios.ts';
 import { withWeir, type Seeded, type Stage } from '../stage.ts';
-import type { Weir } from '../weir.ts';
 import { titleOf } from './matrix.ts';
 import { playPhases } from './phases.ts';
-
-interface Printed {
-  readonly files: readonly { readonly path: string; readonly content: string }[];
-  readonly commands: readonly string[];
-}
-
-async function printed(weir: Weir, client: string, upstream?: string): Promise<Printed> {
-  const only = upstream === undefined ? [] : ['--upstream', upstream];
-  return JSON.parse(await weir.command(['setup', client, '--json', ...only])) as Printed;
-}
-
-function artifactOf({ artifacts }: Seeded, name: string): Artifact {
-  const found = artifacts.find((artifact) => artifact.name === name);
-  if (found === undefined) throw new Error(`no ${name}`);
-  return found;
-}
+import { argumentsOf, artifactOf, printed } from './setup-support.ts';
+import { playTls } from './setup-tls.ts';
 
 /** Docker Hub's names through `_default/hosts.toml`, where `ns` says docker.io. */
 async function playHubNames(stage: Stage, seeded: Seeded, client: Client): Promise<void> {
@@ -128,21 +112,6 @@ async function playOras(stage: Stage, seeded: Seeded): Promise<void> {
   });
 }
 
-function argumentsOf(
-  commands: readonly string[],
-  program: string,
-  names: Readonly<Record<string, string>>,
-): readonly string[] {
-  let [line = ''] = commands;
-  for (const [name, value] of Object.entries(names)) {
-    if (!line.includes(name)) throw new CheckError(`no ${name} in ${line}`);
-    line = line.replace(name, value);
-  }
-  const [first, ...args] = line.split(' ');
-  if (first !== program) throw new CheckError(line);
-  return args;
-}
-
 /** What containerd makes of config.toml, that a second run changes nothing, and what doctor finds. */
 async function playFiles(stage: Stage, seeded: Seeded): Promise<void> {
   const { tools, workspace, report } = stage;
@@ -205,6 +174,7 @@ async function playFiles(stage: Stage, seeded: Seeded): Promise<void> {
 export function setupScenarios(seededAs: (stage: Stage, name: string) => Seeded): readonly Scenario[] {
   return [
     { name: 'setup files', play: (stage) => playFiles(stage, seededAs(stage, 'dist2.test')) },
+    { name: 'setup tls', play: (stage) => playTls(stage, seededAs(stage, 'dist2.test')) },
     ...containerds.map((client) => ({
       name: `setup ${client.programs[0]}`,
       programs: client.programs,
