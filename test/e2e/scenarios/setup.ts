@@ -7,11 +7,13 @@ import { join } from 'node:path';
 import { buildkitPrograms, openBuildkit } from '../clients/buildkit.ts';
 import type { Client, Site } from '../clients/client.ts';
 import { containerds } from '../clients/containerd.ts';
+import { pullByOllama } from '../clients/ollama-pull.ts';
 import { cleanEnvironment, run } from '../process.ts';
 import { CheckError } from '../report.ts';
 import type { Scenario } from '../scenarios.ts';
 import { withWeir, type Seeded, type Stage } from '../stage.ts';
 import { titleOf } from './matrix.ts';
+import { needed } from '../tools.ts';
 import { playPhases } from './phases.ts';
 import { argumentsOf, artifactOf, printed } from './setup-support.ts';
 import { playTls } from './setup-tls.ts';
@@ -112,6 +114,23 @@ async function playOras(stage: Stage, seeded: Seeded): Promise<void> {
   });
 }
 
+/** Ollama's names have room for weir's default upstream only. What it pulls need not be a model. */
+async function playOllama(stage: Stage, seeded: Seeded): Promise<void> {
+  const { tools, workspace, versions } = stage;
+  const { repository, tag, direct } = artifactOf(seeded, 'model');
+  await playPhases(stage, {
+    row: `setup: Ollama ${versions.get('ollama') ?? ''} @ ${seeded.upstream.name}`,
+    seeded,
+    act: async (weir) => {
+      const { commands } = await printed(weir, 'ollama', 'docker.io');
+      const args = argumentsOf(commands, 'ollama', { 'library/MODEL': repository, TAG: tag });
+      const digests = await pullByOllama(needed(tools, 'ollama'), workspace, args);
+      const absent = [...direct.blobs.keys()].filter((digest) => !digests.includes(digest));
+      if (absent.length > 0) throw new CheckError(`Ollama has no ${absent.join(' ')}`);
+    },
+  });
+}
+
 /** What containerd makes of config.toml, that a second run changes nothing, and what doctor finds. */
 async function playFiles(stage: Stage, seeded: Seeded): Promise<void> {
   const { tools, workspace, report } = stage;
@@ -182,6 +201,11 @@ export function setupScenarios(seededAs: (stage: Stage, name: string) => Seeded)
     })),
     { name: 'setup helm', play: (stage) => playHelm(stage, seededAs(stage, 'dist2.test')) },
     { name: 'setup oras', play: (stage) => playOras(stage, seededAs(stage, 'dist2.test')) },
+    {
+      name: 'setup ollama',
+      programs: ['ollama'],
+      play: (stage) => playOllama(stage, seededAs(stage, 'dist2.test')),
+    },
     {
       name: 'setup buildkit',
       programs: buildkitPrograms,
