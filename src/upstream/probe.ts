@@ -22,11 +22,14 @@ import { readText } from './small-body.ts';
 export interface Connected {
   /** Of the peer; the proxy's where there is one. */
   readonly address: string;
-  /** `host:port` of the proxy between, if any. */
-  readonly proxy: string | undefined;
   /** Undefined without TLS. Wall time in epoch milliseconds. */
   readonly certificate:
-    | { readonly issuer: string; readonly validToMs: number; readonly isVerified: boolean }
+    | {
+        readonly issuer: string;
+        readonly validFromMs: number;
+        readonly validToMs: number;
+        readonly isVerified: boolean;
+      }
     | undefined;
 }
 
@@ -65,6 +68,11 @@ export class EndpointProbe {
     this.#way = wayTo(url, all, options);
   }
 
+  /** `host:port` of the proxy on the way, if any. */
+  get proxy(): string | undefined {
+    return this.#way.proxyFor(this.url)?.url.host;
+  }
+
   get hasCredential(): boolean {
     return this.#endpoint.authorizer.mayUseCredential(this.url);
   }
@@ -77,7 +85,7 @@ export class EndpointProbe {
         const isTls = socket instanceof TLSSocket && this.url.protocol === 'https:';
         const certificate = isTls ? certificateOf(socket) : undefined;
         const address = `${socket.remoteAddress ?? 'a tunnel'}`;
-        return { address, proxy: this.#way.proxyFor(this.url)?.url.host, certificate };
+        return { address, certificate };
       } finally {
         socket.destroy();
       }
@@ -163,7 +171,8 @@ export class EndpointProbe {
     try {
       return await work();
     } catch (error) {
-      if (signal.aborted) throw failure('timeout', this.upstream, 'no answer in time', abortReason(signal));
+      if (signal.aborted)
+        throw failure('timeout', this.upstream, `${this.url.host}: no complete answer in time`, abortReason(signal));
       if (error instanceof UpstreamError) throw error;
       throw failure('badResponse', this.upstream, 'unexpected failure', error);
     }
@@ -171,9 +180,14 @@ export class EndpointProbe {
 }
 
 function certificateOf(socket: TLSSocket): Connected['certificate'] {
-  const { issuer, valid_to: validTo } = socket.getPeerCertificate();
+  const { issuer, valid_from: validFrom, valid_to: validTo } = socket.getPeerCertificate();
   const name = [issuer.O, issuer.CN].flat().find((text) => text !== undefined && text !== '');
-  return { issuer: name ?? 'unnamed', validToMs: Date.parse(validTo), isVerified: socket.authorized };
+  return {
+    issuer: name ?? 'unnamed',
+    validFromMs: Date.parse(validFrom),
+    validToMs: Date.parse(validTo),
+    isVerified: socket.authorized,
+  };
 }
 
 /** One for each endpoint, in their order. Dials nothing yet. */

@@ -39,7 +39,7 @@ async function examine(options: Options, io: CliIo, deps: CliDeps, report: Repor
   const loaded = loadConfig({ path: options.config, env: io.env, cwd: io.cwd });
   const found = new Findings('config');
   if (loaded.kind === 'problems') {
-    for (const problem of loaded.problems) found.fail('problem', formatProblem(problem), 'see docs/configuration.md');
+    for (const problem of loaded.problems) found.fail('keys', formatProblem(problem), 'see docs/configuration.md');
     report.add(found.list);
     return;
   }
@@ -47,7 +47,7 @@ async function examine(options: Options, io: CliIo, deps: CliDeps, report: Repor
   const only = options.upstream === undefined ? undefined : findUpstream(config.upstreams, options.upstream).key;
   const { machine } = deps;
   if (only === undefined) {
-    found.ok('problem', `no problems; ${config.upstreams.length} upstreams`);
+    found.ok('keys', `no problems; ${config.upstreams.length} upstreams`);
     report.add(found.list);
     report.add(checkProcess(machine));
     for (const check of [checkRoot, checkListen, checkAdmin]) {

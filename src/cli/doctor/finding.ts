@@ -48,3 +48,10 @@ export function sizeText(bytes: number): string {
   const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log2(Math.max(1, bytes)) / 10)));
   return `${Number((bytes / 1024 ** power).toPrecision(3))} ${units[power] ?? 'B'}`;
 }
+
+const soonMs = 14 * 86_400_000;
+
+/** Whoever renews in time has done so before: two weeks early, or at the last fifth of a short life. */
+export function endsSoon(validFromMs: number, validToMs: number, nowMs: number): boolean {
+  return validToMs - nowMs < Math.min(soonMs, (validToMs - validFromMs) / 5);
+}

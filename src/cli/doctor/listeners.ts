@@ -7,11 +7,10 @@ import type { Config, ListenAddress } from '../../config/config.ts';
 import { readText } from '../../config/files.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { createProbes } from '../../upstream/probe.ts';
-import { type Finding, Findings } from './finding.ts';
+import { endsSoon, type Finding, Findings } from './finding.ts';
 import type { Machine } from './machine.ts';
 
 const askTimeoutMs = 5_000;
-const soonMs = 14 * 86_400_000;
 
 export async function checkListen(config: Config, machine: Machine): Promise<readonly Finding[]> {
   const found = new Findings('listen');
@@ -146,14 +145,15 @@ function checkCertificate(
     return found.fail('tls', `${keyFile}: ${key.problem}`, 'name a file in tls.key that weir may read');
   try {
     const certificate = new X509Certificate(cert.text);
-    const { validTo } = certificate;
-    const leftMs = Date.parse(validTo) - clock.now();
+    const { validFrom, validTo } = certificate;
+    const [fromMs, toMs] = [Date.parse(validFrom), Date.parse(validTo)];
     if (!certificate.checkPrivateKey(createPrivateKey(key.text))) {
       return found.fail('tls', `${keyFile} is not the key of ${certFile}`, 'name the two that belong together');
     }
-    if (leftMs <= 0)
+    if (toMs <= clock.now())
       return found.fail('tls', `${certFile} expired on ${validTo}`, 'renew it; weir reads it when it starts');
-    if (leftMs < soonMs) return found.warn('tls', `${certFile} expires on ${validTo}`, 'renew it, and restart weir');
+    if (endsSoon(fromMs, toMs, clock.now()))
+      return found.warn('tls', `${certFile} expires on ${validTo}`, 'renew it, and restart weir');
     return found.ok('tls', `${certFile} is good until ${validTo}`);
   } catch (error) {
     // OpenSSL's reasons name no contents.

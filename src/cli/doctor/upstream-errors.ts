@@ -15,11 +15,19 @@ export function wordsOf(error: UpstreamError): string {
   return isMore ? `${error.message}: ${cause.message}` : error.message;
 }
 
-export function adviceFor(error: UpstreamError, { upstream, url, hasCredential }: EndpointProbe): Advice {
+export function adviceFor(error: UpstreamError, { upstream, url, hasCredential, proxy }: EndpointProbe): Advice {
   const settings = `upstreams.${upstream}`;
   const codes = codesIn(error);
   const has = (...wanted: readonly string[]): boolean => wanted.some((code) => codes.has(code));
   const advise = (check: Advice['check'], advice: string): Advice => ({ check, advice });
+  const isWay = error.kind === 'unreachable' || error.kind === 'tls' || error.kind === 'timeout';
+  if (isWay && proxy !== undefined && (error.message.includes(proxy) || error.message.includes('the proxy')))
+    return advise('connection', `it is the proxy that fails: check ${settings}.proxy, or HTTP_PROXY and HTTPS_PROXY`);
+  if (isWay && !error.message.includes(url.host))
+    return advise(
+      'credentials',
+      'that is where tokens come from, and it is not reached: check DNS, firewalls, proxies',
+    );
   if (has('ENOTFOUND'))
     return advise('dns', `the name ${url.hostname} does not exist here: check its spelling, and DNS`);
   if (has('EAI_AGAIN')) return advise('dns', 'no name server answers: check /etc/resolv.conf, and the network');

@@ -3,12 +3,11 @@ import type { Clock } from '../../lib/clock.ts';
 import { parseRepository, type Repository } from '../../oci/reference.ts';
 import { UpstreamError } from '../../upstream/errors.ts';
 import type { EndpointProbe, SignedIn, Told } from '../../upstream/probe.ts';
-import { type Finding, Findings } from './finding.ts';
+import { endsSoon, type Finding, Findings } from './finding.ts';
 import { adviceFor, wordsOf } from './upstream-errors.ts';
 
 /** Beyond this, signed tokens and fresh certificates begin to fail. */
 const mostSkewMs = 60_000;
-const soonMs = 14 * 86_400_000;
 const hubKey = 'docker.io';
 
 /** Never rejects. `signal` ends it; what was found until then stays. */
@@ -53,12 +52,13 @@ async function checkConnection(
   const startMs = clock.monotonic();
   const connected = await attempt(() => probe.connect(signal), 'connection', probe, found);
   if (connected === undefined) return false;
-  const { address, proxy, certificate } = connected;
+  const { address, certificate } = connected;
   const ms = Math.round(clock.monotonic() - startMs);
+  const { proxy } = probe;
   const { origin } = probe.url;
   found.ok('connection', `${origin} ${proxy === undefined ? `at ${address}` : `through the proxy ${proxy}`}, ${ms} ms`);
   if (certificate === undefined) return true;
-  const { issuer, validToMs, isVerified } = certificate;
+  const { issuer, validFromMs, validToMs, isVerified } = certificate;
   const until = new Date(validToMs).toISOString().slice(0, 10);
   if (!isVerified)
     found.warn(
@@ -66,7 +66,7 @@ async function checkConnection(
       `${origin}: its certificate is not checked`,
       `name its authority in upstreams.${probe.upstream}.tls.ca instead`,
     );
-  else if (validToMs - clock.now() < soonMs)
+  else if (endsSoon(validFromMs, validToMs, clock.now()))
     found.warn('tls', `${origin}: its certificate, by ${issuer}, ends on ${until}`, 'tell whoever runs it');
   else found.ok('tls', `${origin}: a certificate by ${issuer}, good until ${until}`);
   return true;

@@ -82,8 +82,11 @@ export function ownFile(path: string, client: string, text: string): SetupFile {
   return { path, content: { kind: 'own', text: `${ownMark} ${client}, which also replaces it.\n${text}` } };
 }
 
+/** Whether the comments at its beginning say so: what was printed and redirected has others before that. */
 export function isOwn(text: string): boolean {
-  return text.startsWith(ownMark);
+  const lines = text.split('\n');
+  const end = lines.findIndex((line) => line !== '' && !line.startsWith('#'));
+  return lines.slice(0, end === -1 ? lines.length : end).some((line) => line.startsWith(ownMark));
 }
 
 /** Upstreams that an image reference can name: clients take a first part without dot or colon for a directory. */

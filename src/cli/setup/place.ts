@@ -54,7 +54,7 @@ async function realPath(path: string, root: string): Promise<string> {
     },
   );
   const real = isLink ? await realpath(path) : join(await realParent(parent), path.slice(parent.length + 1));
-  const top = await realpath(root).catch(() => root);
+  const top = await realParent(root);
   if (real !== top && !`${real}${sep}`.startsWith(top === sep ? sep : `${top}${sep}`))
     throw new SetupError(`${path} leads out of ${root}, to ${relative(top, real)}: name the directory that is meant`);
   return real;

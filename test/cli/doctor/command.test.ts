@@ -23,7 +23,7 @@ describe('weir doctor', () => {
     const line = new CommandLine({ machine: { openFiles: () => 65_536 } });
     expect(await line.run('doctor', '-c', temp.file('weir.yaml'))).toBe(1);
     for (const start of [
-      'ok    config problem: no problems; 2 upstreams',
+      'ok    config keys: no problems; 2 upstreams',
       'ok    process node: ',
       'ok    process openFiles: ',
       'ok    cache.root directory: ',

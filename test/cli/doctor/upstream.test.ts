@@ -75,6 +75,36 @@ describe('weir doctor, of an upstream', () => {
     expect(clock.pending).toBe(0);
   });
 
+  it('behind a proxy, which looks the name up and whose password stays hidden', async () => {
+    await using proxy = await serve((_, response) => response.end('{}'));
+    const env = { HTTP_PROXY: `http://me:hunter2-hunter2@127.0.0.1:${proxy.port}` };
+    const checked = await checkUpstream({ upstream: { url: 'http://registry.invalid' }, env });
+    expect(verdicts(checked)).toEqual(['connection ok', 'registry ok']);
+    expect(checked.findings[0]?.message).toContain(`through the proxy 127.0.0.1:${proxy.port}`);
+    expect(proxy.seen.map(({ url }) => url)).toEqual(['http://registry.invalid/v2/']);
+    expect(checked.text).not.toContain('hunter2');
+  });
+
+  it('behind a proxy that wants another password', async () => {
+    await using proxy = await serve((_, response) => void response.writeHead(407).end());
+    const env = { HTTP_PROXY: `http://me:hunter2-hunter2@127.0.0.1:${proxy.port}` };
+    const checked = await checkUpstream({ upstream: { url: 'http://registry.invalid' }, env });
+    expect(verdicts(checked)).toEqual(['connection ok', 'connection fail']);
+    expect(checked.findings[1]).toMatchObject({
+      message: expect.stringContaining('the proxy wants other credentials'),
+      advice: expect.stringContaining('HTTP_PROXY'),
+    });
+    expect(checked.text).not.toContain('hunter2');
+  });
+
+  it('behind a proxy that is not there', async () => {
+    const gone = await ScriptedUpstream.start();
+    await gone.stop();
+    const checked = await checkUpstream({ upstream: { url: 'http://registry.invalid', proxy: gone.url } });
+    expect(verdicts(checked)).toEqual(['connection fail']);
+    expect(checked.findings[0]?.advice).toContain('it is the proxy that fails');
+  });
+
   it('each of whose endpoints counts', async () => {
     await using upstream = await ScriptedUpstream.start();
     const gone = await ScriptedUpstream.start();
@@ -107,10 +137,18 @@ describe('weir doctor, of TLS', () => {
     expect(checked.findings[1]?.message).toMatch(/by ca, good until \d{4}-\d\d-\d\d/);
   });
 
-  it('one that ends soon', async () => {
-    await using server = await hello(['IP:127.0.0.1'], ['-days', '3']);
-    const checked = await checkUpstream({ upstream: { url: server.url.origin, tls: { ca: authority.caFile } } });
-    expect(verdicts(checked)).toEqual(['connection ok', 'tls warn', 'registry ok']);
+  it.each([
+    ['90', 70, 'ok'],
+    ['90', 80, 'warn'],
+    // Renewed every few days, so ten days before its end is early.
+    ['10', 1, 'ok'],
+    ['10', 9, 'warn'],
+  ])('one that is good for %s days, after %d', async (days, after, level) => {
+    await using server = await hello(['IP:127.0.0.1'], ['-days', days]);
+    const clock = new FakeClock(Date.now() + after * 86_400_000);
+    const upstream = { url: server.url.origin, tls: { ca: authority.caFile } };
+    const checked = await checkUpstream({ upstream, machine: { clock } });
+    expect(verdicts(checked)).toContain(`tls ${level}`);
     expect(checked.code).toBe(0);
   });
 
@@ -255,7 +293,12 @@ describe('weir doctor, of credentials', () => {
       upstream: { url: upstream.url, auth, realms },
       env: { LAB_PASSWORD: password },
     });
-    expect(checked.findings.at(-1)).toMatchObject({ level: 'fail', message: expect.stringContaining(tokens.host) });
+    expect(checked.findings.at(-1)).toMatchObject({
+      level: 'fail',
+      check: 'credentials',
+      message: expect.stringContaining(tokens.host),
+      advice: expect.stringContaining('where tokens come from'),
+    });
   });
 });
 

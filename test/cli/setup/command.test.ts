@@ -195,6 +195,16 @@ describe('weir setup --write', () => {
     expect(await readFile(path, 'utf8')).toBe('mirrors: {}\n');
   });
 
+  it('knows its own text where that was redirected into the file', async () => {
+    await using temp = await tempDirectory();
+    const printed = new CommandLine();
+    expect(await printed.run('setup', 'podman')).toBe(0);
+    await save(temp.file('etc/containers/registries.conf.d/weir.conf'), printed.out);
+    const line = new CommandLine();
+    expect(await line.run('setup', 'podman', '--write', '--yes', '--root', temp.path)).toBe(0);
+    expect(line.out).toContain('wrote ');
+  });
+
   it('follows a link as the client does, and never out of the root', async () => {
     await using temp = await tempDirectory();
     await save(temp.file('root/etc/shared.json'), '{}\n');
