@@ -1,7 +1,7 @@
 /** What the checks ask of the machine; tests give them another one. */
 import { type Clock, systemClock } from '../../lib/clock.ts';
 import { openFileLimit } from '../../lib/open-files.ts';
-import { type FileSystem, fileSystemOf } from '../../store/root-probe.ts';
+import { type FileSystem, fileSystemOf, probeRoot, type RootReport } from '../../store/root-probe.ts';
 
 export interface Machine {
   readonly clock: Clock;
@@ -11,6 +11,8 @@ export interface Machine {
   readonly uid: number | undefined;
   /** Undefined: none, or unknown. */
   readonly openFiles: () => number | undefined;
+  /** As `probeRoot` of the store. */
+  readonly probeRoot: (root: string, clock: Clock) => Promise<RootReport>;
   readonly fileSystem: (path: string) => Promise<FileSystem>;
 }
 
@@ -20,5 +22,6 @@ export const thisMachine: Machine = {
   nodeVersion: process.versions.node,
   uid: process.geteuid?.(),
   openFiles: openFileLimit,
+  probeRoot,
   fileSystem: fileSystemOf,
 };

@@ -1,7 +1,7 @@
 /** The cache root: is it weir's, can it be written, does the file system keep its promises, is there room. */
 import type { Config } from '../../config/config.ts';
 import { minFreeBytes } from '../../config/units.ts';
-import { type FileSystem, probeRoot, type RootReport } from '../../store/root-probe.ts';
+import type { FileSystem, RootReport } from '../../store/root-probe.ts';
 import { type Finding, Findings, sizeText } from './finding.ts';
 import type { Machine } from './machine.ts';
 
@@ -32,7 +32,7 @@ export async function checkRoot({ cache }: Config, machine: Machine): Promise<re
   const found = new Findings('cache.root');
   let report: RootReport;
   try {
-    report = await probeRoot(cache.root, machine.clock);
+    report = await machine.probeRoot(cache.root, machine.clock);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     found.fail('directory', `${cache.root} cannot be looked at: ${reason}`, 'let the user of weir read the way there');
@@ -57,7 +57,7 @@ function checkWriting(root: string, report: RootReport, { uid }: Machine, found:
     found.fail(
       'directory',
       `${where} belongs to user ${owner}; user ${uid ?? '?'} cannot ${failure.step}: ${failure.code}`,
-      isRight && failure.step === 'write to it'
+      isRight && (failure.step === 'write to it' || failure.step === 'read it')
         ? `run weir as user ${owner}, or: chown -R ${uid ?? 'USER'} ${place}`
         : 'use a local file system like ext4 or XFS that is mounted for writing',
     );

@@ -100,6 +100,29 @@ describe('weir doctor, of the cache root', () => {
     });
   });
 
+  // What root may do says nothing about others, and tests may run as root.
+  it.each([
+    ['write to it', 'EACCES', 'run weir as user 500, or: chown -R 12345 '],
+    ['read it', 'EACCES', 'run weir as user 500, or: chown -R 12345 '],
+    ['write to it', 'EROFS', 'mounted for writing'],
+    ['lock a file', 'SQLITE_IOERR', 'local file system'],
+  ])('one where this user cannot %s: %s', async (step, code, advice) => {
+    await using temp = await tempDirectory();
+    const report = { state: { kind: 'ours' }, place: temp.path, owner: 500, isCaseSensitive: undefined } as const;
+    const probeRoot = () => Promise.resolve({ ...report, failure: { step, code }, storedBytes: undefined });
+    const findings = await checkRoot(configOf(temp.path), machineWith({ probeRoot, uid: 12_345 }));
+    expect(findings[0]).toMatchObject({ level: 'fail', check: 'directory', advice: expect.stringContaining(advice) });
+    expect(findings[0]?.message).toContain(`belongs to user 500; user 12345 cannot ${step}: ${code}`);
+  });
+
+  it('one where a and A are one file', async () => {
+    await using temp = await tempDirectory();
+    const report = { state: { kind: 'new' }, place: temp.path, owner: 1, failure: undefined, storedBytes: 0 } as const;
+    const probeRoot = () => Promise.resolve({ ...report, isCaseSensitive: false });
+    const findings = await checkRoot(configOf(temp.path), machineWith({ probeRoot, uid: 1 }));
+    expect(verdicts({ findings })).toEqual(['directory ok', 'case warn', 'fileSystem ok', 'disk ok']);
+  });
+
   it('one of another user', async () => {
     await using temp = await tempDirectory();
     await mkdir(temp.file('cache'));
