@@ -16,7 +16,8 @@ export const homebrew: ClientSetup = {
       files: [{ path: '/etc/homebrew/brew.env', content: { kind: 'variables', set } }],
       commands: [],
       notes: [
-        'To allow no way around weir, set HOMEBREW_ARTIFACT_DOMAIN_NO_FALLBACK=1 there as well.',
+        'Older versions put /v2 behind it: for them, give ghcr.io a host of its own (docs/clients.md).',
+        'What lies on no registry, portable Ruby for one, still comes from where it is.',
         ...(listener.ca === undefined
           ? []
           : [`Homebrew uses the system's curl: add ${listener.ca.path} to the authorities of the system.`]),

@@ -1,4 +1,4 @@
-/** What the README shows is what `weir setup` prints. */
+/** What the README and docs/clients.md show is what `weir setup` prints. */
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -11,26 +11,37 @@ import { bare } from './support.ts';
 
 const root = resolve(import.meta.dirname, '..', '..', '..');
 const readme = readFileSync(resolve(root, 'README.md'), 'utf8');
+const clientsDocument = readFileSync(resolve(root, 'docs', 'clients.md'), 'utf8');
 
 /** The fenced block that comes first after a heading of a client. */
-function shown(after: string, language: string): string {
-  const from = readme.indexOf(after);
-  const [, body] = new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``).exec(readme.slice(from)) ?? [];
-  if (from === -1 || body === undefined) throw new Error(`no ${language} after ${after} in the README`);
+function shown(after: string, language: string, text = readme): string {
+  const from = text.indexOf(after);
+  const [, body] = new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``).exec(text.slice(from)) ?? [];
+  if (from === -1 || body === undefined) throw new Error(`no ${language} after ${after}`);
   return body;
 }
 
-/** What the file with that path gets, where weir has the upstreams that the README's examples have. */
-async function printed(client: string, path: string): Promise<string> {
+interface Printed {
+  readonly files: readonly { readonly path: string; readonly content: string }[];
+  readonly commands: readonly string[];
+}
+
+/** Where weir has the upstreams that the examples have. */
+async function setup(client: string): Promise<Printed> {
   await using temp = await tempDirectory();
   const config = temp.file('weir.yaml');
   await writeFile(config, 'builtinUpstreams: false\nupstreams: { docker.io: { default: true }, ghcr.io: {} }\n');
   const line = new CommandLine();
   expect(await line.run('setup', client, '--json', '-c', config, '--url', 'http://weir.example:5000')).toBe(0);
-  const { files } = JSON.parse(line.out) as { readonly files: readonly { path: string; content: string }[] };
+  return JSON.parse(line.out) as Printed;
+}
+
+/** What the file with that path gets. */
+async function printed(client: string, path: string): Promise<string> {
+  const { files } = await setup(client);
   const found = files.find((file) => file.path === path);
   if (found === undefined) throw new Error(`${client} writes no ${path}`);
-  expect(readme).toContain(path);
+  expect(readme + clientsDocument).toContain(path);
   return found.content;
 }
 
@@ -67,5 +78,31 @@ describe('the README', () => {
       expect(commands, name).toMatch(new RegExp(`^\\|.*\`${name}\``, 'm'));
       expect(aliases.every((alias) => alias !== name)).toBe(true);
     }
+  });
+});
+
+describe('docs/clients.md', () => {
+  it('shows what weir setup buildkit prints', async () => {
+    const content = await printed('buildkit', '/etc/buildkit/buildkitd.toml');
+    expect(bare(shown('### BuildKit', 'toml', clientsDocument))).toEqual(bare(content));
+  });
+
+  it('shows what weir setup k3s prints', async () => {
+    const content = await printed('k3s', '/etc/rancher/k3s/registries.yaml');
+    expect(parse(shown('### k3s', 'yaml', clientsDocument))).toEqual(parse(content));
+  });
+
+  it('shows what weir setup homebrew prints', async () => {
+    const { files } = await setup('homebrew');
+    expect(files.map(({ content }) => `export ${content}`)).toEqual([shown('### Homebrew', 'sh', clientsDocument)]);
+  });
+
+  it('names the flags and the files of the others', async () => {
+    const kaniko = shown('### Kaniko', 'sh', clientsDocument);
+    for (const flag of (await setup('kaniko')).commands) expect(kaniko).toContain(flag.split('=')[0]);
+    expect(kaniko).toContain('index.docker.io=weir.example:5000/docker.io');
+    expect((await setup('kaniko')).commands[0]).toContain('index.docker.io=weir.example:5000/docker.io');
+    const [kind] = (await setup('kind')).files;
+    expect(clientsDocument).toContain(kind?.path);
   });
 });
