@@ -95,7 +95,7 @@ async function playHelm(stage: Stage, seeded: Seeded): Promise<void> {
   });
 }
 
-/** The same of oras, whose reference goes to our program on its library where the CLI is not there. */
+/** The same of oras; its reference goes to our program on its library where the CLI is not there. It leaves files without titles. */
 async function playOras(stage: Stage, seeded: Seeded): Promise<void> {
   const { tools, workspace, versions } = stage;
   const { repository, tag, direct } = artifactOf(seeded, 'model');
@@ -107,7 +107,10 @@ async function playOras(stage: Stage, seeded: Seeded): Promise<void> {
       const args = argumentsOf(commands, 'oras', { 'ORG/ARTIFACT': repository, TAG: tag });
       const directory = workspace.directory('oras');
       const reference = args.at(-1) ?? '';
-      const how = tools.oras === undefined ? ['pull', reference, directory] : [...args, '--output', directory];
+      const how =
+        tools.oras === undefined
+          ? ['pull', reference, directory]
+          : [...args, '--format', 'json', '--output', directory];
       const { stdout } = await run(tools.oras ?? tools.orasClient, how);
       if (!stdout.includes(direct.root)) throw new CheckError(stdout);
     },
