@@ -52,6 +52,7 @@ describe('the documents', () => {
       'docs/clients.md',
       'docs/commands.md',
       'docs/configuration.md',
+      'docs/conformance.md',
       'docs/life-of-a-blob.md',
       'docs/operations.md',
       'docs/security.md',
