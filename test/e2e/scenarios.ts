@@ -12,6 +12,7 @@ import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
 import { runtimes, runtimeScenarios } from './scenarios/runtimes.ts';
+import { setupScenarios } from './scenarios/setup.ts';
 import type { Seeded, Stage } from './stage.ts';
 import { upstreamNames } from './upstreams.ts';
 
@@ -74,4 +75,10 @@ const conformance: readonly Scenario[] = [
   play: (stage) => playConformance(stage, seededAs(stage, name), hasReferrers),
 }));
 
-export const scenarios: readonly Scenario[] = [...matrix, ...runtimeScenarios(seededAs), ...conformance, ...others];
+export const scenarios: readonly Scenario[] = [
+  ...matrix,
+  ...runtimeScenarios(seededAs),
+  ...conformance,
+  ...others,
+  ...setupScenarios(seededAs),
+];

@@ -1,6 +1,6 @@
 /** Runtimes and builders beyond a pull by name: what the suite plays of them. */
 import { buildah } from '../clients/buildah.ts';
-import { buildkit } from '../clients/buildkit-mirror.ts';
+import { buildkit } from '../clients/buildkit.ts';
 import type { Client } from '../clients/client.ts';
 import { cri } from '../clients/cri.ts';
 import type { Scenario } from '../scenarios.ts';

@@ -127,7 +127,9 @@ async function playDocker(stage: Stage, seeded: Seeded): Promise<void> {
     row: dockerRow(stage.versions, upstream),
     seeded,
     act: async (weir) => {
-      const docker = await DockerSession.open({ tools, workspace, weir: weir.host, upstream });
+      const settings = workspace.directory('settings');
+      await weir.setUp('docker', settings);
+      const docker = await DockerSession.open({ tools, workspace, weir: weir.host, upstream, settings });
       try {
         await docker.command(['pull', '--quiet', 'volumes/docker:1']);
         await docker.command(['create', '--name', 'filler', '--volume', 'restored:/data', 'volumes/docker:1', '/none']);

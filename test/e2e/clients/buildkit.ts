@@ -1,4 +1,4 @@
-/** BuildKit: a build on a base image that `mirrors` of buildkitd.toml has it fetch from weir, by a path behind `/v2`. */
+/** BuildKit: a build that runs a program of its base image, which buildkitd.toml has it fetch from weir. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Artifact } from '../content/seed.ts';
@@ -7,29 +7,17 @@ import { needed } from '../tools.ts';
 import { printIdentity } from './buildah.ts';
 import { hashBlobs, referenceOf, type By, type Client, type Pulled, type Session, type Site } from './client.ts';
 
-/** `history`: without it BuildKit keeps records of builds as content, which would stay after `prune`. */
-function configuration({ weir, upstream, tools }: Site, directory: string): string {
-  return `root = "${join(directory, 'root')}"
-[grpc]
-address = ["unix://${join(directory, 'b.sock')}"]
-[otel]
-socketPath = "${join(directory, 'otel.sock')}"
-[history]
-maxEntries = 0
-[worker.oci]
-enabled = true
-snapshotter = "overlayfs"
-binary = "${tools.runc}"
-networkMode = "host"
-gc = false
-[worker.containerd]
-enabled = false
-[registry."${upstream.name}"]
+/** A mirror with a path, which BuildKit puts behind `/v2`. */
+function mirrorWithPath({ weir, upstream }: Site): string {
+  return `[registry."${upstream.name}"]
 mirrors = ["${weir}/${upstream.name}"]
 [registry."${weir}"]
 http = true
 `;
 }
+
+/** Without it BuildKit keeps records of builds as content, which would stay after `prune`. */
+const noHistory = '[history]\nmaxEntries = 0\n';
 
 class BuildkitSession implements Session {
   readonly #site: Site;
@@ -42,18 +30,29 @@ class BuildkitSession implements Session {
     this.#daemon = daemon;
   }
 
-  static async open(site: Site): Promise<BuildkitSession> {
+  static async open(site: Site, registries: string): Promise<BuildkitSession> {
     const directory = site.workspace.directory('buildkit');
     const config = join(directory, 'buildkitd.toml');
-    writeFileSync(config, configuration(site, directory));
-    const log = join(directory, 'buildkitd.log');
-    const daemon = new Daemon('buildkitd', needed(site.tools, 'buildkitd'), ['--config', config], log);
+    writeFileSync(config, `${registries}\n${noHistory}`);
+    const options = Object.entries({
+      '--config': config,
+      '--root': join(directory, 'root'),
+      '--addr': `unix://${join(directory, 'b.sock')}`,
+      '--otel-socket-path': join(directory, 'otel.sock'),
+      '--oci-worker-binary': site.tools.runc,
+      '--oci-worker-net': 'host',
+      '--oci-worker-snapshotter': 'overlayfs',
+      '--containerd-worker': 'false',
+    }).map(([name, value]) => `${name}=${value}`);
+    const daemon = new Daemon('buildkitd', needed(site.tools, 'buildkitd'), options, join(directory, 'buildkitd.log'));
     const session = new BuildkitSession(site, directory, daemon);
-    await daemon.ready(async () =>
-      session.command(['debug', 'workers']).then(
-        () => true,
-        () => false, // not listening yet
-      ),
+    await daemon.ready(
+      async () =>
+        session.command(['debug', 'workers']).then(
+          () => true,
+          () => false, // not listening yet
+        ),
+      60_000,
     );
     return session;
   }
@@ -107,11 +106,19 @@ class BuildkitSession implements Session {
   }
 }
 
+export const buildkitPrograms = ['buildkitd', 'buildctl', 'runc'] as const satisfies Client['programs'];
+
+/** With the file that `weir setup buildkit` writes. */
+export async function openBuildkit(site: Site): Promise<Session> {
+  const written = join(site.settings, 'etc', 'buildkit', 'buildkitd.toml');
+  return BuildkitSession.open(site, readFileSync(written, 'utf8'));
+}
+
 export const buildkit: Client = {
   name: 'BuildKit',
-  programs: ['buildkitd', 'buildctl', 'runc'],
+  programs: buildkitPrograms,
   upstreams: ['dist3.test', 'dist2.test'],
   kinds: ['image', 'index'],
   platforms: 'amd64',
-  open: async (site) => BuildkitSession.open(site),
+  open: async (site) => BuildkitSession.open(site, mirrorWithPath(site)),
 };
