@@ -9,8 +9,6 @@ export async function boot(): Promise<void> {
   // Bodies pass as buffers outside the heap, whose garbage is freed only when the young generation is collected: grown to
   // its default 64 MiB it holds a hundred megabytes of dead buffers. From here on it stays as large as it is.
   setFlagsFromString('--semi-space-growth-factor=1');
-  // Compiled before its first run, without waiting for the optimiser: a cold pull is over before most code is warm.
-  setFlagsFromString('--always-sparkplug');
   const code = await run(process.argv.slice(2), processIo(), {
     version: version(),
     startDaemon: (config) => startDaemon(config),
