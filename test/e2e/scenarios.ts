@@ -14,6 +14,8 @@ import { playLayout } from './scenarios/layout.ts';
 import { playModelRunner, playModelTool, runnerRow, toolRow } from './scenarios/model-runner.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
 import { partsRow, playOllama, playOllamaTensors, tensorsRow } from './scenarios/ollama.ts';
+import { runtimes, runtimeScenarios } from './scenarios/runtimes.ts';
+import { setupScenarios } from './scenarios/setup.ts';
 import type { Seeded, Stage } from './stage.ts';
 import { upstreamNames } from './upstreams.ts';
 
@@ -27,7 +29,18 @@ export interface Scenario {
   readonly play: (stage: Stage) => Promise<void>;
 }
 
-const clients: readonly Client[] = [crane, skopeo, podman, helm, orasGo, referrers, ...containerds, dockerd, orasCli];
+const clients: readonly Client[] = [
+  crane,
+  skopeo,
+  podman,
+  helm,
+  orasGo,
+  referrers,
+  ...containerds,
+  dockerd,
+  orasCli,
+  ...runtimes,
+];
 
 /** The upstream that also holds the large file. */
 export const largeUpstream = 'dist3.test';
@@ -100,4 +113,11 @@ const conformance: readonly Scenario[] = [
   play: (stage) => playConformance(stage, seededAs(stage, name), hasReferrers),
 }));
 
-export const scenarios: readonly Scenario[] = [...matrix, ...conformance, ...others, ...models];
+export const scenarios: readonly Scenario[] = [
+  ...matrix,
+  ...runtimeScenarios(seededAs),
+  ...conformance,
+  ...others,
+  ...setupScenarios(seededAs),
+  ...models,
+];
