@@ -21,6 +21,7 @@ function rig(options: { covers?: boolean; pay?: LineBody['pay']; stepBytes?: num
   let reply: (reply: MoveReply | { kind: 'lost' }) => void = () => undefined;
   const thread = {
     isDead: false,
+    isUsable: true,
     load: 0,
     spool: () => ({ id: 7, tell: () => undefined }),
     move: (_: number, onReply: typeof reply) => {
