@@ -1,6 +1,8 @@
 /** Which peers there are on this machine, and which are missing. */
 import { run } from '../../test/e2e/process.ts';
-import { debianVersion, onPath, prepareGoProgram } from '../../test/e2e/tools.ts';
+import { onPath } from '../../test/e2e/install/cache.ts';
+import { debianVersion } from '../../test/e2e/install/debian.ts';
+import { prepareProgram } from '../../test/e2e/tools.ts';
 import { angosPeer } from './angos.ts';
 import { distributionPeer } from './distribution.ts';
 import { nginxPeer } from './nginx.ts';
@@ -36,7 +38,7 @@ const finders: Readonly<Record<PeerName, (progress: Progress) => Promise<Finding
   },
   async dist3(progress) {
     try {
-      const { path, version } = await prepareGoProgram('distribution3', progress);
+      const { path, version } = await prepareProgram('distribution3', progress);
       return { peer: distributionPeer('dist3', 'distribution 3', version.slice(1), path) };
     } catch (error) {
       return { missing: `distribution 3 (${error instanceof Error ? error.message : String(error)})` };

@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { cleanEnvironment, run } from '../../test/e2e/process.ts';
-import { onPath } from '../../test/e2e/tools.ts';
+import { onPath } from '../../test/e2e/install/cache.ts';
 import type { Bench, Row, Scenario } from '../bench.ts';
 import type { Subject } from '../peers/peer.ts';
 import type { Sample } from '../results.ts';

@@ -8,7 +8,11 @@ interface Cell {
   failed: number;
   /** Requests the upstream logged meanwhile. */
   requests: number;
+  /** Why nothing was played here. */
+  reason?: string;
 }
+
+const emptyCell = (): Cell => ({ passed: 0, failed: 0, requests: 0 });
 
 /** One check's result as evidence for a reader: what was wrong, and what everybody logged. */
 export class CheckError extends Error {
@@ -55,23 +59,42 @@ export class Report {
 
   /** Adds one check of the matrix to its cell. */
   cell(row: string, phase: Phase, isOk: boolean, requests: number): void {
-    const cells = this.#rows.get(row) ?? new Map<Phase, Cell>();
-    this.#rows.set(row, cells);
-    const cell = cells.get(phase) ?? { passed: 0, failed: 0, requests: 0 };
-    cells.set(phase, cell);
+    const cell = this.#cellOf(row, phase);
     cell.passed += isOk ? 1 : 0;
     cell.failed += isOk ? 0 : 1;
     cell.requests += requests;
   }
 
+  /** Says why a phase of a row, or a whole row, has nothing to show. */
+  empty(row: string, reason: string, only: readonly Phase[] = phases): void {
+    for (const phase of only) this.#cellOf(row, phase).reason = reason;
+  }
+
+  #cellOf(row: string, phase: Phase): Cell {
+    const cells = this.#rows.get(row) ?? new Map(phases.map((one) => [one, emptyCell()] as const));
+    this.#rows.set(row, cells);
+    const cell = cells.get(phase) ?? emptyCell();
+    cells.set(phase, cell);
+    return cell;
+  }
+
+  /** Cells with neither a check nor a reason: what a broken run leaves behind. */
+  #gaps(): string[] {
+    return [...this.#rows].flatMap(([row, cells]) =>
+      [...cells]
+        .filter(([, { passed, failed, reason }]) => passed + failed === 0 && reason === undefined)
+        .map(([phase]) => `${row}: nothing was played ${phase}`),
+    );
+  }
+
   #matrix(): string[] {
-    const show = (cell: Cell | undefined): string => {
-      if (cell === undefined) return '-';
+    const show = (cell: Cell = emptyCell()): string => {
+      if (cell.passed + cell.failed === 0) return cell.reason ?? 'nothing, without a reason';
       const cost = `${cell.requests} request${cell.requests === 1 ? '' : 's'}`;
       return cell.failed === 0 ? `ok, ${cost}` : `FAILED ${cell.failed}/${cell.failed + cell.passed}, ${cost}`;
     };
     const rows = [...this.#rows].map(([row, cells]) => [row, ...phases.map((phase) => show(cells.get(phase)))]);
-    const table = [['client and upstream', ...phases], ...rows];
+    const table = [['client, version @ upstream', ...phases], ...rows];
     const widths = table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
     return table.map((row) =>
       row
@@ -85,6 +108,7 @@ export class Report {
   finish(): number {
     if (this.#rows.size > 0) console.log(`\n${this.#matrix().join('\n')}`);
     console.log('');
+    this.#failures.push(...this.#gaps());
     for (const name of this.#failures) console.log(`FAILED: ${name}`);
     for (const reason of this.#skipped) console.log(`skipped: ${reason}`);
     const skipped = this.#skipped.length === 0 ? '' : `, ${this.#skipped.length} skipped`;

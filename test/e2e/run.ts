@@ -4,26 +4,18 @@
  *   npm run e2e                      everything
  *   npm run e2e -- --only crane      scenarios whose name contains the word; may be repeated
  *   npm run e2e -- --list            names of scenarios and programs
+ *   npm run e2e -- --build-minutes N at most so long for all builds of the second tier (see programs.ts)
  *
  * Runs as root on Debian 12. Exit code 1 when any check failed or a program is missing.
  */
 import { parseArgs } from 'node:util';
-import type { Client } from './clients/client.ts';
-import { containerds } from './clients/containerd.ts';
-import { dockerd } from './clients/docker.ts';
-import { podman } from './clients/podman.ts';
-import { referrers } from './clients/referrers.ts';
-import { crane, helm, orasCli, orasGo, skopeo } from './clients/simple.ts';
 import { Content } from './content/seed.ts';
 import { stopEverything } from './process.ts';
 import { Report } from './report.ts';
-import { playImage } from './scenarios/image.ts';
-import { playCopy } from './scenarios/copy.ts';
-import { playLayout } from './scenarios/layout.ts';
-import { playMatrix } from './scenarios/matrix.ts';
+import { largeUpstream, scenarios } from './scenarios.ts';
 import type { Seeded, Stage } from './stage.ts';
 import { describeTools, prepareTools, type Tools } from './tools.ts';
-import { startUpstreams, upstreamNames } from './upstreams.ts';
+import { startUpstreams } from './upstreams.ts';
 import { Workspace } from './workspace.ts';
 
 const { values: options } = parseArgs({
@@ -31,46 +23,9 @@ const { values: options } = parseArgs({
     only: { type: 'string', multiple: true, default: [] },
     list: { type: 'boolean', default: false },
     entry: { type: 'string', default: 'src/main.ts' },
+    'build-minutes': { type: 'string', default: 'Infinity' },
   },
 });
-
-const clients: readonly Client[] = [crane, skopeo, podman, helm, orasGo, referrers, ...containerds, dockerd];
-
-/** The upstream that also holds the large file. */
-const largeUpstream = 'dist3.test';
-
-interface Scenario {
-  readonly name: string;
-  readonly needsLarge: boolean;
-  readonly play: (stage: Stage) => Promise<void>;
-}
-
-function seededAs({ seeded }: Stage, name: string): Seeded {
-  const found = seeded.find(({ upstream }) => upstream.name === name);
-  if (found === undefined) throw new Error(`no upstream ${name}`);
-  return found;
-}
-
-function scenarios(tools: Tools): readonly Scenario[] {
-  const all = tools.oras === undefined ? clients : [...clients, orasCli(tools.oras)];
-  const matrix = all.flatMap((client) =>
-    upstreamNames(tools).map((name) => ({
-      name: `${client.name} @ ${name}`,
-      needsLarge: name === largeUpstream && client.kinds.includes('large'),
-      play: (stage: Stage) => playMatrix(stage, client, seededAs(stage, name)),
-    })),
-  );
-  const copy = (stage: Stage): Promise<void> =>
-    playCopy(stage, seededAs(stage, 'referrers.test'), seededAs(stage, 'dist3.test'));
-  const layout = (stage: Stage): Promise<void> => playLayout(stage, seededAs(stage, 'dist3.test'));
-  const image = (stage: Stage): Promise<void> => playImage(stage, seededAs(stage, 'dist2.test'));
-  return [
-    ...matrix,
-    { name: 'copy', needsLarge: false, play: copy },
-    { name: 'layout', needsLarge: false, play: layout },
-    { name: 'image', needsLarge: false, play: image },
-  ];
-}
 
 async function seed(
   tools: Tools,
@@ -91,8 +46,7 @@ async function seed(
 }
 
 async function play(workspace: Workspace, report: Report): Promise<void> {
-  const tools = await prepareTools((line) => report.say(line));
-  const chosen = scenarios(tools).filter(
+  const chosen = scenarios.filter(
     ({ name }) => options.only.length === 0 || options.only.some((word) => name.includes(word)),
   );
   if (chosen.length === 0) throw new Error(`no scenario is named ${options.only.join(' or ')}; --list names them`);
@@ -100,13 +54,19 @@ async function play(workspace: Workspace, report: Report): Promise<void> {
     for (const line of [...chosen.map(({ name }) => name), '', ...describeTools()]) console.log(line);
     return;
   }
-  const needsLarge = chosen.some((scenario) => scenario.needsLarge);
+  const wanted = new Set(chosen.flatMap(({ programs = [] }) => programs));
+  const budgetMs = Number(options['build-minutes']) * 60_000;
+  if (!(budgetMs >= 0)) throw new Error(`--build-minutes ${options['build-minutes']} is not a number of minutes`);
+  const { tools, versions, absent } = await prepareTools(wanted, budgetMs, (line) => report.say(line));
+  const needsLarge = chosen.some((scenario) => scenario.needsLarge === true);
   const seeded = await seed(tools, workspace, report, needsLarge);
-  const stage: Stage = { tools, workspace, report, seeded, entry: options.entry };
-  for (const scenario of chosen) await scenario.play(stage);
-  for (const name of ['oras', 'zot'] as const) {
-    if (tools[name] === undefined) report.skip(name, 'not on the PATH');
+  const stage: Stage = { tools, versions, workspace, report, seeded, entry: options.entry };
+  for (const { name, programs = [], rows = () => [name], play: playIt } of chosen) {
+    const lacking = programs.find((program) => absent.has(program));
+    if (lacking === undefined) await playIt(stage);
+    else for (const row of rows(versions)) report.empty(row, `${lacking}: ${absent.get(lacking)}`);
   }
+  for (const [name, reason] of absent) report.skip(name, reason);
 }
 
 /** Ends what was started and removes what was written; answers what should not have been there any more. */

@@ -18,6 +18,8 @@ export interface Seeded {
 
 export interface Stage {
   readonly tools: Tools;
+  /** Versions by program, for the rows of the matrix. */
+  readonly versions: ReadonlyMap<string, string>;
   readonly workspace: Workspace;
   readonly report: Report;
   readonly seeded: readonly Seeded[];

@@ -1,193 +1,235 @@
-/**
- * Every program the suite drives, with its pinned version and where it comes from. Missing ones are installed; what
- * cannot be had fails the run by name. Only the programs of `optional` may be absent.
- */
-import { createHash } from 'node:crypto';
-import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { delimiter, join, resolve } from 'node:path';
-import { installDebianPackages, installGoModule, installGoProgram, needGo } from './install.ts';
-import { run } from './process.ts';
+/** Finding the suite's programs, and installing those that are missing. What cannot be had fails the run by name. */
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { buildOwnProgram, buildProgram } from './install/build.ts';
+import {
+  isExecutable,
+  isThere,
+  onPath,
+  placeOf,
+  placeOfOwn,
+  readOverdue,
+  writeOverdue,
+  type Place,
+} from './install/cache.ts';
+import { debianVersion, installDebianPackages } from './install/debian.ts';
+import { CommandError } from './process.ts';
+import {
+  built,
+  debian,
+  optional,
+  own,
+  type BuiltProgram,
+  type DebianProgram,
+  type LateName,
+  type NeededName,
+  type ProgramName,
+} from './programs.ts';
 
-/** A program from Debian 12. `versions`: another one under the same name (a vendor's package) is not what is tested. */
-interface DebianProgram {
-  readonly path: string;
-  readonly package: string;
-  readonly versions: RegExp;
-}
-
-/** A main package of a published Go module, built without cgo. */
-interface GoProgram {
-  readonly module: string;
-  readonly version: string;
-}
-
-const debian = {
-  skopeo: { path: '/usr/bin/skopeo', package: 'skopeo', versions: /^1\./ },
-  podman: { path: '/usr/bin/podman', package: 'podman', versions: /^4\./ },
-  containerd1: { path: '/usr/bin/containerd', package: 'containerd', versions: /^1\.6\./ },
-  ctr1: { path: '/usr/bin/ctr', package: 'containerd', versions: /^1\.6\./ },
-  dockerd: { path: '/usr/sbin/dockerd', package: 'docker.io', versions: /^20\.10\./ },
-  docker: { path: '/usr/bin/docker', package: 'docker.io', versions: /^20\.10\./ },
-  distribution2: { path: '/usr/bin/docker-registry', package: 'docker-registry', versions: /^2\.8\.2/ },
-  runc: { path: '/usr/sbin/runc', package: 'runc', versions: /^1\./ },
-  busybox: { path: '/bin/busybox', package: 'busybox-static', versions: /^1:1\./ },
-  debootstrap: { path: '/usr/sbin/debootstrap', package: 'debootstrap', versions: /^1\./ },
-} as const satisfies Record<string, DebianProgram>;
-
-const goPrograms = {
-  crane: { module: 'github.com/google/go-containerregistry/cmd/crane', version: 'v0.22.1' },
-  distribution3: { module: 'github.com/distribution/distribution/v3/cmd/registry', version: 'v3.1.2' },
-  helm: { module: 'helm.sh/helm/v3/cmd/helm', version: 'v3.22.0' },
-  containerd2: { module: 'github.com/containerd/containerd/v2/cmd/containerd', version: 'v2.4.2' },
-  ctr2: { module: 'github.com/containerd/containerd/v2/cmd/ctr', version: 'v2.4.2' },
-  shim2: { module: 'github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2', version: 'v2.4.2' },
-} as const satisfies Record<string, GoProgram>;
-
-/** Main packages of our own Go module, by directory. */
-const ownPrograms = { orasClient: '.', referrersRegistry: './referrers-registry' } as const;
-
-const optional = { oras: 'oras', zot: 'zot' } as const;
-
-type Needed = keyof typeof debian | keyof typeof goPrograms | keyof typeof ownPrograms;
 /** Absolute paths of programs. */
-export type Tools = Readonly<Record<Needed, string>> & Readonly<Partial<Record<keyof typeof optional, string>>>;
+export type Tools = Readonly<Record<NeededName, string>> & Readonly<Partial<Record<LateName, string>>>;
 
-/** Built programs are kept here by name@version, outside the tree, from one run to the next. */
-export const cacheDirectory = process.env['WEIR_E2E_CACHE'] ?? join(homedir(), '.cache', 'weir-e2e');
+export interface Found {
+  readonly tools: Tools;
+  /** For a reader, by program: `0.22.1`, `1.9.3+ds1-1`. */
+  readonly versions: ReadonlyMap<string, string>;
+  /** Why a program that may be absent is absent. */
+  readonly absent: ReadonlyMap<string, string>;
+}
 
 const ownModule = resolve(import.meta.dirname, 'oras-client');
 
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false; // the question is only whether it can be run
-  }
-}
-
-export function onPath(name: string): string | undefined {
-  return (process.env['PATH'] ?? '')
-    .split(delimiter)
-    .map((directory) => join(directory, name))
-    .find(isExecutable);
-}
-
-export async function debianVersion(packageName: string): Promise<string | undefined> {
-  try {
-    return (await run('dpkg-query', ['-W', '-f', '${Version}', packageName])).stdout;
-  } catch {
-    return undefined; // not installed
-  }
-}
-
-/** The version of our own Go programs is the hash of their sources. */
-function ownVersion(module: string): string {
-  const hash = createHash('sha256');
-  const sources = readdirSync(module, { recursive: true, encoding: 'utf8' }).filter((name) =>
-    /\.go$|go\.(mod|sum)$/.test(name),
-  );
-  for (const name of sources.toSorted()) hash.update(name).update(readFileSync(join(module, name)));
-  return hash.digest('hex').slice(0, 12);
+/** The version of the library that our own client is made of. */
+function orasGoVersion(): string {
+  const [, version] = /oras-go\/v2 v(\S+)/.exec(readFileSync(join(ownModule, 'go.mod'), 'utf8')) ?? [];
+  if (version === undefined) throw new Error(`no oras-go in ${ownModule}/go.mod`);
+  return version;
 }
 
 type Progress = (line: string) => void;
 
-/** A program that is built once: where it will be, and how. */
-interface Built {
-  readonly path: string;
-  readonly build: () => Promise<void>;
-}
-
-function published({ module, version }: GoProgram): Built {
-  const binary = module.split('/').at(-1) ?? module;
-  const directory = join(cacheDirectory, `${binary}@${version}`);
-  return { path: join(directory, binary), build: () => installGoModule(`${module}@${version}`, directory) };
-}
-
-function own(module: string, source: string, binary: string): Built {
-  const directory = join(cacheDirectory, `${binary}@${ownVersion(module)}`);
-  return { path: join(directory, binary), build: () => installGoProgram(module, source, directory) };
-}
-
 /** Builds it unless it is there; answers its path. */
-async function prepareBuilt({ path, build }: Built, progress: Progress): Promise<string> {
-  if (!isExecutable(path)) {
+async function prepare(place: Place, build: () => Promise<void>, progress: Progress): Promise<string> {
+  const name = place.directory.split('/').at(-1);
+  if (!isThere(place)) {
     const started = Date.now();
-    progress(`building ${path.split('/').at(-2)} …`);
-    await needGo();
+    progress(`building ${name} …`);
     await build();
-    progress(`built ${path.split('/').at(-2)} in ${((Date.now() - started) / 1000).toFixed(0)} s`);
+    progress(`built ${name} in ${((Date.now() - started) / 1000).toFixed(0)} s`);
   }
-  if (!isExecutable(path)) throw new Error(`nothing at ${path} after the build`);
-  return path;
+  if (!isThere(place)) throw new Error(`nothing at ${place.path} after the build`);
+  return place.path;
+}
+
+const longestBuildMs = 1_800_000;
+
+async function prepareBuilt(program: BuiltProgram, progress: Progress, timeoutMs = longestBuildMs): Promise<string> {
+  const place = placeOf(program);
+  return prepare(place, () => buildProgram(program, place.directory, timeoutMs), progress);
 }
 
 /** One program of the table, for whoever needs no other. */
-export async function prepareGoProgram(
-  name: keyof typeof goPrograms,
+export async function prepareProgram(
+  name: keyof typeof built,
   progress: Progress,
 ): Promise<{ readonly path: string; readonly version: string }> {
-  const program = goPrograms[name];
-  return { path: await prepareBuilt(published(program), progress), version: program.version };
+  return { path: await prepareBuilt(built[name], progress), version: built[name].version };
 }
 
 /** The main package of a Go module of this repository. */
-export async function prepareOwnProgram(module: string, binary: string, progress: Progress): Promise<string> {
-  return prepareBuilt(own(module, '.', binary), progress);
+export async function prepareOwnProgram(
+  module: string,
+  binary: string,
+  progress: Progress,
+  source = '.',
+): Promise<string> {
+  const place = placeOfOwn(module, binary);
+  return prepare(place, () => buildOwnProgram(module, source, place.directory), progress);
 }
 
-async function findDebian(found: Map<string, string>, missing: string[], progress: Progress): Promise<void> {
-  const entries = Object.entries<DebianProgram>(debian);
-  const absent = entries.filter(([, { path }]) => !isExecutable(path)).map(([, program]) => program.package);
-  if (absent.length > 0) await installDebianPackages([...new Set(absent)], progress);
-  for (const [name, program] of entries) {
-    const version = await debianVersion(program.package);
-    if (!isExecutable(program.path)) missing.push(`${name} (Debian package ${program.package}, ${program.path})`);
-    else if (version === undefined || !program.versions.test(version)) {
-      missing.push(`${name}: ${program.path} is not Debian 12's ${program.package} but ${version ?? 'something else'}`);
-    } else found.set(name, program.path);
+/** What is found while looking for everything. */
+class Search {
+  readonly paths = new Map<string, string>();
+  readonly versions = new Map<string, string>();
+  readonly absent = new Map<string, string>();
+  readonly missing: string[] = [];
+  readonly #progress: Progress;
+
+  constructor(progress: Progress) {
+    this.#progress = progress;
   }
-}
 
-async function findBuilt(found: Map<string, string>, missing: string[], progress: Progress): Promise<void> {
-  const wanted: readonly (readonly [string, Built])[] = [
-    ...Object.entries<GoProgram>(goPrograms).map(([name, program]) => [name, published(program)] as const),
-    ...Object.entries(ownPrograms).map(([name, source]) => {
-      const binary = source === '.' ? 'oras-client' : source.slice(2);
-      return [name, own(ownModule, source, binary)] as const;
-    }),
-  ];
-  for (const [name, program] of wanted) {
-    try {
-      found.set(name, await prepareBuilt(program, progress));
-    } catch (error) {
-      missing.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+  async findDebian(): Promise<void> {
+    const entries = Object.entries<DebianProgram>(debian);
+    const absent = entries.filter(([, { path }]) => !isExecutable(path)).map(([, program]) => program.package);
+    if (absent.length > 0) await installDebianPackages([...new Set(absent)], this.#progress);
+    for (const [name, program] of entries) {
+      const version = await debianVersion(program.package);
+      if (!isExecutable(program.path)) this.missing.push(`${name} (Debian ${program.package}, ${program.path})`);
+      else if (version === undefined || !program.versions.test(version)) {
+        this.missing.push(
+          `${name}: ${program.path} is not Debian 12's ${program.package} but ${version ?? 'something else'}`,
+        );
+      } else {
+        this.paths.set(name, program.path);
+        this.versions.set(name, version.replace(/^\d+:/, '').replace(/[+~-].*$/, ''));
+      }
     }
   }
+
+  async findOwn(): Promise<void> {
+    for (const [name, source] of Object.entries(own)) {
+      const binary = source === '.' ? 'oras-client' : source.slice(2);
+      try {
+        this.paths.set(name, await prepareOwnProgram(ownModule, binary, this.#progress, source));
+        if (name === 'orasClient') this.versions.set(name, orasGoVersion());
+      } catch (error) {
+        this.#miss(name, error);
+      }
+    }
+  }
+
+  async findFirstTier(): Promise<void> {
+    for (const [name, program] of Object.entries<BuiltProgram>(built)) {
+      if (program.tier === 2) continue;
+      const isLate = await this.#runsOut(name, () => prepareBuilt(program, this.#progress), program.version);
+      if (isLate) this.missing.push(`${name}: not built in ${longestBuildMs / 60_000} minutes`);
+    }
+  }
+
+  /** `budgetMs` is for all builds together. What did not fit last time comes first, and takes what it takes. */
+  async findSecondTier(wanted: ReadonlySet<string>, budgetMs: number): Promise<void> {
+    const overdue = readOverdue();
+    const entries = Object.entries<BuiltProgram>(built).filter(([name, { tier }]) => tier === 2 && wanted.has(name));
+    const ordered = [
+      ...entries.filter(([name]) => overdue.includes(name)),
+      ...entries.filter(([name]) => !overdue.includes(name)),
+    ];
+    const deadline = Date.now() + budgetMs;
+    const late: string[] = [];
+    for (const [name, program] of ordered) {
+      const leftMs = overdue.includes(name) ? longestBuildMs : Math.min(deadline - Date.now(), longestBuildMs);
+      const build = (): Promise<string> => prepareBuilt(program, this.#progress, leftMs);
+      const hasTime = leftMs > 0 || isThere(placeOf(program));
+      if (hasTime && !(await this.#runsOut(name, build, program.version))) continue;
+      late.push(name);
+      if (overdue.includes(name)) this.missing.push(`${name}: its build has not fitted twice`);
+      else this.absent.set(name, 'its build did not fit the time for builds; it must the next time');
+    }
+    // What this run did not ask for stays overdue.
+    writeOverdue([...late, ...overdue.filter((name) => !wanted.has(name))]);
+  }
+
+  findOptional(): void {
+    for (const [name, program] of Object.entries(optional)) {
+      const path = onPath(program);
+      if (path === undefined) this.absent.set(name, 'not on the PATH');
+      else this.paths.set(name, path);
+    }
+  }
+
+  /** Notes where it is; or, when its time does not run out, that it is missing. */
+  async #runsOut(name: string, build: () => Promise<string>, version: string): Promise<boolean> {
+    try {
+      this.paths.set(name, await build());
+      this.versions.set(name, version.replace(/^v/, ''));
+      return false;
+    } catch (error) {
+      if (error instanceof CommandError && error.kind === 'timeout') return true;
+      this.#miss(name, error);
+      return false;
+    }
+  }
+
+  #miss(name: string, error: unknown): void {
+    this.missing.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
-/** Finds or installs everything; throws an error that names every missing program. */
-export async function prepareTools(progress: Progress): Promise<Tools> {
-  const found = new Map<string, string>();
-  const missing: string[] = [];
-  await findDebian(found, missing, progress);
-  await findBuilt(found, missing, progress);
-  if (missing.length > 0) throw new Error(`missing programs:\n  ${missing.join('\n  ')}`);
-  for (const [name, program] of Object.entries(optional)) {
-    const path = onPath(program);
-    if (path !== undefined) found.set(name, path);
-  }
-  return Object.fromEntries(found) as unknown as Tools; // every needed name was found or has thrown above
+/**
+ * Finds or installs everything, of the second tier only what is wanted; throws an error that names every missing
+ * program.
+ */
+export async function prepareTools(
+  wanted: ReadonlySet<ProgramName>,
+  buildBudgetMs: number,
+  progress: Progress,
+): Promise<Found> {
+  const search = new Search(progress);
+  await search.findDebian();
+  await search.findOwn();
+  await search.findFirstTier();
+  await search.findSecondTier(wanted, buildBudgetMs);
+  search.findOptional();
+  if (search.missing.length > 0) throw new Error(`missing programs:\n  ${search.missing.join('\n  ')}`);
+  // Every needed name was found or has thrown above.
+  const tools = Object.fromEntries(search.paths) as unknown as Tools;
+  return { tools, versions: search.versions, absent: search.absent };
 }
+
+/** The path of a program that a scenario has named among its needs. */
+export function needed(tools: Tools, name: ProgramName): string {
+  const path = tools[name];
+  if (path === undefined) throw new Error(`${name} is not among the programs that this scenario names`);
+  return path;
+}
+
+const sources = {
+  go: 'go install',
+  pypi: 'pip install',
+  npm: 'npm install',
+  cargo: 'cargo install',
+} as const satisfies Record<BuiltProgram['from'], string>;
 
 /** One line per program for `--list`. */
 export function describeTools(): string[] {
   return [
     ...Object.entries<DebianProgram>(debian).map(([name, one]) => `${name}: Debian ${one.package}, ${one.path}`),
-    ...Object.entries<GoProgram>(goPrograms).map(([name, one]) => `${name}: go install ${one.module}@${one.version}`),
-    ...Object.keys(ownPrograms).map((name) => `${name}: test/e2e/oras-client`),
+    ...Object.entries<BuiltProgram>(built).map(([name, one]) => {
+      const late = one.tier === 2 ? ' (second tier)' : '';
+      return `${name}: ${sources[one.from]} ${one.package}@${one.version}${late}`;
+    }),
+    ...Object.keys(own).map((name) => `${name}: test/e2e/oras-client`),
     ...Object.values(optional).map((name) => `${name}: used when on the PATH`),
   ];
 }

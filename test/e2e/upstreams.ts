@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { accepts, Daemon, freePort } from './process.ts';
 import { parseCombined, parseCrane, parseZot, RequestLog, type LineParser, type LoggedRequest } from './request-log.ts';
+import { onPath } from './install/cache.ts';
 import type { Tools } from './tools.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -163,8 +164,9 @@ export class Upstream {
 const mark = 'e2e-mark';
 
 /** weir's names for the upstreams of a run. */
-export function upstreamNames(tools: Tools): readonly string[] {
-  return kinds(tools).map(({ name }) => name);
+export function upstreamNames(): readonly string[] {
+  const always = ['dist3.test', 'dist2.test', 'crane.test', 'referrers.test'];
+  return onPath('zot') === undefined ? always : [...always, 'zot.test'];
 }
 
 /** All upstreams, started and empty. */

@@ -4,6 +4,7 @@ import { createReadStream, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Artifact, ArtifactKind } from '../content/seed.ts';
+import type { ProgramName } from '../programs.ts';
 import type { Tools } from '../tools.ts';
 import type { Upstream } from '../upstreams.ts';
 import type { Workspace } from '../workspace.ts';
@@ -37,6 +38,10 @@ export interface Session {
 
 export interface Client {
   readonly name: string;
+  /** What it needs to be there; the first one's version is the client's. */
+  readonly programs: readonly [ProgramName, ...ProgramName[]];
+  /** Upstreams that it is played against; all of them when absent. */
+  readonly upstreams?: readonly string[];
   readonly kinds: readonly ArtifactKind[];
   /** Whether it brings every platform of an index, or its own alone. */
   readonly platforms: 'all' | 'amd64';

@@ -118,7 +118,8 @@ class CtrSession implements Session {
 }
 
 export const containerds: readonly Client[] = versions.map((version) => ({
-  name: version.name,
+  name: 'containerd',
+  programs: [version.daemon, version.ctr, 'runc'],
   kinds: ['image', 'index', 'artifact', 'large'],
   platforms: 'amd64',
   open: async (site) => CtrSession.open(site, version),

@@ -76,6 +76,7 @@ class DockerSession implements Session {
 
 export const dockerd: Client = {
   name: 'dockerd',
+  programs: ['dockerd', 'docker'],
   kinds: ['image', 'index'],
   platforms: 'amd64',
   isDockerHubOnly: true,

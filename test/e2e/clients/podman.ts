@@ -55,6 +55,7 @@ export const smallLimits = ['--ulimit', 'nofile=1024:4096', '--ulimit', 'nproc=1
 
 export const podman: Client = {
   name: 'podman',
+  programs: ['podman', 'runc'],
   kinds: ['image', 'index'],
   platforms: 'amd64',
   open: async (site) => ({

@@ -19,6 +19,7 @@ function sorted({ subject, referrers }: Discovered): Discovered {
 
 export const referrers: Client = {
   name: 'oras-go discover',
+  programs: ['orasClient'],
   kinds: ['referrers'],
   platforms: 'all',
   open: async ({ tools, weir, upstream }) => {

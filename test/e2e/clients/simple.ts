@@ -3,6 +3,8 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Artifact } from '../content/seed.ts';
 import { cleanEnvironment, run } from '../process.ts';
+import type { ProgramName } from '../programs.ts';
+import { needed } from '../tools.ts';
 import {
   hashBlobs,
   hashFile,
@@ -17,7 +19,7 @@ import {
 type PullInto = (site: Site, directory: string, artifact: Artifact, by: By) => Promise<Pulled>;
 
 /** A session whose every pull gets a new directory, removed as soon as it has been looked at. */
-function eachInItsOwnDirectory(site: Site, name: string, pull: PullInto): Session {
+export function eachInItsOwnDirectory(site: Site, name: string, pull: PullInto): Session {
   return {
     pull: async (artifact, by) => {
       const directory = site.workspace.directory(name);
@@ -31,18 +33,24 @@ function eachInItsOwnDirectory(site: Site, name: string, pull: PullInto): Sessio
   };
 }
 
-function client(name: string, kinds: Client['kinds'], pull: PullInto): Client {
-  return { name, kinds, platforms: 'all', open: async (site) => eachInItsOwnDirectory(site, name, pull) };
+export function client(name: string, program: ProgramName, kinds: Client['kinds'], pull: PullInto): Client {
+  return {
+    name,
+    programs: [program],
+    kinds,
+    platforms: 'all',
+    open: async (site) => eachInItsOwnDirectory(site, name, pull),
+  };
 }
 
 /** Path addressing: weir's own name, then the upstream's. */
-const throughPath = ({ weir, upstream }: Site, artifact: Artifact, by: By): string =>
+export const throughPath = ({ weir, upstream }: Site, artifact: Artifact, by: By): string =>
   `${weir}/${upstream.name}/${referenceOf(artifact, by)}`;
 
 /** Time for 1 GiB on a slow and busy machine. */
 const timeoutMs = 300_000;
 
-async function readLayout(directory: string): Promise<Pulled> {
+export async function readLayout(directory: string): Promise<Pulled> {
   const index = JSON.parse(readFileSync(join(directory, 'index.json'), 'utf8')) as {
     readonly manifests: readonly { readonly digest: string }[];
   };
@@ -50,11 +58,16 @@ async function readLayout(directory: string): Promise<Pulled> {
   return { digests: index.manifests.map(({ digest }) => digest), blobs };
 }
 
-export const crane = client('crane', ['image', 'index', 'artifact', 'large'], async (site, directory, artifact, by) => {
-  const target = join(directory, 'layout');
-  await run(site.tools.crane, ['pull', '--format=oci', throughPath(site, artifact, by), target], { timeoutMs });
-  return readLayout(target);
-});
+export const crane = client(
+  'crane',
+  'crane',
+  ['image', 'index', 'artifact', 'large'],
+  async (site, directory, artifact, by) => {
+    const target = join(directory, 'layout');
+    await run(site.tools.crane, ['pull', '--format=oci', throughPath(site, artifact, by), target], { timeoutMs });
+    return readLayout(target);
+  },
+);
 
 /** Mirror addressing: the image keeps the upstream's name, which leads nowhere but to weir. */
 export function registriesConf({ weir, upstream }: Site): string {
@@ -71,6 +84,7 @@ insecure = true
 
 export const skopeo = client(
   'skopeo',
+  'skopeo',
   ['image', 'index', 'artifact', 'large'],
   async (site, directory, artifact, by) => {
     const config = join(directory, 'registries.conf');
@@ -84,7 +98,7 @@ export const skopeo = client(
   },
 );
 
-export const helm = client('helm', ['chart'], async (site, directory, artifact, by) => {
+export const helm = client('helm', 'helm', ['chart'], async (site, directory, artifact, by) => {
   const env = cleanEnvironment({
     HELM_CACHE_HOME: join(directory, 'cache'),
     HELM_CONFIG_HOME: join(directory, 'config'),
@@ -100,7 +114,7 @@ export const helm = client('helm', ['chart'], async (site, directory, artifact, 
 
 const everyKind = ['image', 'index', 'chart', 'artifact', 'large'] as const;
 
-export const orasGo = client('oras-go', everyKind, async (site, directory, artifact, by) => {
+export const orasGo = client('oras-go', 'orasClient', everyKind, async (site, directory, artifact, by) => {
   const { stdout } = await run(site.tools.orasClient, ['pull', throughPath(site, artifact, by), directory], {
     timeoutMs,
   });
@@ -109,11 +123,9 @@ export const orasGo = client('oras-go', everyKind, async (site, directory, artif
 });
 
 /** The oras CLI, for machines that have it. */
-export function orasCli(program: string): Client {
-  return client('oras CLI', everyKind, async (site, directory, artifact, by) => {
-    const target = `${directory}:${artifact.tag}`;
-    const args = ['copy', '--from-plain-http', throughPath(site, artifact, by), '--to-oci-layout', target];
-    await run(program, args, { timeoutMs });
-    return readLayout(directory);
-  });
-}
+export const orasCli = client('oras CLI', 'oras', everyKind, async (site, directory, artifact, by) => {
+  const target = `${directory}:${artifact.tag}`;
+  const args = ['copy', '--from-plain-http', throughPath(site, artifact, by), '--to-oci-layout', target];
+  await run(needed(site.tools, 'oras'), args, { timeoutMs });
+  return readLayout(directory);
+});

@@ -6,7 +6,8 @@ import { cpSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from
 import { join, resolve } from 'node:path';
 import type { Podman } from '../clients/podman.ts';
 import { run } from '../process.ts';
-import { cacheDirectory, type Tools } from '../tools.ts';
+import { cacheDirectory } from '../install/cache.ts';
+import type { Tools } from '../tools.ts';
 import type { Workspace } from '../workspace.ts';
 
 const repository = resolve(import.meta.dirname, '..', '..', '..');

@@ -8,9 +8,15 @@ import type { Upstream } from '../upstreams.ts';
 import type { Weir } from '../weir.ts';
 import { coldCost, noContent, onceEach } from './cost.ts';
 
+/** How a client is named in the matrix. */
+export function titleOf({ name, programs }: Client, versions: ReadonlyMap<string, string>): string {
+  const version = versions.get(programs[0]);
+  return version === undefined ? name : `${name} ${version}`;
+}
+
 export async function playMatrix(stage: Stage, client: Client, seeded: Seeded): Promise<void> {
   const { upstream } = seeded;
-  const row = `${client.name} @ ${upstream.name}`;
+  const row = `${titleOf(client, stage.versions)} @ ${upstream.name}`;
   const artifacts = seeded.artifacts.filter(({ kind }) => client.kinds.includes(kind));
   const others = stage.seeded.map((one) => one.upstream).filter((one) => one !== upstream);
   await revive(seeded);

@@ -1,0 +1,55 @@
+/** What the suite plays: every client against every upstream, and what is more than a pull. */
+import type { Client } from './clients/client.ts';
+import { containerds } from './clients/containerd.ts';
+import { dockerd } from './clients/docker.ts';
+import { podman } from './clients/podman.ts';
+import { referrers } from './clients/referrers.ts';
+import { crane, helm, orasCli, orasGo, skopeo } from './clients/simple.ts';
+import type { ProgramName } from './programs.ts';
+import { playCopy } from './scenarios/copy.ts';
+import { playImage } from './scenarios/image.ts';
+import { playLayout } from './scenarios/layout.ts';
+import { playMatrix, titleOf } from './scenarios/matrix.ts';
+import type { Seeded, Stage } from './stage.ts';
+import { upstreamNames } from './upstreams.ts';
+
+export interface Scenario {
+  readonly name: string;
+  /** Rows of the matrix that it fills; its name when absent. */
+  readonly rows?: (versions: ReadonlyMap<string, string>) => readonly string[];
+  readonly needsLarge?: boolean;
+  /** Without one of these it is not played, and the matrix says why. */
+  readonly programs?: readonly ProgramName[];
+  readonly play: (stage: Stage) => Promise<void>;
+}
+
+const clients: readonly Client[] = [crane, skopeo, podman, helm, orasGo, referrers, ...containerds, dockerd, orasCli];
+
+/** The upstream that also holds the large file. */
+export const largeUpstream = 'dist3.test';
+
+function seededAs({ seeded }: Stage, name: string): Seeded {
+  const found = seeded.find(({ upstream }) => upstream.name === name);
+  if (found === undefined) throw new Error(`no upstream ${name}`);
+  return found;
+}
+
+const matrix: readonly Scenario[] = clients.flatMap((client) =>
+  upstreamNames()
+    .filter((name) => client.upstreams === undefined || client.upstreams.includes(name))
+    .map((name) => ({
+      name: `${client.name} @ ${name}`,
+      rows: (versions: ReadonlyMap<string, string>) => [`${titleOf(client, versions)} @ ${name}`],
+      needsLarge: name === largeUpstream && client.kinds.includes('large'),
+      programs: client.programs,
+      play: (stage: Stage) => playMatrix(stage, client, seededAs(stage, name)),
+    })),
+);
+
+const others: readonly Scenario[] = [
+  { name: 'copy', play: (stage) => playCopy(stage, seededAs(stage, 'referrers.test'), seededAs(stage, 'dist3.test')) },
+  { name: 'layout', play: (stage) => playLayout(stage, seededAs(stage, 'dist3.test')) },
+  { name: 'image', play: (stage) => playImage(stage, seededAs(stage, 'dist2.test')) },
+];
+
+export const scenarios: readonly Scenario[] = [...matrix, ...others];
