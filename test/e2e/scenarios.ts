@@ -10,6 +10,7 @@ import { playCopy } from './scenarios/copy.ts';
 import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
+import { partialRow, playPartial } from './scenarios/partial.ts';
 import type { Seeded, Stage } from './stage.ts';
 import { upstreamNames } from './upstreams.ts';
 
@@ -47,6 +48,12 @@ const matrix: readonly Scenario[] = clients.flatMap((client) =>
 );
 
 const others: readonly Scenario[] = [
+  {
+    name: 'partial',
+    rows: (versions) => [partialRow(versions, 'dist3.test')],
+    programs: ['podman', 'runc'],
+    play: (stage) => playPartial(stage, seededAs(stage, 'dist3.test')),
+  },
   { name: 'copy', play: (stage) => playCopy(stage, seededAs(stage, 'referrers.test'), seededAs(stage, 'dist3.test')) },
   { name: 'layout', play: (stage) => playLayout(stage, seededAs(stage, 'dist3.test')) },
   { name: 'image', play: (stage) => playImage(stage, seededAs(stage, 'dist2.test')) },
