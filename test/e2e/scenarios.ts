@@ -9,6 +9,7 @@ import type { ProgramName } from './programs.ts';
 import { playCopy } from './scenarios/copy.ts';
 import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
+import { lazyRow, playLazy } from './scenarios/lazy.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
 import { partialRow, playPartial } from './scenarios/partial.ts';
 import type { Seeded, Stage } from './stage.ts';
@@ -48,6 +49,11 @@ const matrix: readonly Scenario[] = clients.flatMap((client) =>
 );
 
 const others: readonly Scenario[] = [
+  {
+    name: 'lazy',
+    rows: (versions) => [lazyRow(versions, 'dist3.test')],
+    play: (stage) => playLazy(stage, seededAs(stage, 'dist3.test')),
+  },
   {
     name: 'partial',
     rows: (versions) => [partialRow(versions, 'dist3.test')],
