@@ -121,6 +121,33 @@ describe('tiny ranges all over a 400 MB blob', () => {
   });
 });
 
+describe('a 40 MB blob behind an upstream that gives 1 MB/s', () => {
+  const size = 40 * mb;
+
+  it('gives tiny ranges anywhere, also just ahead of what it is at, within the 5 s that nydusd waits', async () => {
+    await using stage = await Stage.set();
+    const { upstream, weir } = stage;
+    upstream.always = shared(new RateLimit(mb));
+    const { path, digest } = stage.addBlob(size);
+    const source = contentOf(size);
+    const ask = async (place: number): Promise<number> => {
+      const Range = `bytes=${place}-${place + 4095}`;
+      const got = await download(weir.port, path, { headers: { Range }, hashes: true });
+      expect([got.status, got.digest]).toEqual([206, digestOfPart(source, place, place + 4096)]);
+      return got.totalMs;
+    };
+    const times = [await ask(20 * mb)];
+    await eventually(() => upstream.bytesSent({ reference: digest }) > 2 * mb);
+    for (const ahead of [6, 12, 3, 1.5, 0.7, 0.2]) {
+      // What was sent but for the other ranges is the prefix.
+      const prefix = upstream.bytesSent({ reference: digest }) - (times.length - 1) * 262_144;
+      times.push(await ask(Math.round(prefix + ahead * mb)));
+    }
+    console.log(`lazy: behind 1 MB/s after ${times.map((ms) => ms.toFixed(0)).join(', ')} ms`);
+    expect(Math.max(...times)).toBeLessThan(5000);
+  });
+});
+
 describe('1,024 ranges in one header of 22 KiB', () => {
   it('of a cold 1.3 GB layer are 1,024 parts in the order of the request, long before the layer is there', async () => {
     const size = 1_300 * mb;
