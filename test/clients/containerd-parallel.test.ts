@@ -62,6 +62,7 @@ describe.each([
       const [, start = NaN, last = NaN] = (/^bytes=([0-9]+)-([0-9]+)$/.exec(range) ?? []).map(Number);
       expect(last - start).toBeLessThan(16 * mib);
     }
+    await site.upstream.stop();
     expect(await fetchInParallel(site, 3)).toBe(site.digest);
     await eventually(() => site.lines.filter(({ msg }) => msg === 'request').length >= 16);
     expect(site.lines.filter(({ level }) => level === 'error' || level === 'warn')).toEqual([]);

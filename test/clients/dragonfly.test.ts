@@ -19,12 +19,16 @@ describe('a Dragonfly peer', () => {
     const stat = await site.ask({ Range: 'bytes=0-0', 'User-Agent': 'dragonfly/1.5.1' });
     expectPart(site, '0-0', stat);
     const peers = [pieces, pieces.toReversed(), [...pieces.slice(4), ...pieces.slice(0, 4)]];
-    await Promise.all(
-      peers.map(async (order) => {
-        using connection = await site.connect();
-        for (const piece of order) expectPart(site, piece, await connection.ask({ Range: `bytes=${piece}` }));
-      }),
-    );
+    for (const how of ['cold', 'warm']) {
+      await Promise.all(
+        peers.map(async (order) => {
+          using connection = await site.connect();
+          for (const piece of order) expectPart(site, piece, await connection.ask({ Range: `bytes=${piece}` }));
+        }),
+      );
+      if (how === 'cold') await site.stored();
+      await site.upstream.stop();
+    }
     expect(site.upstreamBytes()).toBe(size);
   });
 });

@@ -29,6 +29,7 @@ describe('nydusd', () => {
     await using site = await lazySite(size);
     expectPart(site, range, await site.ask({ Range: `bytes=${range}` }));
     await site.stored();
+    await site.upstream.stop();
     expectPart(site, range, await site.ask({ Range: `bytes=${range}` }));
     expect(site.upstreamBytes()).toBe(size);
   });

@@ -29,6 +29,7 @@ describe('overlaybd', () => {
     using connection = await site.connect();
     for (const block of blocks) expectPart(site, block, await connection.ask({ Range: `bytes=${block}` }));
     await site.stored();
+    await site.upstream.stop();
     for (const block of blocks) expectPart(site, block, await connection.ask({ Range: `bytes=${block}` }));
     // The GET that it dropped ended nothing, and is no error.
     await eventually(() => site.lines.filter(({ msg }) => msg === 'request').length >= 11);

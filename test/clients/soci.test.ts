@@ -33,6 +33,7 @@ describe('soci-snapshotter', () => {
         expect(answer.headers['accept-ranges']).toBe('bytes');
       }
       if (how === 'cold') await site.stored();
+      await site.upstream.stop();
     }
     expect(site.upstreamBytes()).toBe(size);
   });

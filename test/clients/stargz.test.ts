@@ -48,6 +48,7 @@ describe.each([1, 2])('stargz-snapshotter, with %i threads that serve,', (thread
     expectPart(site, '0-1', await site.ask({ ...agent, Range: 'bytes=0-1' }));
     rest.open();
     await site.stored();
+    await upstream.stop();
     const check = await site.ask({ ...agent, Range: 'bytes=0-1' });
     expectPart(site, '0-1', check);
     expect(check.headers['cache-status']).toBe('weir; hit');

@@ -50,6 +50,7 @@ describe.each([1, 2])('Podman with zstd:chunked, with %i threads that serve,', (
     expectParts(site, all, cold);
     expect(cold.headers['cache-status']).toMatch(/^weir; fwd=miss/);
     await site.stored();
+    await site.upstream.stop();
     const warm = await connection.ask({ ...agent, Range: headerOf(all) });
     expectParts(site, all, warm);
     expect(warm.headers['cache-status']).toBe('weir; hit');

@@ -11,6 +11,7 @@ import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
 import { lazyRow, playLazy } from './scenarios/lazy.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
+import { parallelRow, playParallel } from './scenarios/parallel.ts';
 import { partialRow, playPartial } from './scenarios/partial.ts';
 import type { Seeded, Stage } from './stage.ts';
 import { upstreamNames } from './upstreams.ts';
@@ -53,6 +54,12 @@ const others: readonly Scenario[] = [
     name: 'lazy',
     rows: (versions) => [lazyRow(versions, 'dist3.test')],
     play: (stage) => playLazy(stage, seededAs(stage, 'dist3.test')),
+  },
+  {
+    name: 'parallel',
+    rows: (versions) => [parallelRow(versions, 'dist3.test')],
+    programs: ['containerd2', 'ctr2', 'runc'],
+    play: (stage) => playParallel(stage, seededAs(stage, 'dist3.test')),
   },
   {
     name: 'partial',

@@ -11,6 +11,8 @@ import { tempDirectory } from '../../support/temp.ts';
 
 export const mib = 1024 * 1024;
 export const repository = 'team/app';
+/** Never to be seen by an upstream. */
+const strangers = 'Basic c29tZWJvZHk6ZWxzZQ==';
 
 export interface Part {
   /** `first-last`, as its Content-Range says it. */
@@ -74,6 +76,10 @@ export async function lazySite(sizeBytes: number, config: object = {}): Promise<
   const origin = `http://127.0.0.1:${daemon.addresses.registry.port}`;
   const path = `/v2/${repository}/blobs/${digest}`;
   const gets = { reference: digest, method: 'GET' };
+  let asked = 0;
+  /** Every other request brings what somebody has for another registry. */
+  const withStrangers = (headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
+    asked++ % 2 === 0 ? headers : { ...headers, Authorization: strangers };
   return {
     upstream,
     source,
@@ -81,12 +87,13 @@ export async function lazySite(sizeBytes: number, config: object = {}): Promise<
     path,
     origin,
     lines,
-    ask: (headers, method = 'GET', query = '') => rawFetch(`${origin}${path}${query}`, { method, headers }),
+    ask: (headers, method = 'GET', query = '') =>
+      rawFetch(`${origin}${path}${query}`, { method, headers: withStrangers(headers) }),
     connect: async () => {
       const connection = await RawConnection.open(origin);
       return {
         ask: async (headers, method = 'GET') => {
-          connection.send(path, { method, headers });
+          connection.send(path, { method, headers: withStrangers(headers) });
           const head = await connection.head();
           return { ...head, ...(await connection.body(head, method)) };
         },
@@ -110,6 +117,7 @@ export async function lazySite(sizeBytes: number, config: object = {}): Promise<
     },
     async [Symbol.asyncDispose]() {
       await daemon.stop();
+      expect(upstream.requests.filter(({ headers }) => 'authorization' in headers)).toEqual([]);
       await upstream[Symbol.asyncDispose]();
       await temp[Symbol.asyncDispose]();
     },
