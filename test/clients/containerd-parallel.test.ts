@@ -10,8 +10,8 @@ import { rawFetch } from '../support/raw-client.ts';
 import { rate } from '../support/upstream/behaviour.ts';
 import { type LazySite, lazySite, mib } from './support/ranges.ts';
 
-const size = 60 * mib + 12_345;
-const chunkBytes = 8 * mib;
+const size = 22 * mib + 12_345;
+const chunkBytes = 2 * mib;
 
 /** One layer as containerd fetches it, `parallelism` chunks at a time, each cut off where the next one begins. */
 async function fetchInParallel(site: LazySite, parallelism: number): Promise<string> {
@@ -60,7 +60,7 @@ describe.each([
     // One after the other, with nobody asking for more than a piece at a time, and never for everything from somewhere.
     for (const range of site.upstreamRanges()) {
       const [, start = NaN, last = NaN] = (/^bytes=([0-9]+)-([0-9]+)$/.exec(range) ?? []).map(Number);
-      expect(last - start).toBeLessThan(16 * mib);
+      expect(last - start).toBeLessThan(8 * mib);
     }
     await site.upstream.stop();
     expect(await fetchInParallel(site, 3)).toBe(site.digest);

@@ -8,7 +8,9 @@ import { describe, expect, it } from 'vitest';
 import { hold, range as rangeAnswer } from '../support/upstream/behaviour.ts';
 import { bytesOf, expectPart, lazySite, mib } from './support/ranges.ts';
 
-const size = 40 * mib + 4321;
+const size = 20 * mib + 4321;
+/** What a connection within one machine takes ahead of its reader, at most (Linux: tcp_rmem). */
+const connectionBytes = 6 * mib;
 
 describe('nydusd', () => {
   it('learns the size of a cold blob from a HEAD that brings nothing', async () => {
@@ -22,8 +24,8 @@ describe('nydusd', () => {
   it.each([
     ['its first bytes', '0-4095'],
     ['all of it', `0-${size - 1}`],
-    ['a chunk in the middle', `${20 * mib}-${21 * mib - 1}`],
-    ['more than 4 MiB', `${mib}-${30 * mib}`],
+    ['a chunk in the middle', `${10 * mib}-${11 * mib - 1}`],
+    ['more than 4 MiB', `${mib}-${15 * mib}`],
     ['its last byte', `${size - 1}-${size - 1}`],
   ])('asking a cold blob for %s gets a 206, never a 200', async (_, range) => {
     await using site = await lazySite(size);
@@ -45,7 +47,7 @@ describe('nydusd', () => {
 
   it('streams the rest from an offset, beside its chunks and a prefetch of everything', async () => {
     await using site = await lazySite(size);
-    const chunks = [30, 3, 17, 0].map((at) => `${at * mib}-${at * mib + 262_143}`);
+    const chunks = [15, 3, 9, 0].map((at) => `${at * mib}-${at * mib + 262_143}`);
     const [rest, whole, ...answers] = await Promise.all([
       site.ask({ Range: `bytes=${8 * mib}-` }),
       site.ask({}),
@@ -54,7 +56,8 @@ describe('nydusd', () => {
     expectPart(site, `${8 * mib}-${size - 1}`, rest);
     expect([whole.status, whole.cleanEnd, whole.sha256]).toEqual([200, true, site.digest]);
     for (const [index, answer] of answers.entries()) expectPart(site, chunks[index] ?? '', answer);
-    expect(site.upstreamBytes()).toBe(size);
+    // If the prefetch came first, its transfer was left for the chunks, with what lay in the buffers of its connection.
+    expect(site.upstreamBytes()).toBeLessThanOrEqual(size + connectionBytes);
   });
 
   it.each([1, 2])(
@@ -67,8 +70,8 @@ describe('nydusd', () => {
       const isFill = (start: number): boolean => start < 2 * mib;
       const startOf = (range = ''): number => Number(/^bytes=([0-9]+)-/.exec(range)?.[1] ?? 0);
       upstream.on({ method: 'GET', where: ({ headers }) => isFill(startOf(headers['range'])) }, hold(mib, fill));
-      // Every seventh 64 KiB beyond that, and from there in leaps: no order that anything could guess.
-      const places = Array.from({ length: 512 }, (_, index) => 10 * mib + ((index * 37) % 480) * 65_536 + index);
+      // Twice in each 64 KiB beyond that, in leaps: no order that anything could guess.
+      const places = Array.from({ length: 512 }, (_, index) => 3 * mib + ((index * 37) % 256) * 65_536 + index * 7);
       let next = 0;
       const client = async (): Promise<void> => {
         using connection = await site.connect();
