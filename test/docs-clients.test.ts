@@ -53,8 +53,9 @@ const rowOf: Readonly<Record<string, string>> = {
   stargzClient: 'stargz-snapshotter',
   oras: 'oras CLI',
 };
-/** Registries, and what the clients need. */
+/** Registries, what the clients need, and the specification's own suite. */
 const noClients = [
+  'conformance',
   'distribution2',
   'distribution3',
   'referrersRegistry',
