@@ -9,8 +9,8 @@ import { hold, range as rangeAnswer } from '../support/upstream/behaviour.ts';
 import { bytesOf, expectPart, lazySite, mib } from './support/ranges.ts';
 
 const size = 20 * mib + 4321;
-/** What a connection within one machine takes ahead of its reader, at most (Linux: tcp_rmem). */
-const connectionBytes = 6 * mib;
+/** What a connection within one machine takes ahead of its reader, at most (Linux: tcp_wmem and tcp_rmem). */
+const connectionBytes = 10 * mib;
 
 describe('nydusd', () => {
   it('learns the size of a cold blob from a HEAD that brings nothing', async () => {

@@ -25,8 +25,8 @@ describe('100 clients with 16 parts each of one cold 100 MB blob', () => {
 
   it.each([
     ['1.01x', 'all at once', 1.01],
-    // Its transfer is left in the middle, once, with what lies in the buffers of one connection (some MB between processes).
-    ['1.08x', 'beside one that pulls everything', 1.08],
+    // Its transfer is left in the middle, once, with what lies in the buffers of that connection: up to 10 MiB on Linux.
+    ['1.12x', 'beside one that pulls everything', 1.12],
   ])('cost the upstream at most %s its bytes, and every part is right (%s)', async (_, how, most) => {
     const isBeside = how !== 'all at once';
     await using stage = await Stage.set();

@@ -14,8 +14,8 @@ import { playPhases } from './phases.ts';
 
 const repository = 'lab/parallel';
 const layerBytes = 40_000_000;
-/** What a connection between two processes of one machine takes ahead of its reader, at most (Linux: tcp_rmem). */
-const connectionBytes = 6 * 1024 * 1024;
+/** What a connection between two processes of one machine takes ahead of its reader, at most (Linux: tcp_wmem and tcp_rmem). */
+const connectionBytes = 10 * 1024 * 1024;
 
 interface Layer {
   readonly digest: string;

@@ -12,8 +12,8 @@ import { playPhases } from './phases.ts';
 const repository = 'lab/chunked';
 const fileBytes = 250_000;
 const fileCount = 80;
-/** What a connection between two processes of one machine takes ahead of its reader, at most (Linux: tcp_rmem). */
-const connectionBytes = 6 * 1024 * 1024;
+/** What a connection between two processes of one machine takes ahead of its reader, at most (Linux: tcp_wmem and tcp_rmem). */
+const connectionBytes = 10 * 1024 * 1024;
 /** Every fifth file is another one in the second version, so that what is missing lies all over the layer. */
 const isChanged = (index: number): boolean => index % 5 === 2;
 
