@@ -14,6 +14,7 @@ import { lazyRow, playLazy } from './scenarios/lazy.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
 import { parallelRow, playParallel } from './scenarios/parallel.ts';
 import { partialRow, playPartial } from './scenarios/partial.ts';
+import { setupScenarios } from './scenarios/setup.ts';
 import type { Seeded, Stage } from './stage.ts';
 import { upstreamNames } from './upstreams.ts';
 
@@ -82,4 +83,4 @@ const conformance: readonly Scenario[] = [
   play: (stage) => playConformance(stage, seededAs(stage, name), hasReferrers),
 }));
 
-export const scenarios: readonly Scenario[] = [...matrix, ...conformance, ...others];
+export const scenarios: readonly Scenario[] = [...matrix, ...conformance, ...others, ...setupScenarios(seededAs)];

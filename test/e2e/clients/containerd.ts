@@ -1,5 +1,5 @@
 /** containerd by `ctr --hosts-dir`: Debian's 1.6 and the current 2.x, each with a daemon of its own. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import type { Artifact } from '../content/seed.ts';
 import { cleanEnvironment, Daemon, run } from '../process.ts';
@@ -55,13 +55,8 @@ concurrent_layer_fetch_buffer = 2097152
 `,
 };
 
-/** `server` is weir as well: there is no way around it, so what works worked through it. */
-function hostsToml(weir: string): string {
-  return `server = "http://${weir}"
-[host."http://${weir}"]
-capabilities = ["pull", "resolve"]
-`;
-}
+/** Below `/`, where `weir setup` puts hosts.toml. */
+export const certsDirectory = join('etc', 'containerd', 'certs.d');
 
 export class CtrSession implements Session {
   readonly #site: Site;
@@ -81,9 +76,6 @@ export class CtrSession implements Session {
     const directory = site.workspace.directory('ctr');
     const config = join(directory, 'config.toml');
     writeFileSync(config, version.configuration(directory));
-    const hosts = join(directory, 'hosts', site.upstream.name);
-    mkdirSync(hosts, { recursive: true });
-    writeFileSync(join(hosts, 'hosts.toml'), hostsToml(site.weir));
     const program = site.tools[version.daemon];
     // containerd looks for its shim and runc on the PATH: for 2.x the shim of the same version must be found first.
     const shims = version.daemon === 'containerd2' ? dirname(site.tools.shim2) : dirname(program);
@@ -129,7 +121,7 @@ export class CtrSession implements Session {
   }
 
   get #hosts(): readonly string[] {
-    return ['--hosts-dir', join(this.#directory, 'hosts')];
+    return ['--hosts-dir', join(this.#site.settings, certsDirectory)];
   }
 
   /** Removes every image and waits for the collection of its content; containerd itself must list nothing then. */
@@ -148,6 +140,7 @@ export class CtrSession implements Session {
 
 export const containerds: readonly Client[] = versions.map((version) => ({
   name: 'containerd',
+  setup: 'containerd',
   programs: [version.daemon, version.ctr, 'runc'],
   kinds: ['image', 'index', 'artifact', 'large'],
   platforms: 'amd64',

@@ -48,12 +48,15 @@ export async function playParallel(stage: Stage, seeded: Seeded): Promise<void> 
 async function pull(stage: Stage, { upstream }: Seeded, weir: Weir, { digest }: Layer): Promise<string> {
   const { tools, workspace } = stage;
   const mark = weir.mark();
-  const session = await CtrSession.open({ tools, workspace, weir: weir.host, upstream }, parallelContainerd);
+  const settings = workspace.directory('settings');
+  await weir.setUp('containerd', settings);
+  const session = await CtrSession.open({ tools, workspace, weir: weir.host, upstream, settings }, parallelContainerd);
   try {
     await session.fetch(`${upstream.name}/${repository}:1`);
     if (!(await session.blobs()).includes(digest)) throw new CheckError(`containerd has no ${digest}`);
   } finally {
     await session.close();
+    workspace.remove(settings);
   }
   const lines = (await weir.linesSince(mark)).filter(({ reference }) => reference === digest);
   const ranges = lines.filter(({ status }) => status === 206).length;

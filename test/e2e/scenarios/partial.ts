@@ -1,12 +1,13 @@
 /** podman pulls layers in zstd:chunked in parts: of a new version of an image only the files that it does not have yet. */
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Podman } from '../clients/podman.ts';
 import { registriesConf } from '../clients/simple.ts';
 import { CheckError, type Phase } from '../report.ts';
 import { blobTransfers, type LoggedRequest } from '../request-log.ts';
 import type { Seeded, Stage } from '../stage.ts';
+import type { Weir } from '../weir.ts';
 import { playPhases } from './phases.ts';
 
 const repository = 'lab/chunked';
@@ -45,7 +46,7 @@ export async function playPartial(stage: Stage, seeded: Seeded): Promise<void> {
   await playPhases(stage, {
     row,
     seeded,
-    act: (weir) => pullInParts(stage, seeded, weir.host, made),
+    act: (weir) => pullInParts(stage, seeded, weir, made),
     cost: (phase, requests) => onceEach(phase, requests, made),
   });
   return undefined;
@@ -55,14 +56,15 @@ export async function playPartial(stage: Stage, seeded: Seeded): Promise<void> {
 async function pullInParts(
   { tools, workspace }: Stage,
   { upstream }: Seeded,
-  weir: string,
+  weir: Weir,
   versions: readonly Version[],
 ): Promise<string> {
-  const directory = workspace.directory('podman');
+  const [directory, settings] = [workspace.directory('podman'), workspace.directory('settings')];
   const options = 'pull_options = {enable_partial_images = "true", use_hard_links = "false", ostree_repos = ""}';
   try {
-    const registries = registriesConf({ tools, workspace, weir, upstream });
-    const podman = new Podman(tools, directory, registries, options);
+    await weir.setUp('podman', settings);
+    const registries = registriesConf({ tools, workspace, weir: weir.host, upstream, settings });
+    const podman = new Podman(tools, directory, readFileSync(registries, 'utf8'), options);
     const missing: number[] = [];
     for (const { tag, layers, says } of versions) {
       const image = `${upstream.name}/${repository}:${tag}`;
@@ -79,6 +81,7 @@ async function pullInParts(
     return `${missing.map((percent) => `${percent} %`).join(' and ')} of the layers fetched`;
   } finally {
     workspace.remove(directory);
+    workspace.remove(settings);
   }
 }
 
