@@ -98,7 +98,12 @@ describe('docs/clients.md', () => {
   it('claims to run only what the suite runs', () => {
     const run = rows.filter(({ how }) => how.startsWith('run')).map(({ client }) => client);
     // Scenarios of their own, by programs that have a row already.
-    const more = ['Podman with zstd:chunked', 'containerd 2 in parallel'];
+    const more = [
+      'Podman with zstd:chunked',
+      'containerd 2 in parallel',
+      'Kubernetes image volumes',
+      'Docker volumes as images',
+    ];
     expect(new Set(run)).toEqual(new Set([...Object.values(rowOf), ...more]));
   });
 

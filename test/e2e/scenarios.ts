@@ -14,6 +14,7 @@ import { lazyRow, playLazy } from './scenarios/lazy.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
 import { parallelRow, playParallel } from './scenarios/parallel.ts';
 import { partialRow, playPartial } from './scenarios/partial.ts';
+import { runtimes, runtimeScenarios } from './scenarios/runtimes.ts';
 import { setupScenarios } from './scenarios/setup.ts';
 import type { Seeded, Stage } from './stage.ts';
 import { upstreamNames } from './upstreams.ts';
@@ -28,7 +29,18 @@ export interface Scenario {
   readonly play: (stage: Stage) => Promise<void>;
 }
 
-const clients: readonly Client[] = [crane, skopeo, podman, helm, orasGo, referrers, ...containerds, dockerd, orasCli];
+const clients: readonly Client[] = [
+  crane,
+  skopeo,
+  podman,
+  helm,
+  orasGo,
+  referrers,
+  ...containerds,
+  dockerd,
+  orasCli,
+  ...runtimes,
+];
 
 /** The upstream that also holds the large file. */
 export const largeUpstream = 'dist3.test';
@@ -83,4 +95,10 @@ const conformance: readonly Scenario[] = [
   play: (stage) => playConformance(stage, seededAs(stage, name), hasReferrers),
 }));
 
-export const scenarios: readonly Scenario[] = [...matrix, ...conformance, ...others, ...setupScenarios(seededAs)];
+export const scenarios: readonly Scenario[] = [
+  ...matrix,
+  ...runtimeScenarios(seededAs),
+  ...conformance,
+  ...others,
+  ...setupScenarios(seededAs),
+];
