@@ -11,6 +11,8 @@ import { playCopy } from './scenarios/copy.ts';
 import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
+import { runtimes, runtimeScenarios } from './scenarios/runtimes.ts';
+import { setupScenarios } from './scenarios/setup.ts';
 import type { Seeded, Stage } from './stage.ts';
 import { upstreamNames } from './upstreams.ts';
 
@@ -24,7 +26,18 @@ export interface Scenario {
   readonly play: (stage: Stage) => Promise<void>;
 }
 
-const clients: readonly Client[] = [crane, skopeo, podman, helm, orasGo, referrers, ...containerds, dockerd, orasCli];
+const clients: readonly Client[] = [
+  crane,
+  skopeo,
+  podman,
+  helm,
+  orasGo,
+  referrers,
+  ...containerds,
+  dockerd,
+  orasCli,
+  ...runtimes,
+];
 
 /** The upstream that also holds the large file. */
 export const largeUpstream = 'dist3.test';
@@ -62,4 +75,10 @@ const conformance: readonly Scenario[] = [
   play: (stage) => playConformance(stage, seededAs(stage, name), hasReferrers),
 }));
 
-export const scenarios: readonly Scenario[] = [...matrix, ...conformance, ...others];
+export const scenarios: readonly Scenario[] = [
+  ...matrix,
+  ...runtimeScenarios(seededAs),
+  ...conformance,
+  ...others,
+  ...setupScenarios(seededAs),
+];

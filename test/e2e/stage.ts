@@ -6,7 +6,7 @@ import type { Artifact, Content } from './content/seed.ts';
 import { CheckError, type Report } from './report.ts';
 import type { Tools } from './tools.ts';
 import type { Upstream } from './upstreams.ts';
-import { Weir } from './weir.ts';
+import { Weir, type UpstreamEntry } from './weir.ts';
 import type { Workspace } from './workspace.ts';
 
 /** An upstream together with what was pushed to it. */
@@ -25,6 +25,8 @@ export interface Stage {
   readonly seeded: readonly Seeded[];
   /** weir's entry point below the repository. */
   readonly entry: string;
+  /** Certificate and key of every weir; plain HTTP without. */
+  readonly tls?: { readonly cert: string; readonly key: string };
 }
 
 /** Brings a stopped upstream back with the content it had. */
@@ -41,16 +43,16 @@ export async function revive({ upstream, content }: Seeded): Promise<void> {
 export async function withWeir(
   stage: Stage,
   name: string,
-  dockerHub: Upstream,
+  dockerHub: UpstreamEntry,
   play: (weir: Weir) => Promise<void>,
   afterwards: (weir: Weir) => Promise<void> = async () => {},
 ): Promise<void> {
-  const { report, workspace, entry, seeded } = stage;
+  const { report, workspace, entry, seeded, tls } = stage;
   const directory = workspace.directory('weir');
   const started: Weir[] = [];
   const upstreams = seeded.map(({ upstream }) => upstream);
   await report.check(`${name}: weir starts`, async () => {
-    started.push(await Weir.start({ entry, directory, upstreams, dockerHub }));
+    started.push(await Weir.start({ entry, directory, upstreams, dockerHub, tls }));
   });
   for (const weir of started) {
     try {

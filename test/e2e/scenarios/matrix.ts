@@ -9,7 +9,10 @@ import type { Weir } from '../weir.ts';
 import { coldCost, noContent, onceEach } from './cost.ts';
 
 /** How a client is named in the matrix. */
-export function titleOf({ name, programs }: Client, versions: ReadonlyMap<string, string>): string {
+export function titleOf(
+  { name, programs }: Pick<Client, 'name' | 'programs'>,
+  versions: ReadonlyMap<string, string>,
+): string {
   const version = versions.get(programs[0]);
   return version === undefined ? name : `${name} ${version}`;
 }
@@ -25,7 +28,9 @@ export async function playMatrix(stage: Stage, client: Client, seeded: Seeded): 
   if (dockerHub === undefined) throw new Error('the matrix needs two upstreams');
   await withWeir(stage, row, dockerHub, async (weir) => {
     const { tools, workspace, report } = stage;
-    const session = await client.open({ tools, workspace, weir: weir.host, upstream });
+    const settings = workspace.directory('settings');
+    if (client.setup !== undefined) await weir.setUp(client.setup, settings);
+    const session = await client.open({ tools, workspace, weir: weir.host, upstream, settings });
     await upstream.settle();
     const first = upstream.requests().length;
     const elsewhere = others.map((one) => one.requests().length);
@@ -51,6 +56,7 @@ export async function playMatrix(stage: Stage, client: Client, seeded: Seeded): 
       }
     } finally {
       await session.close();
+      workspace.remove(settings);
     }
     await report.check(`${row}: no other upstream was asked`, async () => {
       const now = others.map((one) => one.requests().length);
