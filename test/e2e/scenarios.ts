@@ -1,10 +1,13 @@
 /** What the suite plays: every client against every upstream, and what is more than a pull. */
+import { artifactTools } from './artifacts/all.ts';
+import { orasPython } from './artifacts/oras.ts';
+import { regctl } from './artifacts/regctl.ts';
 import type { Client } from './clients/client.ts';
 import { containerds } from './clients/containerd.ts';
 import { dockerd } from './clients/docker.ts';
 import { podman } from './clients/podman.ts';
 import { referrers } from './clients/referrers.ts';
-import { crane, helm, orasCli, orasGo, skopeo } from './clients/simple.ts';
+import { crane, helm, helm4, orasCli, orasGo, skopeo } from './clients/simple.ts';
 import type { ProgramName } from './programs.ts';
 import { playCopy } from './scenarios/copy.ts';
 import { playImage } from './scenarios/image.ts';
@@ -23,7 +26,20 @@ export interface Scenario {
   readonly play: (stage: Stage) => Promise<void>;
 }
 
-const clients: readonly Client[] = [crane, skopeo, podman, helm, orasGo, referrers, ...containerds, dockerd, orasCli];
+const clients: readonly Client[] = [
+  crane,
+  skopeo,
+  podman,
+  helm,
+  helm4,
+  orasGo,
+  orasPython,
+  regctl,
+  referrers,
+  ...containerds,
+  dockerd,
+  orasCli,
+];
 
 /** The upstream that also holds the large file. */
 export const largeUpstream = 'dist3.test';
@@ -52,4 +68,4 @@ const others: readonly Scenario[] = [
   { name: 'image', play: (stage) => playImage(stage, seededAs(stage, 'dist2.test')) },
 ];
 
-export const scenarios: readonly Scenario[] = [...matrix, ...others];
+export const scenarios: readonly Scenario[] = [...matrix, ...artifactTools, ...others];
