@@ -49,6 +49,7 @@ describe('the documents', () => {
       'CONTRIBUTING.md',
       'README.md',
       'docs/architecture.md',
+      'docs/clients.md',
       'docs/configuration.md',
       'docs/life-of-a-blob.md',
       'docs/operations.md',

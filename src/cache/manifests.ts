@@ -1,6 +1,7 @@
 /** Manifests by tag and by digest, from here or from upstream. Rights first, then look-ups. */
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryKey } from '../store/catalog.ts';
+import { isOutage } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { LeasedAnswer, ManifestAnswer, ManifestQuery } from './answers.ts';
 import { TagBindings } from './bindings.ts';
@@ -88,6 +89,25 @@ class CachedManifests implements Manifests {
   ): Promise<ManifestAnswer> {
     const { rights } = this.#deps;
     const isLinked = rights.isLinked(key, digest, 'manifest');
+    try {
+      return await this.#byDigestAt(upstream, key, digest, method, isLinked, signal);
+    } catch (error) {
+      // What asks for a digest of either kind asks here first, and for the blob only after a 404 (containerd v2.4.2,
+      // core/remotes/docker/resolver.go `Resolve`): an outage must not hide a blob that is here.
+      if (!isOutage(error) || !rights.isLinked(key, digest, 'blob')) throw error;
+      throw new CacheError('manifestUnknown', key.upstream, 'known as a blob, not as a manifest', { cause: error });
+    }
+  }
+
+  async #byDigestAt(
+    upstream: Upstream,
+    key: RepositoryKey,
+    digest: Digest,
+    method: ManifestQuery['method'],
+    isLinked: boolean,
+    signal: AbortSignal,
+  ): Promise<ManifestAnswer> {
+    const { rights } = this.#deps;
     if (isLinked || (await this.#shelf.stat(digest)) !== undefined) {
       // Whoever knows a digest may have read it in somebody else's manifest.
       if (!isLinked) await rights.ask(key, digest, 'manifest', signal);

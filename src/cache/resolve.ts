@@ -199,13 +199,18 @@ export class TagResolver {
     return answerOf(contentOf(fetched.manifest, fetched.isStored), method, { ...told, ...collapsed, kind });
   }
 
-  async #stale({ key }: Request): Promise<Stale | undefined> {
+  /**
+   * Where the tag was, as far as it can be served: what is stored before what was only heard of. That is enough for HEAD: a
+   * node that has the image already starts its pods with the digest alone.
+   */
+  async #stale({ key, method }: Request): Promise<Stale | undefined> {
     const { bindings, shelf } = this.#parts;
     for (const binding of [bindings.get(key), bindings.recorded(key)]) {
       if (binding === undefined || binding.isDenied) continue;
       if ((await shelf.stat(binding.digest)) !== undefined) return { binding, age: bindings.age(key, binding) };
     }
-    return undefined;
+    const heard = method === 'head' ? bindings.get(key) : undefined;
+    return heard === undefined || heard.isDenied ? undefined : { binding: heard, age: bindings.age(key, heard) };
   }
 
   #staleAnswer(request: Request, { binding }: Stale, error: Error | undefined): Promise<ManifestAnswer> {

@@ -87,8 +87,11 @@ function parseSegments(segments: readonly string[], search: URLSearchParams): Ro
     const digest = parseDigest(last);
     if (digest === undefined) return badDigest(last);
     if (verb === 'blobs') return { kind: 'blob', name, digest };
-    const artifactType = search.get('artifactType') ?? '';
-    return withPage({ kind: 'referrers', name, digest, ...(artifactType === '' ? {} : { artifactType }) }, search);
+    // The specification knows one. A client that names several (containerd 2.4.2, core/remotes/docker/referrers.go) means
+    // any of them: it gets all referrers, and is not told that they were filtered.
+    const [artifactType = '', another] = search.getAll('artifactType');
+    const isFilter = artifactType !== '' && another === undefined;
+    return withPage({ kind: 'referrers', name, digest, ...(isFilter ? { artifactType } : {}) }, search);
   });
 }
 

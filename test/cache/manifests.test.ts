@@ -213,21 +213,6 @@ describe('the media type', () => {
   });
 });
 
-describe('manifests and blobs', () => {
-  it('are kept apart: what is linked as a blob is not served as a manifest', async () => {
-    const config = document('{"architecture":"amd64"}');
-    await rig.store.put(config.digest, config.bytes);
-    rig.catalog.addLink(rig.key(repo), config.digest, 'blob');
-    await expect(rig.get(`${repo}@${config.digest}`)).rejects.toMatchObject({ kind: 'notFound' });
-    expect(upstream.calls).toEqual([`GET ${repo}@${config.digest}`]);
-  });
-
-  it('are kept apart: what is linked as a manifest is no blob', async () => {
-    await rig.get(name);
-    expect(rig.rights.isLinked(rig.key(repo), image.digest, 'blob')).toBe(false);
-  });
-});
-
 describe('an end', () => {
   it('of weir ends what runs, and says so', async () => {
     const gate = new Gate();

@@ -41,6 +41,27 @@ describe('a tag that nobody has asked for before', () => {
     expect(upstream.calls).toEqual([`HEAD ${name}`, `GET ${byDigest}`]);
   });
 
+  it('is remembered from a HEAD alone for further HEADs, also during an outage, but not for a GET', async () => {
+    await rig.head(name);
+    await rig.clock.advance(120_000);
+    upstream.mood = 'unreachable';
+    const stale = rig.head(name);
+    await rig.clock.advance(2_000);
+    expect(await stale).toMatchObject({
+      digest: image.digest,
+      outcome: { kind: 'hit', detail: 'stale', ttlSeconds: -60 },
+    });
+    await expect(rig.get(name)).rejects.toMatchObject({ kind: 'unreachable' });
+    // Until the upstream has said otherwise.
+    upstream.mood = undefined;
+    upstream.repository(repo).tags.clear();
+    await rig.clock.advance(5_000);
+    await expect(rig.head(name)).rejects.toMatchObject({ kind: 'notFound' });
+    upstream.mood = 'unreachable';
+    await rig.clock.advance(5_000);
+    await expect(rig.head(name)).rejects.toMatchObject({ kind: 'unreachable' });
+  });
+
   it('is in the catalog only when its manifest is', async () => {
     await rig.head(name);
     expect(rig.catalog.tag(rig.tagKey(name))).toBeUndefined();

@@ -4,8 +4,8 @@
  *   npm run e2e                      everything
  *   npm run e2e -- --only crane      scenarios whose name contains the word; may be repeated
  *   npm run e2e -- --list            names of scenarios and programs
+ *   npm run e2e -- --build-minutes N at most so long for all builds of the second tier (see programs.ts)
  *
- * WEIR_E2E_BUILD_MINUTES bounds the builds of the second tier (see programs.ts); without it they take what they take.
  * Runs as root on Debian 12. Exit code 1 when any check failed or a program is missing.
  */
 import { parseArgs } from 'node:util';
@@ -23,6 +23,7 @@ const { values: options } = parseArgs({
     only: { type: 'string', multiple: true, default: [] },
     list: { type: 'boolean', default: false },
     entry: { type: 'string', default: 'src/main.ts' },
+    'build-minutes': { type: 'string', default: 'Infinity' },
   },
 });
 
@@ -54,7 +55,8 @@ async function play(workspace: Workspace, report: Report): Promise<void> {
     return;
   }
   const wanted = new Set(chosen.flatMap(({ programs = [] }) => programs));
-  const budgetMs = Number(process.env['WEIR_E2E_BUILD_MINUTES'] ?? Number.POSITIVE_INFINITY) * 60_000;
+  const budgetMs = Number(options['build-minutes']) * 60_000;
+  if (!(budgetMs >= 0)) throw new Error(`--build-minutes ${options['build-minutes']} is not a number of minutes`);
   const { tools, versions, absent } = await prepareTools(wanted, budgetMs, (line) => report.say(line));
   const needsLarge = chosen.some((scenario) => scenario.needsLarge === true);
   const seeded = await seed(tools, workspace, report, needsLarge);

@@ -55,6 +55,8 @@ describe('v2 request', () => {
     ['/v2/_catalog?n=3', 'catalog 3 -'],
     [`/v2/a/referrers/${digest}?artifactType=application%2Fx%2Bjson&n=1`, `referrers a ${digest} application/x+json 1`],
     [`/v2/a/referrers/${digest}`, `referrers a ${digest} - -`],
+    [`/v2/a/referrers/${digest}?artifactType=`, `referrers a ${digest} - -`],
+    [`/v2/a/referrers/${digest}?artifactType=x%2Fy&artifactType=x%2Fz`, `referrers a ${digest} - -`],
     // Uploads, with and without a session.
     ['/v2/a/blobs/uploads/', 'upload a'],
     ['/v2/a/blobs/uploads', 'upload a'],
