@@ -55,6 +55,8 @@ const rowOf: Readonly<Record<string, string>> = {
 /** Registries, and what the clients need. */
 const noClients = [
   'distribution2',
+  'gpg',
+  'gpgAgent',
   'distribution3',
   'referrersRegistry',
   'zot',
