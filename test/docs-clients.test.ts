@@ -52,8 +52,9 @@ const rowOf: Readonly<Record<string, string>> = {
   orasClient: 'oras-go',
   oras: 'oras CLI',
 };
-/** Registries, and what the clients need. */
+/** Registries, what the clients need, and the specification's own suite. */
 const noClients = [
+  'conformance',
   'distribution2',
   'gpg',
   'gpgAgent',

@@ -51,6 +51,7 @@ describe('the documents', () => {
       'docs/architecture.md',
       'docs/clients.md',
       'docs/configuration.md',
+      'docs/conformance.md',
       'docs/life-of-a-blob.md',
       'docs/operations.md',
       'docs/security.md',

@@ -65,14 +65,28 @@ class CachedListings implements Listings {
     this.#referrers.close();
   }
 
-  /** A subject need not exist (clients ask about made-up ones to find out about the API): then anything else proves. */
+  /**
+   * A subject need not exist (clients ask about made-up ones to find out about the API): then anything else proves. Where
+   * nothing does, 404 would say that there is no API.
+   */
   async #admitSubject(query: ReferrersQuery, signal: AbortSignal): Promise<void> {
     const { rights } = this.#deps;
     try {
       await rights.admit(keyOf(query), { digest: query.digest, kind: 'manifest' }, signal);
     } catch (error) {
       if (!isNotFound(error)) throw error;
-      await rights.admit(keyOf(query), undefined, signal);
+      await this.#admitUnproved(query, signal);
+    }
+  }
+
+  async #admitUnproved(query: ReferrersQuery, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#deps.rights.admit(keyOf(query), undefined, signal);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      const { upstream, repository } = query;
+      const message = `${upstream}/${repository}: nothing shows that it is public`;
+      throw new CacheError('denied', upstream, message, { cause: error });
     }
   }
 

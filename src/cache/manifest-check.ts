@@ -20,6 +20,7 @@ export interface ManifestRefusal {
     | 'too-deep'
     | 'not-json'
     | 'not-an-object'
+    | 'error-document'
     | 'too-many-entries';
   readonly message: string;
 }
@@ -38,6 +39,10 @@ export function proveManifest(
   }
   const facts = readManifest(sent.bytes);
   if (facts.kind === 'invalid') return refused(facts.problem, facts.message);
+  // A registry's refusal sent with the wrong status. Kept, it would be what a tag means. Where a digest was announced, or
+  // asked for, it is what was pushed.
+  if (expected === undefined && facts.isError)
+    return refused('error-document', 'an error document instead of a manifest');
   const type = storedMediaType(sent.mediaType, facts);
   if (type.kind === 'conflict') {
     return refused('media-type-conflict', `the answer says ${type.header}, the document ${type.document}`);

@@ -1,6 +1,7 @@
 /** Lists of referrers (distribution-spec, "Listing Referrers"): reading the upstream's pages, cutting weir's own. */
-import { parseDescriptor } from '../oci/descriptor.ts';
-import { field, isJsonObject, jsonDepth } from '../oci/json.ts';
+import { isDigestGrammar } from '../oci/digest.ts';
+import { field, isJsonObject, jsonDepth, textField } from '../oci/json.ts';
+import { isIndexType, mediaTypes, stripParameters } from '../oci/media-type.ts';
 
 /** An index, its descriptors, their annotations and platforms, with room to spare. */
 const maxDepth = 16;
@@ -11,12 +12,19 @@ const maxPageCharacters = 2 * 1024 * 1024;
 /** A descriptor as the upstream gave it, with what weir needs to know of it. */
 export interface Referrer {
   readonly digest: string;
+  /** Undefined where the upstream says none. */
   readonly artifactType: string | undefined;
+  /** It has one all the same: of an image manifest, the type of its config counts (distribution-spec, "Listing Referrers"). */
+  readonly isUntold: boolean;
   readonly descriptor: unknown;
 }
 
-/** The descriptors of an index, without those that cannot be read; undefined when this is no index. */
-export function readReferrers(bytes: Uint8Array): readonly Referrer[] | undefined {
+/**
+ * The descriptors of an index, all of them; undefined when this is no index, or one with an entry that cannot be read:
+ * a list without it would hide a signature. An index is what its Content-Type calls so, or what calls itself so where
+ * that says something else: clients take a list of any other type for a missing API.
+ */
+export function readReferrers(bytes: Uint8Array, contentType: string | undefined): readonly Referrer[] | undefined {
   if (jsonDepth(bytes) > maxDepth) return undefined;
   let document: unknown;
   try {
@@ -24,27 +32,39 @@ export function readReferrers(bytes: Uint8Array): readonly Referrer[] | undefine
   } catch {
     return undefined;
   }
-  const manifests = isJsonObject(document) ? field(document, 'manifests') : undefined;
+  if (!isJsonObject(document)) return undefined;
+  const types = [stripParameters(contentType ?? '').toLowerCase(), textField(document, 'mediaType')];
+  if (!types.includes(mediaTypes.ociIndex)) return undefined;
+  const manifests = field(document, 'manifests');
   // Go writes null for an empty list.
   if (manifests === null) return [];
   return Array.isArray(manifests) ? referrersOf(manifests) : undefined;
 }
 
-export function referrersOf(descriptors: readonly unknown[]): readonly Referrer[] {
-  return descriptors.flatMap((descriptor) => {
-    const known = parseDescriptor(descriptor);
-    return known === undefined ? [] : [{ digest: known.digest, artifactType: known.artifactType, descriptor }];
-  });
+/** Undefined when one of them cannot be told from others. */
+export function referrersOf(descriptors: readonly unknown[]): readonly Referrer[] | undefined {
+  const referrers: Referrer[] = [];
+  for (const descriptor of descriptors) {
+    const digest = isJsonObject(descriptor) ? textField(descriptor, 'digest') : undefined;
+    if (!isJsonObject(descriptor) || digest === undefined || !isDigestGrammar(digest)) return undefined;
+    const artifactType = textField(descriptor, 'artifactType') || undefined;
+    const isUntold = artifactType === undefined && !isIndexType(textField(descriptor, 'mediaType') ?? '');
+    referrers.push({ digest, artifactType, isUntold, descriptor });
+  }
+  return referrers;
 }
 
 export interface ReferrersPage {
   readonly manifests: readonly unknown[];
   readonly next: { readonly n: number; readonly last: string } | undefined;
+  /** Only those of the artifactType that was asked for are listed. */
+  readonly isFiltered: boolean;
 }
 
 /**
  * One page of those with this artifactType (all when undefined), after the digest `last`. When `last` is not among them
- * any more, the list has changed since: the page starts at the beginning, so that nothing is left out.
+ * any more, the list has changed since: the page starts at the beginning, so that nothing is left out. Where an upstream
+ * has kept the type of one to itself, nothing is filtered and the client has to.
  */
 export function cutReferrers(
   all: readonly Referrer[],
@@ -55,9 +75,11 @@ export function cutReferrers(
   },
 ): ReferrersPage {
   const { artifactType, last } = query;
-  const matching = artifactType === undefined ? all : all.filter((referrer) => referrer.artifactType === artifactType);
+  const isFiltered = artifactType !== undefined && !all.some(({ isUntold }) => isUntold);
+  const matching = isFiltered ? all.filter((referrer) => referrer.artifactType === artifactType) : all;
   const from = matching.findIndex(({ digest }) => digest === last) + 1;
-  const limit = Math.min(query.n ?? maxPageEntries, maxPageEntries);
+  // A page of none would look like a list of none.
+  const limit = Math.min(query.n || maxPageEntries, maxPageEntries);
   let end = from;
   for (let room = maxPageCharacters; end < matching.length && end - from < limit; end++) {
     room -= JSON.stringify(matching[end]?.descriptor).length;
@@ -68,5 +90,6 @@ export function cutReferrers(
   return {
     manifests: page.map(({ descriptor }) => descriptor),
     next: final === undefined || end >= matching.length ? undefined : { n: limit, last: final.digest },
+    isFiltered,
   };
 }

@@ -3,14 +3,17 @@
  * page of it. No answer is ever made up: an upstream that cannot say leaves an error, not an empty list, because a client
  * that looks for signatures would believe it.
  */
+import type { Digest } from '../oci/digest.ts';
 import type { RepositoryKey } from '../store/catalog.ts';
 import { UpstreamError } from '../upstream/errors.ts';
+import type { ListingPage } from '../upstream/upstream.ts';
 import type { ReferrersAnswer, ReferrersQuery } from './answers.ts';
-import { contentText, repositoryText } from './keys.ts';
+import { contentText } from './keys.ts';
 import { ListingCache } from './listing-cache.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { cutReferrers, readReferrers, type Referrer, referrersOf } from './referrers-index.ts';
+import { isNotFound, isUnsupported } from './refusals.ts';
 
 const maxPages = 64;
 const maxBytes = 16 * 1024 * 1024;
@@ -21,7 +24,9 @@ export class ReferrerLists {
 
   constructor(deps: PolicyDeps) {
     this.#deps = deps;
-    this.#lists = new ListingCache<readonly unknown[]>(deps, (json) => (Array.isArray(json) ? json : undefined));
+    this.#lists = new ListingCache<readonly unknown[]>(deps, (json) =>
+      Array.isArray(json) && referrersOf(json) !== undefined ? json : undefined,
+    );
   }
 
   async list(query: ReferrersQuery, policy: UpstreamPolicy, signal: AbortSignal): Promise<ReferrersAnswer> {
@@ -30,13 +35,15 @@ export class ReferrerLists {
     // Subjects can be made up, so only those that weir has served get a row.
     const isKnown = this.#deps.rights.isLinked(key, query.digest, 'manifest');
     const { value, outcome } = await this.#lists.get(
-      { text, row: isKnown ? text : undefined, negative: `referrers ${repositoryText(key)}` },
+      // There are registries that say 404 of subjects that they do not know, so of others that tells nothing.
+      { text, row: isKnown ? text : undefined, negative: text },
       policy,
       (own) => this.#fetch(key, query, policy, own),
       signal,
     );
-    const page = cutReferrers(referrersOf(value), query);
-    return { ...page, isFiltered: query.artifactType !== undefined, outcome };
+    const referrers = referrersOf(value);
+    if (referrers === undefined) throw this.#refused(key, 'bad-referrers', 'what was kept of them cannot be read');
+    return { ...cutReferrers(referrers, query), outcome };
   }
 
   close(): void {
@@ -53,13 +60,8 @@ export class ReferrerLists {
     const seen = new Set<string>();
     let bytes = 0;
     for (let path: string | undefined; ;) {
-      const page = await policy.upstream.listReferrers(
-        key.repository,
-        digest,
-        path === undefined ? {} : { path },
-        signal,
-      );
-      const referrers = readReferrers(page.bytes);
+      const page = await this.#page(key, digest, path, policy, signal);
+      const referrers = readReferrers(page.bytes, page.contentType);
       if (referrers === undefined) throw this.#refused(key, 'bad-referrers', 'the answer is no index');
       for (const referrer of referrers) found.set(referrer.digest, referrer);
       bytes += page.bytes.byteLength;
@@ -69,6 +71,23 @@ export class ReferrerLists {
       seen.add(path);
       if (seen.size >= maxPages || bytes > maxBytes)
         throw this.#refused(key, 'too-many-referrers', 'the list is too long');
+    }
+  }
+
+  async #page(
+    key: RepositoryKey,
+    digest: Digest,
+    path: string | undefined,
+    { upstream }: UpstreamPolicy,
+    signal: AbortSignal,
+  ): Promise<ListingPage> {
+    if (path === undefined) return upstream.listReferrers(key.repository, digest, {}, signal);
+    try {
+      return await upstream.listReferrers(key.repository, digest, { path }, signal);
+    } catch (error) {
+      // There is an API and there are referrers, or there would be no second page.
+      if (!isNotFound(error) && !isUnsupported(error)) throw error;
+      throw this.#refused(key, 'lost-page', `a page that was promised is missing: ${error.message}`);
     }
   }
 

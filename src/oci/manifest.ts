@@ -25,6 +25,8 @@ export interface ManifestFacts {
   readonly config?: Descriptor;
   readonly subject?: Descriptor;
   readonly annotations?: Readonly<Record<string, string>>;
+  /** It is nothing else and lists errors, as registries do when they refuse (distribution-spec, "Error Codes"). */
+  readonly isError?: true;
   /** Entries that are no usable descriptors, an unverifiable digest algorithm for example. They are left out above. */
   readonly unreadable: number;
 }
@@ -77,8 +79,9 @@ function factsOf(document: JsonObject): ManifestFacts | ManifestProblem {
   const subject = optional('subject');
   const children = manifests.flatMap(read);
   const blobs = [...(config === undefined ? [] : [config]), ...layers.flatMap(read)];
+  const kind = kindOf(document, mediaType);
   return {
-    kind: kindOf(document, mediaType),
+    kind,
     ...(mediaType === undefined ? {} : { mediaType }),
     ...(artifactType === undefined ? {} : { artifactType }),
     children,
@@ -86,6 +89,7 @@ function factsOf(document: JsonObject): ManifestFacts | ManifestProblem {
     ...(config === undefined ? {} : { config }),
     ...(subject === undefined ? {} : { subject }),
     ...(annotations === undefined ? {} : { annotations }),
+    ...(kind === 'other' && listField(document, 'errors').length > 0 ? { isError: true } : {}),
     unreadable,
   };
 }

@@ -37,8 +37,11 @@ export async function refusedAnswer(answer: Answer, upstream: string, nowMs: num
   return statusFailure(kind, upstream, url, { status, body, retryAfterMs });
 }
 
-/** Codes with which registries refuse a name or reference that they could never have. */
-const impossible: ReadonlySet<string> = new Set(['NAME_INVALID', 'TAG_INVALID', 'DIGEST_INVALID', 'MANIFEST_INVALID']);
+/**
+ * Codes with which registries refuse a name or reference that they could never have. Not MANIFEST_INVALID: there is a
+ * manifest, and something is wrong with it.
+ */
+const impossible: ReadonlySet<string> = new Set(['NAME_INVALID', 'TAG_INVALID', 'DIGEST_INVALID']);
 
 function kindOf(status: number, from: Answer['from'], code: string | undefined): UpstreamErrorKind {
   if (status === 404 || status === 410) return 'notFound';

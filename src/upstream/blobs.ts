@@ -1,5 +1,5 @@
 /** Blobs at one endpoint: opening a body, and finding out whether and how large without reading it. */
-import type { Digest } from '../oci/digest.ts';
+import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { parseContentRange } from '../oci/range.ts';
 import type { Repository } from '../oci/reference.ts';
 import { refusedAnswer, statusFailure } from './answer.ts';
@@ -86,8 +86,9 @@ export async function statBlobAt(
       const message = `${withoutSecrets(answer.url)}: a Content-Encoding that was not asked for`;
       throw failure('badResponse', attempt.upstream, message);
     }
-    // No layer is empty: servers that say 0 to HEAD do not know.
-    return parseContentLength(headers['content-length']) || undefined;
+    // Servers that say 0 to HEAD do not know, unless it is the blob that is empty.
+    const isEmpty = question.digest === digestOf('', digestAlgorithm(question.digest));
+    return parseContentLength(headers['content-length']) || (isEmpty ? 0 : undefined);
   } catch (error) {
     if (!(error instanceof UpstreamError) || !isHeadRefusal(error)) throw error;
     const sizeBytes = await statByRange(endpoint, question, attempt, nowMs);

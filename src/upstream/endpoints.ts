@@ -1,6 +1,7 @@
 /**
  * The endpoints of one upstream, asked in order until one gives an answer: an outage of one is the next one's turn, an
- * answer (404 and 403 included) is final. All inside one deadline, because clients give up after thirty seconds.
+ * answer (404 and 403 included) is final. That an endpoint has no such API is the next one's turn too, and an answer only
+ * if all have said so. All inside one deadline, because clients give up after thirty seconds.
  */
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
@@ -56,6 +57,7 @@ export class Endpoints {
     const { clock } = this.#options;
     const endsAtMs = clock.monotonic() + totalMs;
     const order = this.#order(avoid);
+    let outage: UpstreamError | undefined;
     for (const [index, endpoint] of order.entries()) {
       const isLast = index === order.length - 1;
       const attempt = this.#attempt(signal, isLast ? endsAtMs : endsAtMs - reservedMs);
@@ -67,10 +69,13 @@ export class Endpoints {
       } catch (cause) {
         const error = this.#asUpstreamError(cause, signal);
         if (!isSpare) this.#note(error, endpoint, attempt.state);
-        if (isOutage(error) && !isLast && clock.monotonic() < endsAtMs) continue;
+        if (isOutage(error)) outage ??= error;
+        const isNextsTurn = error.kind === 'unsupported' || isOutage(error);
+        if (isNextsTurn && !isLast && clock.monotonic() < endsAtMs) continue;
         if (isAwaited && !isSpare) settle(permit, error, attempt.state);
         else permit.abandoned();
-        throw error;
+        // Whoever said nothing may have the API.
+        throw error.kind === 'unsupported' ? (outage ?? error) : error;
       }
     }
     permit.abandoned();
@@ -134,7 +139,8 @@ function settle(permit: BreakerPermit, error: UpstreamError, { hasLeftRegistry }
   else permit.failed(error);
 }
 
-/** Outages for the cache, but the registry has answered. */
-function isAnswer({ kind }: UpstreamError): boolean {
+/** Outages for the cache, but the registry has answered; with 4xx, that it does not like what one client may have asked. */
+function isAnswer({ kind, status = 0 }: UpstreamError): boolean {
+  if (kind === 'badResponse') return status >= 400 && status <= 499;
   return kind === 'tooLarge' || kind === 'redirectRefused' || kind === 'cut';
 }

@@ -1,6 +1,6 @@
 /** One page of tags/list or of referrers at one endpoint. */
 import type { Digest } from '../oci/digest.ts';
-import { nextLink } from '../oci/link-header.ts';
+import { nextLink, parseLinks } from '../oci/link-header.ts';
 import { mediaTypes, stripParameters } from '../oci/media-type.ts';
 import type { Repository } from '../oci/reference.ts';
 import { refusedAnswer } from './answer.ts';
@@ -9,7 +9,7 @@ import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import { firstOf, linesOf } from './framing.ts';
 import { isEncoded, isHtml } from './manifests.ts';
-import { isSameOrigin, withoutSecrets } from './origin.ts';
+import { withoutSecrets } from './origin.ts';
 import { readWhole } from './small-body.ts';
 import type { ListingPage } from './upstream.ts';
 
@@ -30,6 +30,16 @@ export interface PageQuestion {
   /** Path and query of this one. */
   readonly page: string;
 }
+
+/** What differs from list to list. */
+interface ListKind {
+  readonly accept: string;
+  /** A part of it must not be taken for all of it: a link to a next page that leads nowhere is no end. */
+  readonly isAllOrNothing: boolean;
+}
+
+const tagList: ListKind = { accept: mediaTypes.json, isAllOrNothing: false };
+const referrersList: ListKind = { accept: mediaTypes.ociIndex, isAllOrNothing: true };
 
 /** Throws `notFound` when `path` belongs to another list: it has been with a client in between. */
 export function tagsPage(upstream: string, { repository, n, last, path }: TagsQuestion): PageQuestion {
@@ -53,7 +63,7 @@ export function listTagsAt(
   attempt: Attempt,
   nowMs: number,
 ): Promise<ListingPage> {
-  return fetchPage(endpoint, question, mediaTypes.json, attempt, nowMs);
+  return fetchPage(endpoint, question, tagList, attempt, nowMs);
 }
 
 export async function listReferrersAt(
@@ -63,7 +73,7 @@ export async function listReferrersAt(
   nowMs: number,
 ): Promise<ListingPage> {
   try {
-    return await fetchPage(endpoint, question, mediaTypes.ociIndex, attempt, nowMs);
+    return await fetchPage(endpoint, question, referrersList, attempt, nowMs);
   } catch (error) {
     if (!(error instanceof UpstreamError) || !meansNoApi(error)) throw error;
     throw new UpstreamError('unsupported', error.message, {
@@ -88,7 +98,7 @@ function continued(upstream: string, first: string, path: string | undefined): s
 async function fetchPage(
   endpoint: Endpoint,
   { repository, first, page }: PageQuestion,
-  accept: string,
+  { accept, isAllOrNothing }: ListKind,
   attempt: Attempt,
   nowMs: number,
 ): Promise<ListingPage> {
@@ -103,20 +113,30 @@ async function fetchPage(
     response.abort();
     throw failure('badResponse', upstream, `${place}: no list, but HTML or an encoding that was not asked for`);
   }
+  const next = nextPage(answer, first);
+  if (next.isBroken && isAllOrNothing) {
+    response.abort();
+    throw failure('badResponse', upstream, `${place}: a Link to a next page that leads nowhere`);
+  }
   const bytes = await readWhole(response, maxListingBytes, () =>
     failure('tooLarge', upstream, `${place}: a list of more than ${maxListingBytes} bytes`),
   );
   const filtersApplied = firstOf(headers['oci-filters-applied']);
-  return { bytes, contentType, next: nextPage(answer, first), filtersApplied };
+  return { bytes, contentType, next: next.path, filtersApplied };
 }
 
 /**
- * The next page as a path below the endpoint. Only the query is taken from the Link, and only when it leads to the
- * origin that sent it: the path is known, and behind a redirect (registry.k8s.io) the Link names another registry's.
+ * The next page as a path below the endpoint; without one on the last page. Only the query is taken from the Link: the
+ * path and the host are known, and behind a redirect (registry.k8s.io) or a proxy that ends TLS the Link names others,
+ * which are not dialled. Broken is a Link to a next page that has no query, and one that cannot be read.
  */
-function nextPage({ response, url }: Answer, first: string): string | undefined {
-  const target = nextLink(linesOf(response.headers.link).join(', '));
-  const next = target === undefined ? null : URL.parse(target, url);
-  if (next === null || !isSameOrigin(next, url) || next.search === '') return undefined;
-  return `${first}${next.search}`;
+function nextPage(
+  { response, url }: Answer,
+  first: string,
+): { readonly path: string | undefined; readonly isBroken: boolean } {
+  const header = linesOf(response.headers.link).join(', ').trim();
+  const target = nextLink(header);
+  if (target === undefined) return { path: undefined, isBroken: header !== '' && parseLinks(header).length === 0 };
+  const search = URL.parse(target, url)?.search ?? '';
+  return search === '' ? { path: undefined, isBroken: true } : { path: `${first}${search}`, isBroken: false };
 }

@@ -71,7 +71,7 @@ export interface BlobRequest {
 export interface ListingPage {
   readonly bytes: Uint8Array;
   readonly contentType: string | undefined;
-  /** Path and query of the next page on the upstream (from its Link header), checked to be on its own origin. */
+  /** Path and query of the next page on the upstream, from its Link header. */
   readonly next: string | undefined;
   /** Value of OCI-Filters-Applied. */
   readonly filtersApplied: string | undefined;

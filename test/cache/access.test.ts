@@ -143,6 +143,16 @@ describe('a repository behind a credential', () => {
     await expect(fresh.referrers(repo, zero)).rejects.toMatchObject(isDenied);
   });
 
+  it('is denied, and not without the API, when nothing proves it and referrers of a made-up subject are wanted', async () => {
+    upstream.repository(repo).tags.clear();
+    const zero = imageManifest('made up').digest;
+    await expect(rig.referrers(repo, zero)).rejects.toMatchObject(isDenied);
+    // Nor when it is remembered.
+    await expect(rig.referrers(repo, zero)).rejects.toMatchObject(isDenied);
+    expect((await rig.referrers(repo, image.digest)).manifests).toEqual([]);
+    expect((await rig.referrers(repo, zero)).manifests).toEqual([]);
+  });
+
   it('is an outage when the first probe gets no answer', async () => {
     upstream.mood = 'unreachable';
     await expect(admit(manifestSubject)).rejects.toMatchObject({ name: 'UpstreamError', kind: 'unreachable' });

@@ -35,6 +35,15 @@ describe('proveManifest', () => {
     );
   });
 
+  it('refuses an error document that a tag answers with, and takes one that was pushed', () => {
+    const bytes = new TextEncoder().encode('{"errors":[{"code":"DENIED"}]}');
+    const found = { bytes, mediaType: 'application/json' };
+    expect(proveManifest(found, undefined)).toMatchObject({ kind: 'refused', reason: 'error-document' });
+    expect(proveManifest(found, digestOf(bytes))).toMatchObject({ mediaType: 'application/json', bytes });
+    const own = new TextEncoder().encode(`{"mediaType":"${mediaTypes.ociIndex}","manifests":[],"errors":[1]}`);
+    expect(proveManifest({ bytes: own, mediaType: undefined }, undefined)).toMatchObject({ bytes: own });
+  });
+
   it('never throws, and never gives a digest that is not that of the bytes', () => {
     fc.assert(
       fc.property(

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cutReferrers, readReferrers, referrersOf } from '../../src/cache/referrers-index.ts';
+import { cutReferrers, readReferrers, type Referrer, referrersOf } from '../../src/cache/referrers-index.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 
 const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
@@ -11,18 +11,46 @@ const descriptor = (mark: string, artifactType?: string, annotations?: Record<st
   ...(artifactType === undefined ? {} : { artifactType }),
   ...(annotations === undefined ? {} : { annotations }),
 });
+const index = 'application/vnd.oci.image.index.v1+json';
+/** Has no artifactType unless it says so; an image manifest has one in any case. */
+const isIndex = { mediaType: index };
+const listOf = (descriptors: readonly unknown[]): readonly Referrer[] => {
+  const list = referrersOf(descriptors);
+  if (list === undefined) throw new Error('a descriptor cannot be read');
+  return list;
+};
 const everything = { artifactType: undefined, n: undefined, last: undefined };
 
 describe('readReferrers', () => {
   it('keeps descriptors as they are, with what weir does not know of', () => {
     const odd = { ...descriptor('a', 'sbom'), annotations: { a: 'b' }, 'org.example': [1] };
-    expect(readReferrers(encode({ manifests: [odd] }))?.map((referrer) => referrer.descriptor)).toEqual([odd]);
+    const other = { mediaType: 'x/y', digest: 'blake3:abc', size: -1 };
+    const list = readReferrers(encode({ manifests: [odd, other] }), index);
+    expect(list?.map((referrer) => referrer.descriptor)).toEqual([odd, other]);
   });
 
-  it('takes null for an empty list, and drops what is no descriptor', () => {
-    expect(readReferrers(encode({ manifests: null }))).toEqual([]);
-    const bad = [null, 7, {}, { ...descriptor('x'), digest: 'sha256:abc' }, { ...descriptor('x'), size: -1 }];
-    expect(readReferrers(encode({ manifests: [...bad, descriptor('a')] }))).toHaveLength(1);
+  it('takes null for an empty list', () => {
+    expect(readReferrers(encode({ manifests: null }), index)).toEqual([]);
+  });
+
+  it.each([[null], [7], [{}], [[]], ['sha256:abc'], [{ ...descriptor('x'), digest: 'abc' }], [{ digest: 7 }]])(
+    'refuses a list with an entry like %j, rather than leave one out',
+    (bad) => {
+      expect(readReferrers(encode({ manifests: [descriptor('a'), bad] }), index)).toBeUndefined();
+    },
+  );
+
+  it.each([
+    [index, undefined, true],
+    [`${index}; charset=utf-8`, undefined, true],
+    ['application/json', index, true],
+    [undefined, index, true],
+    ['application/json', undefined, false],
+    ['application/json', 'application/vnd.oci.image.manifest.v1+json', false],
+    [undefined, undefined, false],
+  ])('of type %s, calling itself %s, is an index: %s', (contentType, mediaType, isIndex) => {
+    const list = readReferrers(encode({ mediaType, manifests: [] }), contentType);
+    expect(list !== undefined).toBe(isIndex);
   });
 
   it.each([
@@ -34,7 +62,7 @@ describe('readReferrers', () => {
     ['{"errors":[]}'],
     [`{"manifests":${'['.repeat(40)}`],
   ])('refuses %s', (text) => {
-    expect(readReferrers(new TextEncoder().encode(text))).toBeUndefined();
+    expect(readReferrers(new TextEncoder().encode(text), index)).toBeUndefined();
   });
 
   it('never throws', () => {
@@ -45,7 +73,7 @@ describe('readReferrers', () => {
           fc.json().map((text) => new TextEncoder().encode(text)),
         ),
         (bytes) => {
-          const list = readReferrers(bytes);
+          const list = readReferrers(bytes, index);
           expect(list === undefined || Array.isArray(list)).toBe(true);
         },
       ),
@@ -55,7 +83,9 @@ describe('readReferrers', () => {
 
 describe('cutReferrers', () => {
   const types = ['sbom', 'signature', undefined];
-  const all = referrersOf(Array.from({ length: 30 }, (_, i) => descriptor(`d${i}`, types[i % 3])));
+  const all = listOf(
+    Array.from({ length: 30 }, (_, i) => ({ ...descriptor(`d${i}`, types[i % 3]), ...(i % 3 === 2 && isIndex) })),
+  );
 
   it('filters by artifactType exactly', () => {
     const { manifests, next } = cutReferrers(all, { ...everything, artifactType: 'sbom' });
@@ -82,7 +112,20 @@ describe('cutReferrers', () => {
   });
 
   it('of nothing is empty and ends', () => {
-    expect(cutReferrers(all, { ...everything, n: 0 })).toEqual({ manifests: [], next: undefined });
+    expect(cutReferrers([], everything)).toEqual({ manifests: [], next: undefined, isFiltered: false });
+  });
+
+  it('is never a page of none, which would look like a list of none', () => {
+    expect(cutReferrers(all, { ...everything, n: 0 }).manifests).toHaveLength(30);
+  });
+
+  it('filters nothing where the type of an image manifest is not told, and says so', () => {
+    const query = { ...everything, artifactType: 'sbom' };
+    expect(cutReferrers(all, query).isFiltered).toBe(true);
+    for (const untold of [descriptor('x'), { ...descriptor('x'), artifactType: '' }]) {
+      const page = cutReferrers([...all, ...listOf([untold])], query);
+      expect([page.isFiltered, page.manifests.length]).toEqual([false, 31]);
+    }
   });
 
   it('starts again when the place to go on from is gone, rather than leave something out', () => {
@@ -92,12 +135,12 @@ describe('cutReferrers', () => {
   });
 
   it('cuts what no client would read, by number and by size', () => {
-    const many = referrersOf(Array.from({ length: 1500 }, (_, i) => descriptor(`m${i}`)));
+    const many = listOf(Array.from({ length: 1500 }, (_, i) => descriptor(`m${i}`)));
     const first = cutReferrers(many, everything);
     expect([first.manifests.length, first.next?.n]).toEqual([1000, 1000]);
-    const large = referrersOf(['a', 'b', 'c'].map((mark) => descriptor(mark, 'x', { big: 'x'.repeat(1024 * 1024) })));
+    const large = listOf(['a', 'b', 'c'].map((mark) => descriptor(mark, 'x', { big: 'x'.repeat(1024 * 1024) })));
     expect(cutReferrers(large, everything).manifests).toHaveLength(1);
-    const huge = referrersOf([descriptor('h', 'x', { big: 'x'.repeat(3 * 1024 * 1024) })]);
+    const huge = listOf([descriptor('h', 'x', { big: 'x'.repeat(3 * 1024 * 1024) })]);
     expect(cutReferrers(huge, everything)).toMatchObject({ next: undefined, manifests: [expect.anything()] });
   });
 });

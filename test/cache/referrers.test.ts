@@ -92,6 +92,18 @@ describe('referrers', () => {
     await expect(rig.referrers(repo, digest)).rejects.toMatchObject({ kind: 'unreachable' });
   });
 
+  it('of which a page is missing are refused: that there is a second one was said', async () => {
+    let pages = 0;
+    const listReferrers = upstream.listReferrers.bind(upstream);
+    upstream.listReferrers = (...query) => {
+      upstream.hasReferrersApi = ++pages === 1;
+      return listReferrers(...query);
+    };
+    await expect(rig.referrers(repo, image.digest)).rejects.toMatchObject({ kind: 'badResponse' });
+    expect(rig.rejected).toEqual(['lost-page']);
+    expect(pages).toBe(2);
+  });
+
   it('whose pages go round in circles are refused', async () => {
     upstream.referrersLoop = '/v2/x/referrers/y?page=1';
     await expect(rig.referrers(repo, image.digest)).rejects.toMatchObject({ kind: 'badResponse' });
@@ -117,18 +129,23 @@ describe('referrers', () => {
     expect(rig.rejected).toEqual(['bad-referrers', 'bad-referrers', 'bad-referrers', 'bad-referrers']);
   });
 
-  it('of an upstream without the API are unsupported, remembered for 30 s and for the repository', async () => {
+  it('of an upstream without the API are unsupported, remembered for 30 s and for the subject', async () => {
     upstream.hasReferrersApi = false;
     await expect(rig.referrers(repo, image.digest)).rejects.toMatchObject({
       name: 'UpstreamError',
       kind: 'unsupported',
     });
-    for (const { digest } of [image, imageManifest('other')]) {
-      const refusal = { name: 'RememberedRefusal', kind: 'unsupported', status: 404, outcome: { detail: 'negative' } };
-      await expect(rig.referrers(repo, digest)).rejects.toMatchObject(refusal);
-    }
+    const refusal = { name: 'RememberedRefusal', kind: 'unsupported', status: 404, outcome: { detail: 'negative' } };
+    await expect(rig.referrers(repo, image.digest)).rejects.toMatchObject(refusal);
     expect(upstream.takeCalls()).toHaveLength(1);
     await rig.clock.advance(30_000);
+    upstream.hasReferrersApi = true;
+    expect((await rig.referrers(repo, image.digest)).manifests).toEqual([a, b, c]);
+  });
+
+  it('of one subject are asked for whatever the upstream has said of another', async () => {
+    upstream.hasReferrersApi = false;
+    await expect(rig.referrers(repo, imageManifest('other').digest)).rejects.toMatchObject({ kind: 'unsupported' });
     upstream.hasReferrersApi = true;
     expect((await rig.referrers(repo, image.digest)).manifests).toEqual([a, b, c]);
   });

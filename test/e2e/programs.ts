@@ -90,6 +90,12 @@ export const built = {
     tier: 1,
   },
   regctl: { from: 'go', package: 'github.com/regclient/regclient/cmd/regctl', version: 'v0.11.7', tier: 1 },
+  conformance: {
+    from: 'go',
+    package: 'github.com/opencontainers/distribution-spec/conformance',
+    version: 'v0.0.0-20260831232431-97274622c111',
+    tier: 1,
+  },
   orasPython: { from: 'pypi', package: 'oras', version: '0.2.43', tier: 1 },
   devcontainer: { from: 'npm', package: '@devcontainers/cli', binary: 'devcontainer', version: '0.89.0', tier: 1 },
   helm4: { from: 'go', package: 'helm.sh/helm/v4/cmd/helm', version: 'v4.3.1', tier: 2 },

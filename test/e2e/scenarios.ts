@@ -9,6 +9,7 @@ import { podman } from './clients/podman.ts';
 import { referrers } from './clients/referrers.ts';
 import { crane, helm, helm4, orasCli, orasGo, skopeo } from './clients/simple.ts';
 import type { ProgramName } from './programs.ts';
+import { playConformance } from './scenarios/conformance.ts';
 import { playCopy } from './scenarios/copy.ts';
 import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
@@ -68,4 +69,13 @@ const others: readonly Scenario[] = [
   { name: 'image', play: (stage) => playImage(stage, seededAs(stage, 'dist2.test')) },
 ];
 
-export const scenarios: readonly Scenario[] = [...matrix, ...artifactTools, ...others];
+/** The specification's own suite, where the referrers API is and where it is not. */
+const conformance: readonly Scenario[] = [
+  { name: 'dist3.test', hasReferrers: false },
+  { name: 'referrers.test', hasReferrers: true },
+].map(({ name, hasReferrers }) => ({
+  name: `conformance @ ${name}`,
+  play: (stage) => playConformance(stage, seededAs(stage, name), hasReferrers),
+}));
+
+export const scenarios: readonly Scenario[] = [...matrix, ...artifactTools, ...conformance, ...others];

@@ -18,7 +18,6 @@ describe('behind a port', async () => {
   await import('./manifests.test.ts');
   await import('./errors.test.ts');
   await import('./listings.test.ts');
-  await import('./conformance.test.ts');
   await import('./v2.test.ts');
 });
 

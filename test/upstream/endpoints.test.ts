@@ -70,6 +70,36 @@ describe('endpoints', () => {
     expect(recorded.breaker).toEqual([]);
   });
 
+  it('go on after one without the referrers API, and have none only if all of them say so', async () => {
+    await using servers = await pair();
+    const { mirror, origin } = servers;
+    mirror.hasReferrersApi = false;
+    await using client = clientOf(servers.urls);
+    const page = await client.listReferrers(name, digest, {}, never);
+    expect(String(Buffer.from(page.bytes))).toContain('"manifests":[]');
+    origin.hasReferrersApi = false;
+    expect((await failureOf(client.listReferrers(name, digest, {}, never))).kind).toBe('unsupported');
+    for (const [silent, other] of [
+      [mirror, origin],
+      [origin, mirror],
+    ] as const) {
+      silent.on({}, answer(500));
+      other.clearRules();
+      expect((await failureOf(client.listReferrers(name, digest, {}, never))).kind).toBe('serverError');
+    }
+  });
+
+  it('are not left alone because they refuse what a client asks, however often', async () => {
+    const recorded = recorder();
+    await using servers = await pair();
+    await using client = clientOf(servers.urls, { events: recorded.events });
+    for (const server of [servers.mirror, servers.origin]) server.on({ kind: 'manifest' }, answer(400));
+    for (let i = 0; i < 5; i++) {
+      expect((await failureOf(client.getManifest(name, ref('v1'), never))).kind).toBe('badResponse');
+    }
+    expect(recorded.breaker).toEqual([]);
+  });
+
   it.each([
     [404, 'notFound'],
     [403, 'denied'],

@@ -300,8 +300,10 @@ describe('quirks', () => {
     upstream.on({ kind: 'manifest' }, answer(400, { body: '{"errors":[{"code":"NAME_INVALID"}]}' }));
     await using client = clientOf(new URL(upstream.url));
     expect((await failureOf(client.getManifest(name, ref('v1'), never))).kind).toBe('notFound');
-    upstream.on({ kind: 'manifest' }, answer(400, { body: 'bad request' }));
-    expect((await failureOf(client.getManifest(name, ref('v1'), never))).kind).toBe('badResponse');
+    for (const body of ['bad request', '{"errors":[{"code":"MANIFEST_INVALID"}]}']) {
+      upstream.on({ kind: 'manifest' }, answer(400, { body }));
+      expect((await failureOf(client.getManifest(name, ref('v1'), never))).kind).toBe('badResponse');
+    }
   });
 
   it('an HTTP endpoint below a path is asked below that path (Artifactory)', async () => {

@@ -230,10 +230,16 @@ describe('listings', () => {
   });
 
   it.each([
-    ['another origin', '<http://thief.example/v2/a/b/tags/list?last=b>; rel="next"', undefined],
-    ['another port', '<http://127.0.0.1:1/v2/a/b/tags/list?last=b>; rel="next"', undefined],
-    ['another scheme', '<file:///v2/a/b/tags/list?last=b>; rel="next"', undefined],
+    [
+      'another origin, of which the query counts',
+      '<http://thief.example/x?last=b>; rel="next"',
+      '/v2/a/b/tags/list?last=b',
+    ],
+    ['another port', '<http://127.0.0.1:1/v2/a/b/tags/list?last=b>; rel="next"', '/v2/a/b/tags/list?last=b'],
+    ['another scheme', '<https://127.0.0.1/v2/a/b/tags/list?last=b>; rel="next"', '/v2/a/b/tags/list?last=b'],
     ['no query', '</v2/a/b/tags/list>; rel="next"', undefined],
+    ['no URL', '<http://[>; rel="next"', undefined],
+    ['nothing', '<', undefined],
     ['another relation', '</v2/a/b/tags/list?last=b>; rel="prev"', undefined],
     ['another path, of which the query counts', '</other?last=b>; rel="next"', '/v2/a/b/tags/list?last=b'],
     ['no path at all', '<?last=b>; rel="next"', '/v2/a/b/tags/list?last=b'],
@@ -243,6 +249,18 @@ describe('listings', () => {
     await using client = clientOf(new URL(upstream.url));
     expect((await client.listTags(repo('a/b'), {}, never)).next).toBe(expected);
   });
+
+  it.each(['</v2/a/b/referrers/x>; rel="next"', '<http://[>; rel="next"', '<', `<${'x'.repeat(17_000)}>; rel="next"`])(
+    'of referrers are refused when their Link leads nowhere: %s',
+    async (link) => {
+      await using upstream = await tagged();
+      upstream.on({}, headers({ Link: link }));
+      await using client = clientOf(new URL(upstream.url));
+      expect((await failureOf(client.listReferrers(repo('a/b'), someDigest, {}, never))).kind).toBe('badResponse');
+      upstream.on({}, headers({ Link: '</v2/>; rel="start"' }));
+      expect((await client.listReferrers(repo('a/b'), someDigest, {}, never)).next).toBeUndefined();
+    },
+  );
 
   it('behind a redirect, the next page is asked for where the first was', async () => {
     await using target = await tagged();

@@ -1,0 +1,144 @@
+/** Whatever a registry holds passes byte for byte, with the same headers (distribution-spec 1.1.1, "Pulling manifests", "Pushing Manifests"). */
+import { describe, expect, it } from 'vitest';
+import { digestOf } from '../../src/oci/digest.ts';
+import { mediaTypes } from '../../src/oci/media-type.ts';
+import { randomBytesOf } from '../support/byte-source.ts';
+import { allManifests, buildImage, buildIndex } from '../support/image-builder.ts';
+import { type RawResponse, rawFetch } from '../support/raw-client.ts';
+import { framing, headers } from '../support/upstream/behaviour.ts';
+import { forms } from './support/forms.ts';
+import { errorOf, WeirUnderTest } from './support/weir.ts';
+
+const name = 'conformance/repo1';
+const limitBytes = 4 * 1024 * 1024;
+
+/** What a client sees: status, the headers that describe the content, and the content. */
+function seen({ status, headers: given, body }: RawResponse): readonly unknown[] {
+  const described = ['content-type', 'content-length', 'docker-content-digest', 'etag'].map((header) => given[header]);
+  return [status, ...described, digestOf(body)];
+}
+
+/** The same through weir as at the upstream: HEAD and GET, cold and warm, each cold once. */
+async function expectSame(weir: WeirUnderTest, paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    for (const method of ['HEAD', 'GET', 'GET', 'HEAD']) {
+      const direct = await rawFetch(`${weir.upstream.url}/v2/${path}`, { method });
+      const through = await weir.ask(path, { method });
+      expect([method, path, ...seen(through)]).toEqual([method, path, ...seen(direct)]);
+      expect(direct.status).toBe(200);
+    }
+  }
+}
+
+/** A manifest of exactly this size. */
+function manifestOf(sizeBytes: number): Buffer {
+  const text = (fill: string): string =>
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociManifest,
+      config: {},
+      layers: [],
+      annotations: { fill },
+    });
+  return Buffer.from(text('x'.repeat(sizeBytes - text('').length)));
+}
+
+describe('a manifest', () => {
+  it.each(forms)('$name passes as it is, by tag and by digest', async ({ contentType, bytes }) => {
+    for (const isTagFirst of [true, false]) {
+      await using weir = await WeirUnderTest.start();
+      const digest = weir.upstream.content.addManifest(name, bytes, contentType);
+      weir.upstream.content.tag(name, 'v1', digest);
+      const paths = [`${name}/manifests/v1`, `${name}/manifests/${digest}`];
+      await expectSame(weir, isTagFirst ? paths : paths.toReversed());
+    }
+  });
+
+  it('with a sha512 digest passes as it is, by digest and by tag, with everything below it', async () => {
+    const images = ['a', 'b'].map((seed) => buildImage({ seed, algorithm: 'sha512', layers: [1000] }));
+    for (const root of [...images, buildIndex(images)]) {
+      await using weir = await WeirUnderTest.start();
+      weir.upstream.content.add(name, root, 'v1');
+      const below = allManifests(root).flatMap(({ digest, blobs }) => [
+        `manifests/${digest}`,
+        ...blobs.map((blob) => `blobs/${blob.digest}`),
+      ]);
+      await expectSame(
+        weir,
+        ['manifests/v1', ...below].map((path) => `${name}/${path}`),
+      );
+    }
+  });
+
+  it('that the upstream names by another algorithm than was asked for is given under the digest that was', async () => {
+    await using weir = await WeirUnderTest.start();
+    const { bytes, mediaType, digest } = buildImage({ seed: 'both' });
+    weir.upstream.content.addManifest(name, bytes, mediaType);
+    weir.upstream.on({ kind: 'manifest' }, headers({ 'Docker-Content-Digest': digestOf(bytes, 'sha512') }));
+    const answer = await weir.ask(`${name}/manifests/${digest}`);
+    expect([answer.status, answer.sha256, answer.headers['docker-content-digest']]).toEqual([200, digest, digest]);
+  });
+
+  it.each([
+    ['application/json', mediaTypes.ociIndex, { manifests: [] }, mediaTypes.ociIndex],
+    ['text/plain; charset=utf-8', mediaTypes.dockerManifest, { config: {} }, mediaTypes.dockerManifest],
+    ['application/octet-stream', 'application/vnd.example+json', {}, 'application/vnd.example+json'],
+    [undefined, mediaTypes.ociManifest, { layers: [] }, mediaTypes.ociManifest],
+    ['application/json', undefined, { layers: [], config: {} }, mediaTypes.ociManifest],
+    ['text/plain', undefined, { manifests: [] }, mediaTypes.ociIndex],
+    [undefined, undefined, {}, 'application/json'],
+  ])(
+    'that arrives as %s and calls itself %s has the type that it can be told to have',
+    async (sent, own, rest, expected) => {
+      await using weir = await WeirUnderTest.start();
+      const bytes = JSON.stringify({ schemaVersion: 2, mediaType: own, ...rest });
+      weir.upstream.content.tag(name, 'v1', weir.upstream.content.addManifest(name, bytes, 'unused/type'));
+      weir.upstream.on({ kind: 'manifest' }, headers({ 'Content-Type': sent }));
+      for (const method of ['GET', 'HEAD']) {
+        const answer = await weir.ask(`${name}/manifests/v1`, { method });
+        expect([answer.status, answer.headers['content-type']]).toEqual([200, expected]);
+      }
+    },
+  );
+
+  it.each([1_000_000, 3_900_000, limitBytes - 1, limitBytes])('of %i bytes passes as it is', async (sizeBytes) => {
+    await using weir = await WeirUnderTest.start();
+    const bytes = manifestOf(sizeBytes);
+    expect(bytes.length).toBe(sizeBytes);
+    const digest = weir.upstream.content.addManifest(name, bytes, mediaTypes.ociManifest);
+    weir.upstream.content.tag(name, 'v1', digest);
+    await expectSame(weir, [`${name}/manifests/v1`, `${name}/manifests/${digest}`]);
+  });
+
+  it.each([['length'], ['chunked'], ['close']] as const)(
+    'of 4 MiB and one byte is 502, and says why, with its framing by %s; others are not affected',
+    async (how) => {
+      await using weir = await WeirUnderTest.start();
+      const { content } = weir.upstream;
+      const digest = content.addManifest(name, manifestOf(limitBytes + 1), mediaTypes.ociManifest);
+      content.tag(name, 'large', digest);
+      content.add(name, buildImage({ seed: 'small' }), 'small');
+      weir.upstream.on({ kind: 'manifest' }, framing(how));
+      for (const reference of ['large', digest]) {
+        const refused = await weir.ask(`${name}/manifests/${reference}`);
+        expect([refused.status, errorOf(refused).code]).toEqual([502, 'UNKNOWN']);
+        expect(errorOf(refused).message).toContain(`a manifest of more than ${limitBytes} bytes`);
+        expect((await weir.ask(`${name}/manifests/small`)).status).toBe(200);
+      }
+    },
+  );
+});
+
+describe('a blob', () => {
+  it.each(['sha256', 'sha512'] as const)('named by %s passes as it is, whatever it holds', async (algorithm) => {
+    await using weir = await WeirUnderTest.start();
+    const contents = ['', '{}', '{"errors":[{"code":"DENIED"}]}', '<html>', randomBytesOf(100_000)];
+    const digests = contents.map((content) =>
+      weir.upstream.content.addBlob(name, content, digestOf(content, algorithm)),
+    );
+    await expectSame(
+      weir,
+      digests.map((digest) => `${name}/blobs/${digest}`),
+    );
+  });
+});
