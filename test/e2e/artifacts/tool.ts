@@ -28,6 +28,11 @@ export interface Through {
   /** Empty, and gone when the phase is over: the client's storage and its home. */
   readonly directory: string;
   readonly env: NodeJS.ProcessEnv;
+  /**
+   * Whether it can be said of each referrer that nothing refers to it. Where that is the absence of a fallback tag, it
+   * cannot while the upstream is away, and what walks all levels ends with an error.
+   */
+  readonly knowsLeaves: boolean;
 }
 
 /** Throws unless the tool got through weir what is in the upstream. */
@@ -110,6 +115,7 @@ async function play(stage: Stage, tool: Tool, upstreamName: string): Promise<voi
             base: `${weir.host}/${upstreamName}`,
             directory: own,
             env: homeIn(own),
+            knowsLeaves: phase !== 'upstream stopped' || upstreamName === 'referrers.test',
           });
         } finally {
           workspace.remove(own);
