@@ -1,8 +1,7 @@
 /** What the configuration says in its own words, in the words of the rooms that need it. */
-import { isIPv4 } from 'node:net';
-import type { Config, ListenAddress } from './config/config.ts';
+import type { Config } from './config/config.ts';
 import { readText } from './config/files.ts';
-import type { SizeOrPercent } from './config/units.ts';
+import { connectionsFor, openFileLimit } from './lib/open-files.ts';
 
 /** Something that stands in the way of a start and that the operator can change. */
 export class StartError extends Error {
@@ -35,24 +34,7 @@ export function readSecrets({ tls, admin }: Config): ListenerSecrets {
   };
 }
 
-/** Bytes that stay free, by the size of the file system. */
-export function minFreeBytes(minFree: SizeOrPercent): (totalBytes: number) => number {
-  if (minFree.kind === 'bytes') return () => minFree.bytes;
-  return (totalBytes) => Math.ceil((totalBytes * minFree.percent) / 100);
-}
-
-/** Whether only this machine can reach a listener there. */
-export function isLoopback({ host }: ListenAddress): boolean {
-  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
-}
-
-/** Descriptors for everything that is not a client's connection. */
-const reservedDescriptors = 512;
-
 /** Half of what this process may have open: a client may cost an upstream connection or a file beside its own. */
 export function maxConnections(): number | undefined {
-  const report: unknown = process.report.getReport();
-  const limits = report as { readonly userLimits?: { readonly open_files?: { readonly soft?: unknown } } };
-  const soft = Number(limits.userLimits?.open_files?.soft);
-  return soft > 2 * reservedDescriptors ? Math.floor((soft - reservedDescriptors) / 2) : undefined;
+  return connectionsFor(openFileLimit());
 }

@@ -3,12 +3,13 @@ import type { UpstreamPolicy } from './cache/policy.ts';
 import type { Config, UpstreamConfig } from './config/config.ts';
 import { tagMatcher } from './config/tag-matcher.ts';
 import type { Clock } from './lib/clock.ts';
-import type { Logger } from './lib/log.ts';
-import { createUpstream } from './upstream/create-upstream.ts';
+import { type Logger, silentLogger } from './lib/log.ts';
+import { createUpstream, type UpstreamOptions } from './upstream/create-upstream.ts';
 import { CredentialHelpers } from './upstream/credential-helper.ts';
 import { configuredCredential } from './upstream/credentials-config.ts';
 import { CredentialStore } from './upstream/credentials-store.ts';
 import { type CredentialSource, firstOf } from './upstream/credentials.ts';
+import { createProbes, type EndpointProbe } from './upstream/probe.ts';
 import type { UpstreamEvents } from './upstream/upstream.ts';
 
 export interface UpstreamDeps {
@@ -22,6 +23,35 @@ export async function createUpstreams(
   config: Config,
   deps: UpstreamDeps,
 ): Promise<ReadonlyMap<string, UpstreamPolicy>> {
+  const optionsOf = await prepare(config, deps);
+  return new Map(
+    config.upstreams.map((upstream) => {
+      const { key, access, tagTtlMs, staleIfErrorMs, immutableTags } = upstream;
+      const isImmutableTag = tagMatcher(immutableTags);
+      return [key, { upstream: createUpstream(optionsOf(upstream)), access, tagTtlMs, staleIfErrorMs, isImmutableTag }];
+    }),
+  );
+}
+
+const nothing = (): void => undefined;
+const nobody: UpstreamEvents = {
+  upstreamRequest: nothing,
+  upstreamBytes: nothing,
+  rateLimitRemaining: nothing,
+  breakerChanged: nothing,
+  upstreamRejected: nothing,
+};
+
+/** The endpoints of each upstream, by its key, to be looked at one by one. Dials nothing, and reports to nobody. */
+export async function createUpstreamProbes(
+  config: Config,
+  clock: Clock,
+): Promise<ReadonlyMap<string, readonly EndpointProbe[]>> {
+  const optionsOf = await prepare(config, { clock, logger: silentLogger, events: nobody });
+  return new Map(config.upstreams.map((upstream) => [upstream.key, createProbes(optionsOf(upstream))]));
+}
+
+async function prepare(config: Config, deps: UpstreamDeps): Promise<(upstream: UpstreamConfig) => UpstreamOptions> {
   const helpers = new CredentialHelpers({ clock: deps.clock });
   const { inline, files } = config.credentials;
   const store = new CredentialStore({
@@ -35,42 +65,34 @@ export async function createUpstreams(
     // Some tool's file that may not even matter here; a request that needs it will say so.
     deps.logger.error({ err: error }, 'stored registry credentials cannot be read');
   }
-  return new Map(
-    config.upstreams.map((upstream) => [upstream.key, createPolicy(upstream, config, deps, store, helpers)]),
-  );
+  return (upstream) => optionsFor(upstream, config, deps, store, helpers);
 }
 
-function createPolicy(
+function optionsFor(
   upstream: UpstreamConfig,
   config: Config,
   { clock, logger, events }: UpstreamDeps,
   store: CredentialStore,
   helpers: CredentialHelpers,
-): UpstreamPolicy {
-  const { key, endpoints, auth, access, tagTtlMs, staleIfErrorMs } = upstream;
+): UpstreamOptions {
+  const { key, endpoints, auth } = upstream;
   const urls = endpoints.map((text) => new URL(text));
   const sources: CredentialSource[] = auth === undefined ? [] : [configuredCredential(auth, urls, helpers)];
   if (auth === undefined) sources.push(store);
   return {
-    upstream: createUpstream({
-      key,
-      endpoints,
-      credentials: firstOf(sources),
-      realms: upstream.realms,
-      allowHosts: upstream.allowHosts,
-      tls: upstream.tls,
-      proxy: upstream.proxy,
-      proxyEnvironment: config.proxy,
-      connections: upstream.connections,
-      bandwidth: upstream.bandwidth,
-      isOffline: config.offline,
-      clock,
-      logger,
-      events,
-    }),
-    access,
-    tagTtlMs,
-    staleIfErrorMs,
-    isImmutableTag: tagMatcher(upstream.immutableTags),
+    key,
+    endpoints,
+    credentials: firstOf(sources),
+    realms: upstream.realms,
+    allowHosts: upstream.allowHosts,
+    tls: upstream.tls,
+    proxy: upstream.proxy,
+    proxyEnvironment: config.proxy,
+    connections: upstream.connections,
+    bandwidth: upstream.bandwidth,
+    isOffline: config.offline,
+    clock,
+    logger,
+    events,
   };
 }

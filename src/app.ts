@@ -1,14 +1,15 @@
 /** The composition root: one daemon made of a configuration, and taken apart again in the right order. */
 import { createRequire } from 'node:module';
 import { type DestinationStream, pino, stdSerializers } from 'pino';
-import { isLoopback, maxConnections, minFreeBytes, readSecrets } from './app-settings.ts';
+import { maxConnections, readSecrets } from './app-settings.ts';
 import { createUpstreams } from './app-upstreams.ts';
 import { createCache } from './cache/create.ts';
 import type { UpstreamPolicy } from './cache/policy.ts';
 import type { Daemon } from './cli/command.ts';
-import { formatListen } from './config/addresses.ts';
+import { formatListen, isLoopback } from './config/addresses.ts';
 import type { Config, LogLevel } from './config/config.ts';
 import { threadPoolSize } from './config/thread-pool.ts';
+import { minFreeBytes } from './config/units.ts';
 import { createAdmin } from './http/admin.ts';
 import { Listener } from './http/server.ts';
 import { withoutSecrets } from './http/text.ts';

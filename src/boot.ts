@@ -1,6 +1,8 @@
 /** What main does on a Node that can run the rest. */
 import { setFlagsFromString } from 'node:v8';
 import { startDaemon, version } from './app.ts';
+import { createUpstreamProbes } from './app-upstreams.ts';
+import { thisMachine } from './cli/doctor/machine.ts';
 import { run } from './cli/main.ts';
 import { processIo } from './cli/output.ts';
 
@@ -12,6 +14,8 @@ export async function boot(): Promise<void> {
   const code = await run(process.argv.slice(2), processIo(), {
     version: version(),
     startDaemon: (config) => startDaemon(config),
+    createProbes: (config) => createUpstreamProbes(config, thisMachine.clock),
+    machine: thisMachine,
   });
   // Not left to an empty event loop: a second signal means that what still runs shall not be waited for.
   process.exit(code);

@@ -47,6 +47,7 @@ const allowedIn: Readonly<Record<string, readonly string[]>> = {
     'http/body.ts',
     'lib',
     'cache/mover-worker.ts',
+    'cli/setup/place.ts',
     'serve-worker.ts',
   ],
 };

@@ -50,6 +50,7 @@ describe('the documents', () => {
       'README.md',
       'docs/architecture.md',
       'docs/clients.md',
+      'docs/commands.md',
       'docs/configuration.md',
       'docs/conformance.md',
       'docs/life-of-a-blob.md',

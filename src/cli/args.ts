@@ -3,16 +3,30 @@ import { parseArgs } from 'node:util';
 import { closest } from '../config/suggest.ts';
 
 export interface Options {
+  /** Words after the command, where it takes any. */
+  readonly operands: readonly string[];
   /** `--config FILE`. */
   readonly config: string | undefined;
   readonly json: boolean;
+  /** `--upstream NAME`: its key. */
+  readonly upstream: string | undefined;
+  /** `--url URL`: where clients find weir. */
+  readonly url: string | undefined;
+  /** `--ca FILE`: whom clients must trust. */
+  readonly ca: string | undefined;
+  /** `--root DIR`: where `/` is. */
+  readonly root: string | undefined;
+  readonly write: boolean;
+  readonly yes: boolean;
 }
 
-export type OptionName = 'config' | 'json';
+export type OptionName = Exclude<keyof Options, 'operands'>;
 
 export interface CommandSyntax {
   /** As typed: `serve`, `config check`. */
   readonly name: string;
+  /** What may follow the name: one word, called so in the help. Whether it has to is the command's to say. */
+  readonly operand?: string;
   readonly options: readonly OptionName[];
 }
 
@@ -34,6 +48,12 @@ export class UsageError extends Error {
 const optionTypes = {
   config: { type: 'string', short: 'c' },
   json: { type: 'boolean' },
+  upstream: { type: 'string' },
+  url: { type: 'string' },
+  ca: { type: 'string' },
+  root: { type: 'string' },
+  write: { type: 'boolean' },
+  yes: { type: 'boolean', short: 'y' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'V' },
 } as const;
@@ -66,7 +86,7 @@ export function parseCommandLine(argv: readonly string[], commands: readonly Com
   if (words[0] === 'help') return help(words.slice(1), commands);
   if (given.has('help')) return help(words, commands);
 
-  const command = findCommand(words, commands);
+  const { command, operands } = findCommand(words, commands);
   for (const name of given.keys()) {
     const isAllowed = command.options.some((option) => option === name);
     if (!isAllowed) throw new UsageError(`--${name} is not an option of weir ${command.name}`);
@@ -74,7 +94,17 @@ export function parseCommandLine(argv: readonly string[], commands: readonly Com
   return {
     kind: 'command',
     name: command.name,
-    options: { config: given.get('config'), json: given.has('json') },
+    options: {
+      operands,
+      config: given.get('config'),
+      json: given.has('json'),
+      upstream: given.get('upstream'),
+      url: given.get('url'),
+      ca: given.get('ca'),
+      root: given.get('root'),
+      write: given.has('write'),
+      yes: given.has('yes'),
+    },
   };
 }
 
@@ -101,14 +131,25 @@ function help(words: readonly string[], commands: readonly CommandSyntax[]): Inv
   if (words.length === 0) return { kind: 'help', command: undefined };
   const name = words.join(' ');
   const isGroup = commands.some((command) => command.name.startsWith(`${name} `));
-  return { kind: 'help', command: isGroup ? name : findCommand(words, commands).name };
+  return { kind: 'help', command: isGroup ? name : findCommand(words, commands).command.name };
 }
 
-function findCommand(words: readonly string[], commands: readonly CommandSyntax[]): CommandSyntax {
+interface Found {
+  readonly command: CommandSyntax;
+  readonly operands: readonly string[];
+}
+
+function findCommand(words: readonly string[], commands: readonly CommandSyntax[]): Found {
   const name = words.length === 0 ? defaultCommand : words.join(' ');
   const found = commands.find((command) => command.name === name);
-  if (found !== undefined) return found;
-  const [first = ''] = words;
+  if (found !== undefined) return { command: found, operands: [] };
+  const [first = '', operand, extra] = words;
+  const taker = commands.find((command) => command.operand !== undefined && command.name === first);
+  if (taker !== undefined && operand !== undefined) {
+    if (extra !== undefined)
+      throw new UsageError(`weir ${first} takes one ${taker.operand ?? ''}, not "${extra}" as well`);
+    return { command: taker, operands: [operand] };
+  }
   const below = commands.filter((command) => command.name.startsWith(`${first} `)).map((command) => command.name);
   if (below.length > 0 && words.length === 1) throw new UsageError(`weir ${first} needs one of: ${below.join(', ')}`);
   if (commands.some((command) => command.name === first))

@@ -1,6 +1,8 @@
 /** What a command is, and what it is given. */
 import type { Config, ListenAddress } from '../config/config.ts';
 import type { CommandSyntax, Options } from './args.ts';
+import type { EndpointProbe } from '../upstream/probe.ts';
+import type { Machine } from './doctor/machine.ts';
 import type { CliIo } from './output.ts';
 
 /** 0 fine · 1 failed · 2 the command line or the configuration is wrong · 3 corruption was found. */
@@ -24,6 +26,9 @@ export interface CliDeps {
   readonly version: string;
   /** Resolves when both listeners accept. Rejects with one error that says why not, leaving nothing behind. */
   readonly startDaemon: (config: Config) => Promise<Daemon>;
+  /** The endpoints of each upstream, by its key. */
+  readonly createProbes: (config: Config) => Promise<ReadonlyMap<string, readonly EndpointProbe[]>>;
+  readonly machine: Machine;
 }
 
 export interface Command extends CommandSyntax {

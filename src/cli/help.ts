@@ -4,6 +4,12 @@ import type { Command } from './command.ts';
 const optionHelp = {
   config: ['-c, --config FILE', 'Configuration file (YAML). Default: WEIR_CONFIG, else none.'],
   json: ['    --json', 'Print JSON.'],
+  upstream: ['    --upstream NAME', 'Only this upstream, by its key.'],
+  url: ['    --url URL', 'Where clients find weir: http://host:port. Default: from the configuration.'],
+  ca: ['    --ca FILE', "Whom clients must trust, PEM. Default: the listener's certificate, if self-signed."],
+  root: ['    --root DIR', 'Take DIR for /: for images, nodes and tests.'],
+  write: ['    --write', 'Put the files in place, after showing what changes.'],
+  yes: ['-y, --yes', 'Do not ask.'],
 } as const;
 const generalHelp = [
   ['-h, --help', 'Say what there is.'],
@@ -27,7 +33,9 @@ function overview(commands: readonly Command[]): string {
     'Usage: weir [command] [options]',
     '',
     'Commands:',
-    ...aligned(commands.map(({ name, summary }) => [name, summary])),
+    ...aligned(
+      commands.map(({ name, operand, summary }) => [operand === undefined ? name : `${name} ${operand}`, summary]),
+    ),
     '',
     'Options:',
     ...aligned([optionHelp.config, ...generalHelp]),
@@ -38,9 +46,9 @@ function overview(commands: readonly Command[]): string {
   ].join('\n');
 }
 
-function details({ name, summary, help, options }: Command): string {
+function details({ name, summary, help, options, operand }: Command): string {
   return [
-    `Usage: weir ${name} [options]`,
+    `Usage: weir ${name} ${operand === undefined ? '' : `${operand} `}[options]`,
     '',
     summary,
     help,

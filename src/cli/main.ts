@@ -2,12 +2,14 @@
 import { parseCommandLine, UsageError } from './args.ts';
 import type { CliDeps, Command, ExitCode } from './command.ts';
 import { configCheck, configShow } from './commands/config.ts';
+import { doctor } from './commands/doctor.ts';
 import { serve } from './commands/serve.ts';
+import { setup } from './commands/setup.ts';
 import { explainError } from './failure.ts';
 import { helpText } from './help.ts';
 import { type CliIo, printError, printLine } from './output.ts';
 
-const commands: readonly Command[] = [serve, configCheck, configShow];
+const commands: readonly Command[] = [serve, setup, doctor, configCheck, configShow];
 
 /** `argv` without node and script. Never rejects; the caller ends the process with the code. */
 export async function run(argv: readonly string[], io: CliIo, deps: CliDeps): Promise<ExitCode> {

@@ -1,4 +1,7 @@
 /** Where the words of the command line go: the only place that writes to the terminal. */
+import { once } from 'node:events';
+import { createInterface } from 'node:readline/promises';
+import type { Writable } from 'node:stream';
 import { processEnvironment } from '../config/environment.ts';
 import { oneLine } from '../config/problem.ts';
 import type { Env } from '../config/variables.ts';
@@ -16,6 +19,8 @@ export interface CliIo {
   readonly cwd: string;
   /** Calls `listener` for each SIGTERM and SIGINT until the returned function is called. */
   onStopSignal(listener: () => void): () => void;
+  /** Asks a person at the terminal; undefined where there is none. Anything but yes is no. */
+  readonly confirm: ((question: string) => Promise<boolean>) | undefined;
 }
 
 export function processIo(): CliIo {
@@ -34,7 +39,23 @@ export function processIo(): CliIo {
         process.off('SIGINT', heard);
       };
     },
+    confirm:
+      process.stdin.isTTY && process.stdout.isTTY
+        ? (question) => askPerson(question, process.stdin, process.stdout)
+        : undefined,
   };
+}
+
+/** One question and one line in return; the end of the input, and Ctrl-C at a terminal, are a no. */
+export async function askPerson(question: string, input: NodeJS.ReadableStream, output: Writable): Promise<boolean> {
+  const lines = createInterface({ input, output });
+  const ended = once(lines, 'close').then(() => '');
+  try {
+    const answer = await Promise.race([lines.question(`${question} [y/N] `), ended]);
+    return /^\s*y(?:es)?\s*$/i.test(answer);
+  } finally {
+    lines.close();
+  }
 }
 
 function terminal(stream: NodeJS.WriteStream): Terminal {

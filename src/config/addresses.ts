@@ -1,5 +1,5 @@
 /** Addresses as people write them: where to listen, which host is meant, which URL to ask. */
-import { isIP } from 'node:net';
+import { isIP, isIPv4 } from 'node:net';
 import type { ListenAddress } from './config.ts';
 import type { Parsed } from './units.ts';
 
@@ -45,6 +45,11 @@ export function parseListen(text: string): Parsed<ListenAddress> {
 
 export function formatListen({ host, port }: ListenAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Whether only this machine can reach a listener there. */
+export function isLoopback({ host }: Pick<ListenAddress, 'host'>): boolean {
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }
 
 /** `host` or `host:port`, in lower case. */

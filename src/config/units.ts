@@ -112,3 +112,9 @@ export function formatDuration(durationMs: number): string {
   }
   return `${durationMs}ms`;
 }
+
+/** Bytes that stay free, by the size of the file system. */
+export function minFreeBytes(minFree: SizeOrPercent): (totalBytes: number) => number {
+  if (minFree.kind === 'bytes') return () => minFree.bytes;
+  return (totalBytes) => Math.ceil((totalBytes * minFree.percent) / 100);
+}

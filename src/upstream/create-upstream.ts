@@ -12,7 +12,7 @@ import { Breaker } from './limits.ts';
 import { LineSender } from './line-sender.ts';
 import { observed } from './observed-sender.ts';
 import { hostMatches, isSameOrigin, originMatches } from './origin.ts';
-import { PoolSender } from './pool-sender.ts';
+import { PoolSender, type PoolSenderOptions } from './pool-sender.ts';
 import { proxyChooser, type ProxyChoice, type ProxyEnvironment } from './proxy.ts';
 import { RegistryClient } from './registry-client.ts';
 import type { IncomingResponse } from './sender.ts';
@@ -79,7 +79,8 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   return new RegistryClient({ key, endpoints, asking, breaker, connections, bandwidth, isOffline, clock });
 }
 
-function createEndpoint(url: URL, all: readonly URL[], options: UpstreamOptions): Endpoint {
+/** How to get from here to one endpoint. */
+export function wayTo(url: URL, all: readonly URL[], options: UpstreamOptions): PoolSenderOptions {
   const { key, clock, events, realms, allowHosts, transport = {} } = options;
   const { classifyAddress, lookup, ...limits } = { ...defaults, ...transport };
   const policy = new AddressPolicy({
@@ -94,7 +95,7 @@ function createEndpoint(url: URL, all: readonly URL[], options: UpstreamOptions)
     if (all.some((endpoint) => isSameOrigin(endpoint, place))) return 'endpoint';
     return hostMatches(allowHosts, place) || originMatches(realms, url, place) ? 'listed' : 'elsewhere';
   };
-  const way = {
+  return {
     ...limits,
     upstream: key,
     clock,
@@ -104,6 +105,11 @@ function createEndpoint(url: URL, all: readonly URL[], options: UpstreamOptions)
     proxyFor: proxyChooser(options.proxy, options.proxyEnvironment),
     onBytes: (bytes: number) => events.upstreamBytes({ upstream: key, bytes }),
   };
+}
+
+export function createEndpoint(url: URL, all: readonly URL[], options: UpstreamOptions): Endpoint {
+  const { key, clock, events, realms } = options;
+  const way = wayTo(url, all, options);
   const sender = observed(new LineSender({ ...way, direct: new PoolSender(way) }), key, clock, events);
   const auth = { upstream: key, sender, endpoints: all, realms, events, clock };
   return {
@@ -114,6 +120,6 @@ function createEndpoint(url: URL, all: readonly URL[], options: UpstreamOptions)
     anonymous: new Authorizer({ ...auth, credentials: undefined }),
     refusesBlobHead: false,
     isSibling: (place) => all.some((endpoint) => isSameOrigin(endpoint, place)),
-    mayDowngrade: (place) => policy.isConfigured(place),
+    mayDowngrade: (place) => way.policy.isConfigured(place),
   };
 }

@@ -6,12 +6,24 @@ const commands: readonly CommandSyntax[] = [
   { name: 'serve', options: ['config'] },
   { name: 'config check', options: ['config', 'json'] },
   { name: 'config show', options: ['config', 'json'] },
+  { name: 'setup', operand: 'CLIENT', options: ['config', 'root', 'write', 'yes'] },
 ];
+const nothing = {
+  operands: [],
+  config: undefined,
+  json: false,
+  upstream: undefined,
+  url: undefined,
+  ca: undefined,
+  root: undefined,
+  write: false,
+  yes: false,
+};
 const parse = (...argv: readonly string[]) => parseCommandLine(argv, commands);
 
 describe('the command line', () => {
   it('alone means serve', () => {
-    const serve = { kind: 'command', name: 'serve', options: { config: undefined, json: false } };
+    const serve = { kind: 'command', name: 'serve', options: nothing };
     expect(parse()).toEqual(serve);
     expect(parse('serve')).toEqual(serve);
   });
@@ -24,7 +36,17 @@ describe('the command line', () => {
     [['config', 'check', '--json'], 'config check', undefined, true],
     [['config', '-c', 'x', 'show'], 'config show', 'x', false],
   ] as const)('%j', (argv, name, config, json) => {
-    expect(parse(...argv)).toEqual({ kind: 'command', name, options: { config, json } });
+    expect(parse(...argv)).toEqual({ kind: 'command', name, options: { ...nothing, config, json } });
+  });
+
+  it('a command may take a word of its own', () => {
+    const setup = { kind: 'command', name: 'setup' };
+    expect(parse('setup')).toEqual({ ...setup, options: nothing });
+    expect(parse('setup', '--root', '/mnt', 'docker', '--write', '-y')).toEqual({
+      ...setup,
+      options: { ...nothing, operands: ['docker'], root: '/mnt', write: true, yes: true },
+    });
+    expect(parse('setup', 'docker', '--help')).toEqual({ kind: 'help', command: 'setup' });
   });
 
   it.each([[['--version']], [['-V']], [['serve', '-V']]])('%j asks for the version', (argv) => {
@@ -57,6 +79,9 @@ describe('the command line', () => {
     [['-c'], '-c needs a value'],
     [['config', 'show', '--json=yes'], '--json takes no value'],
     [['-c', 'a', '--config', 'b'], '--config is given twice'],
+    [['setup', 'docker', 'podman'], 'weir setup takes one CLIENT, not "podman" as well'],
+    [['setup', 'docker', '--json'], '--json is not an option of weir setup'],
+    [['setup', '--root', '--write'], '--root needs a value'],
     [['--json'], '--json is not an option of weir serve'],
     [['--__proto__'], 'unknown option --__proto__'],
     [['help', 'serv'], 'unknown command "serv"; did you mean "serve"?'],

@@ -1,4 +1,5 @@
 /** A process with the real signals, streams and environment, and a daemon that does nothing. */
+import { thisMachine } from '../../src/cli/doctor/machine.ts';
 import { run } from '../../src/cli/main.ts';
 import { processIo } from '../../src/cli/output.ts';
 
@@ -8,6 +9,8 @@ const alive = setInterval(() => undefined, 60_000);
 
 const code = await run(process.argv.slice(2), processIo(), {
   version: '1.2.3',
+  createProbes: () => Promise.resolve(new Map()),
+  machine: thisMachine,
   startDaemon: () => {
     process.stderr.write('started\n');
     return Promise.resolve({

@@ -1,4 +1,6 @@
 /** A command line in a test: what it prints, the signals that it gets, the daemon that it starts. */
+import { createUpstreamProbes } from '../../src/app-upstreams.ts';
+import { thisMachine } from '../../src/cli/doctor/machine.ts';
 import type { CliDeps, Daemon } from '../../src/cli/command.ts';
 import { run } from '../../src/cli/main.ts';
 import type { CliIo } from '../../src/cli/output.ts';
@@ -36,25 +38,39 @@ export class CommandLine {
   err = '';
   readonly started: Config[] = [];
   readonly #listeners = new Set<() => void>();
+  readonly questions: string[] = [];
   readonly #isTTY: boolean;
+  readonly #answer: boolean | undefined;
   readonly #env: Readonly<Record<string, string>>;
+  readonly #machine: CliDeps['machine'];
   readonly #start: CliDeps['startDaemon'];
   readonly #hasStarted = Promise.withResolvers<void>();
 
   constructor(
     options: {
       readonly isTTY?: boolean;
+      /** What the person at the terminal says; undefined: there is nobody. */
+      readonly answer?: boolean;
       readonly env?: Readonly<Record<string, string>>;
       readonly start?: CliDeps['startDaemon'];
+      readonly machine?: Partial<CliDeps['machine']>;
     } = {},
   ) {
     this.#isTTY = options.isTTY ?? false;
+    this.#answer = options.answer;
+    this.#machine = { ...thisMachine, ...options.machine };
     this.#env = options.env ?? {};
     this.#start = options.start ?? (() => Promise.reject(new Error('nothing should be started')));
   }
 
   run(...argv: readonly string[]): Promise<number> {
+    const answer = this.#answer;
+    const confirm = async (question: string): Promise<boolean> => {
+      this.questions.push(question);
+      return answer === true;
+    };
     const io: CliIo = {
+      confirm: answer === undefined ? undefined : confirm,
       out: { isTTY: this.#isTTY, write: (text) => void (this.out += text) },
       err: { isTTY: this.#isTTY, write: (text) => void (this.err += text) },
       env: this.#env,
@@ -66,6 +82,8 @@ export class CommandLine {
     };
     return run(argv, io, {
       version: '1.2.3',
+      createProbes: (config) => createUpstreamProbes(config, this.#machine.clock),
+      machine: this.#machine,
       startDaemon: (config) => {
         this.started.push(config);
         this.#hasStarted.resolve();

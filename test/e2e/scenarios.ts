@@ -14,6 +14,7 @@ import { playCopy } from './scenarios/copy.ts';
 import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
+import { setupScenarios } from './scenarios/setup.ts';
 import type { Seeded, Stage } from './stage.ts';
 import { upstreamNames } from './upstreams.ts';
 
@@ -78,4 +79,10 @@ const conformance: readonly Scenario[] = [
   play: (stage) => playConformance(stage, seededAs(stage, name), hasReferrers),
 }));
 
-export const scenarios: readonly Scenario[] = [...matrix, ...artifactTools, ...conformance, ...others];
+export const scenarios: readonly Scenario[] = [
+  ...matrix,
+  ...artifactTools,
+  ...conformance,
+  ...others,
+  ...setupScenarios(seededAs),
+];

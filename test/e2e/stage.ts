@@ -25,6 +25,8 @@ export interface Stage {
   readonly seeded: readonly Seeded[];
   /** weir's entry point below the repository. */
   readonly entry: string;
+  /** Certificate and key of every weir; plain HTTP without. */
+  readonly tls?: { readonly cert: string; readonly key: string };
 }
 
 /** Brings a stopped upstream back with the content it had. */
@@ -45,12 +47,12 @@ export async function withWeir(
   play: (weir: Weir) => Promise<void>,
   afterwards: (weir: Weir) => Promise<void> = async () => {},
 ): Promise<void> {
-  const { report, workspace, entry, seeded } = stage;
+  const { report, workspace, entry, seeded, tls } = stage;
   const directory = workspace.directory('weir');
   const started: Weir[] = [];
   const upstreams = seeded.map(({ upstream }) => upstream);
   await report.check(`${name}: weir starts`, async () => {
-    started.push(await Weir.start({ entry, directory, upstreams, dockerHub }));
+    started.push(await Weir.start({ entry, directory, upstreams, dockerHub, tls }));
   });
   for (const weir of started) {
     try {

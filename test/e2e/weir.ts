@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Daemon, freePort } from './process.ts';
+import { Daemon, freePort, run } from './process.ts';
 import type { Upstream } from './upstreams.ts';
 
 const repository = resolve(import.meta.dirname, '..', '..');
@@ -15,15 +15,23 @@ export interface WeirOptions {
   readonly upstreams: readonly Upstream[];
   /** The upstream that is also known as docker.io, the default, for clients with a Docker Hub mirror setting. */
   readonly dockerHub: Upstream;
+  /** Files for HTTPS; plain HTTP without. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
 }
 
-function configuration({ upstreams, dockerHub }: WeirOptions, root: string, port: number, adminPort: number): object {
+function configuration(
+  { upstreams, dockerHub, tls }: WeirOptions,
+  root: string,
+  port: number,
+  adminPort: number,
+): object {
   const entry = (upstream: Upstream): object => ({
     url: `http://${upstream.host}`,
     ...(upstream.ttl === undefined ? {} : { tags: { ttl: upstream.ttl } }),
   });
   return {
     listen: `127.0.0.1:${port}`,
+    ...(tls === undefined ? {} : { tls }),
     admin: { listen: `127.0.0.1:${adminPort}` },
     cache: { root, maxSize: '20GiB' },
     builtinUpstreams: false,
@@ -43,15 +51,25 @@ function shorten(line: string): string {
   return rest.map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`).join(' ');
 }
 
+interface Ports {
+  readonly port: number;
+  readonly adminPort: number;
+}
+
 export class Weir {
   readonly port: number;
   readonly adminPort: number;
   /** The cache root: an OCI image layout. */
   readonly root: string;
   readonly #daemon: Daemon;
+  readonly #program: string;
+  readonly #configuration: string;
 
-  private constructor(daemon: Daemon, root: string, port: number, adminPort: number) {
+  private constructor(daemon: Daemon, program: string, configuration: string, root: string, ports: Ports) {
+    const { port, adminPort } = ports;
     this.#daemon = daemon;
+    this.#program = program;
+    this.#configuration = configuration;
     this.root = root;
     this.port = port;
     this.adminPort = adminPort;
@@ -77,7 +95,17 @@ export class Weir {
         return false; // not listening yet
       }
     });
-    return new Weir(daemon, root, port, adminPort);
+    return new Weir(daemon, program, file, root, { port, adminPort });
+  }
+
+  /** Runs another command of weir with this one's configuration and answers its standard output. */
+  async command(args: readonly string[]): Promise<string> {
+    return (await run(process.execPath, [this.#program, ...args, '--config', this.#configuration])).stdout;
+  }
+
+  /** Has `weir setup` write a client's settings, with `directory` for `/`. */
+  async setUp(client: string, directory: string): Promise<void> {
+    await this.command(['setup', client, '--write', '--yes', '--root', directory]);
   }
 
   /** How much it has logged so far: a place to read on from. */

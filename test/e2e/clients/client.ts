@@ -15,7 +15,10 @@ export interface Site {
   readonly workspace: Workspace;
   /** weir's `host:port`. */
   readonly weir: string;
-  readonly upstream: Upstream;
+  /** The registry as the client names it. */
+  readonly upstream: Pick<Upstream, 'name' | 'host'>;
+  /** What `weir setup` wrote for this client, with this directory for `/`; empty for one that has nothing to be told. */
+  readonly settings: string;
 }
 
 export interface Pulled {
@@ -40,6 +43,8 @@ export interface Client {
   readonly name: string;
   /** What it needs to be there; the first one's version is the client's. */
   readonly programs: readonly [ProgramName, ...ProgramName[]];
+  /** What `weir setup` calls it. */
+  readonly setup?: string;
   /** Upstreams that it is played against; all of them when absent. */
   readonly upstreams?: readonly string[];
   readonly kinds: readonly ArtifactKind[];

@@ -1,5 +1,5 @@
 /** containerd by `ctr --hosts-dir`: Debian's 1.6 and the current 2.x, each with a daemon of its own. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import type { Artifact } from '../content/seed.ts';
 import { cleanEnvironment, Daemon, run } from '../process.ts';
@@ -40,13 +40,8 @@ address = "${join(directory, 'c.sock')}"
   },
 ];
 
-/** `server` is weir as well: there is no way around it, so what works worked through it. */
-function hostsToml(weir: string): string {
-  return `server = "http://${weir}"
-[host."http://${weir}"]
-capabilities = ["pull", "resolve"]
-`;
-}
+/** Below `/`, where `weir setup` puts hosts.toml. */
+export const certsDirectory = join('etc', 'containerd', 'certs.d');
 
 class CtrSession implements Session {
   readonly #site: Site;
@@ -66,9 +61,6 @@ class CtrSession implements Session {
     const directory = site.workspace.directory('ctr');
     const config = join(directory, 'config.toml');
     writeFileSync(config, version.configuration(directory));
-    const hosts = join(directory, 'hosts', site.upstream.name);
-    mkdirSync(hosts, { recursive: true });
-    writeFileSync(join(hosts, 'hosts.toml'), hostsToml(site.weir));
     const program = site.tools[version.daemon];
     // containerd looks for its shim and runc on the PATH: for 2.x the shim of the same version must be found first.
     const shims = version.daemon === 'containerd2' ? dirname(site.tools.shim2) : dirname(program);
@@ -92,7 +84,7 @@ class CtrSession implements Session {
   async pull(artifact: Artifact, by: By): Promise<Pulled> {
     await this.wipe();
     const name = `${this.#site.upstream.name}/${referenceOf(artifact, by)}`;
-    const hosts = ['--hosts-dir', join(this.#directory, 'hosts')];
+    const hosts = ['--hosts-dir', join(this.#site.settings, certsDirectory)];
     const isImage = artifact.kind === 'image' || artifact.kind === 'index';
     await this.command([...(isImage ? ['images', 'pull'] : ['content', 'fetch']), ...hosts, name]);
     const listed = await this.command(['images', 'ls', `name==${name}`]);
@@ -119,6 +111,7 @@ class CtrSession implements Session {
 
 export const containerds: readonly Client[] = versions.map((version) => ({
   name: 'containerd',
+  setup: 'containerd',
   programs: [version.daemon, version.ctr, 'runc'],
   kinds: ['image', 'index', 'artifact', 'large'],
   platforms: 'amd64',

@@ -1,5 +1,5 @@
 /** dockerd with weir as its registry mirror: Docker Hub's names, no `ns`, then `docker run`. */
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Artifact } from '../content/seed.ts';
 import { Daemon, run } from '../process.ts';
@@ -18,8 +18,7 @@ class DockerSession implements Session {
 
   static async open(site: Site): Promise<DockerSession> {
     const directory = site.workspace.directory('docker');
-    const config = join(directory, 'daemon.json');
-    writeFileSync(config, JSON.stringify({ 'registry-mirrors': [`http://${site.weir}`] }));
+    const config = join(site.settings, 'etc', 'docker', 'daemon.json');
     const args = Object.entries({
       '--config-file': config,
       '--data-root': join(directory, 'data'),
@@ -76,6 +75,7 @@ class DockerSession implements Session {
 
 export const dockerd: Client = {
   name: 'dockerd',
+  setup: 'docker',
   programs: ['dockerd', 'docker'],
   kinds: ['image', 'index'],
   platforms: 'amd64',

@@ -1,5 +1,5 @@
 /** podman: pulls through a mirror of registries.conf, then runs what it pulled with runc. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cleanEnvironment, run } from '../process.ts';
 import type { Tools } from '../tools.ts';
@@ -55,6 +55,7 @@ export const smallLimits = ['--ulimit', 'nofile=1024:4096', '--ulimit', 'nproc=1
 
 export const podman: Client = {
   name: 'podman',
+  setup: 'podman',
   programs: ['podman', 'runc'],
   kinds: ['image', 'index'],
   platforms: 'amd64',
@@ -62,7 +63,7 @@ export const podman: Client = {
     pull: async (artifact, by) => {
       const directory = site.workspace.directory('podman');
       try {
-        const instance = new Podman(site.tools, directory, registriesConf(site));
+        const instance = new Podman(site.tools, directory, readFileSync(registriesConf(site), 'utf8'));
         const image = `${site.upstream.name}/${referenceOf(artifact, by)}`;
         await instance.command(['pull', '--quiet', image]);
         const names = await instance.command(['image', 'inspect', '--format', '{{json .RepoDigests}}', image]);

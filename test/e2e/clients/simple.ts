@@ -1,5 +1,5 @@
 /** Clients that start, pull into a directory and end: crane, skopeo, helm, oras-go and the oras CLI. */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Artifact } from '../content/seed.ts';
 import { cleanEnvironment, run } from '../process.ts';
@@ -69,34 +69,25 @@ export const crane = client(
   },
 );
 
-/** Mirror addressing: the image keeps the upstream's name, which leads nowhere but to weir. */
-export function registriesConf({ weir, upstream }: Site): string {
-  return `unqualified-search-registries = []
-[[registry]]
-prefix = "${upstream.name}"
-location = "127.0.0.1:9/nowhere"
-insecure = true
-[[registry.mirror]]
-location = "${weir}/${upstream.name}"
-insecure = true
-`;
+/** Mirror addressing: the image keeps the upstream's name, which no resolver knows, so it leads nowhere but to weir. */
+export function registriesConf({ settings }: Site): string {
+  return join(settings, 'etc', 'containers', 'registries.conf.d', 'weir.conf');
 }
 
-export const skopeo = client(
+const skopeoPull = client(
   'skopeo',
   'skopeo',
   ['image', 'index', 'artifact', 'large'],
   async (site, directory, artifact, by) => {
-    const config = join(directory, 'registries.conf');
-    writeFileSync(config, registriesConf(site));
     const target = join(directory, 'pulled');
     const from = `docker://${site.upstream.name}/${referenceOf(artifact, by)}`;
-    const global = ['--insecure-policy', '--registries-conf', config];
+    const global = ['--insecure-policy', '--registries-conf', registriesConf(site)];
     const args = [...global, 'copy', '--all', '--preserve-digests', from, `dir:${target}`];
     await run(site.tools.skopeo, args, { timeoutMs });
     return { digests: [await hashFile(join(target, 'manifest.json'))], blobs: await hashBlobs(target) };
   },
 );
+export const skopeo: Client = { ...skopeoPull, setup: 'podman' };
 
 const pullChart =
   (program: 'helm' | 'helm4'): PullInto =>

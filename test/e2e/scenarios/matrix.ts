@@ -25,7 +25,9 @@ export async function playMatrix(stage: Stage, client: Client, seeded: Seeded): 
   if (dockerHub === undefined) throw new Error('the matrix needs two upstreams');
   await withWeir(stage, row, dockerHub, async (weir) => {
     const { tools, workspace, report } = stage;
-    const session = await client.open({ tools, workspace, weir: weir.host, upstream });
+    const settings = workspace.directory('settings');
+    if (client.setup !== undefined) await weir.setUp(client.setup, settings);
+    const session = await client.open({ tools, workspace, weir: weir.host, upstream, settings });
     await upstream.settle();
     const first = upstream.requests().length;
     const elsewhere = others.map((one) => one.requests().length);
@@ -51,6 +53,7 @@ export async function playMatrix(stage: Stage, client: Client, seeded: Seeded): 
       }
     } finally {
       await session.close();
+      workspace.remove(settings);
     }
     await report.check(`${row}: no other upstream was asked`, async () => {
       const now = others.map((one) => one.requests().length);
