@@ -12,6 +12,8 @@ import type { Upstream } from './support/upstream.ts';
 export interface Scale {
   readonly isQuick: boolean;
   readonly runs: number;
+  /** Of peers and rows that no goal compares. */
+  readonly seldomRuns: number;
   /** Seconds of each measurement that could go on for ever. */
   readonly seconds: number;
   readonly largeBytes: number;
@@ -25,11 +27,15 @@ const MB = 1_000_000;
 export function scaleOf(isQuick: boolean, runs: number | undefined): Scale {
   if (isQuick) {
     const sizes = { largeBytes: 1024 ** 3, limitedBytes: 100 * MB, herdBytes: 50 * MB, storedBlobs: [1000, 100_000] };
-    return { isQuick, runs: runs ?? 3, seconds: 2, ...sizes };
+    return { isQuick, ...runsOf(runs ?? 3), seconds: 2, ...sizes };
   }
   const storedBlobs = [1000, 10_000, 100_000, 1_000_000];
-  const sizes = { largeBytes: 1024 ** 3, limitedBytes: 300 * MB, herdBytes: 100 * MB, storedBlobs };
-  return { isQuick, runs: runs ?? 7, seconds: 5, ...sizes };
+  const sizes = { largeBytes: 1024 ** 3, limitedBytes: 300 * MB, herdBytes: 200 * MB, storedBlobs };
+  return { isQuick, ...runsOf(runs ?? 7), seconds: 3, ...sizes };
+}
+
+function runsOf(runs: number): Pick<Scale, 'runs' | 'seldomRuns'> {
+  return { runs, seldomRuns: Math.min(runs, 2) };
 }
 
 export interface Scenario {
@@ -173,9 +179,22 @@ export class Bench {
     }
   }
 
-  /** Each round asks every one in turn, so that whatever else the machine does meets them alike. */
-  async rounds<T>(all: readonly T[], measure: (one: T, round: number) => Promise<void>): Promise<void> {
-    for (let round = 0; round < this.scale.runs; round++) for (const one of all) await measure(one, round);
+  /**
+   * Each round asks every one in turn, so that whatever else the machine does meets them alike. `compared` are the peers
+   * beside weir that a goal needs, all when absent; the others are asked in the first rounds only.
+   */
+  async rounds<T extends Peer | Subject>(
+    all: readonly T[],
+    measure: (one: T) => Promise<void>,
+    compared?: readonly string[],
+  ): Promise<void> {
+    const isCompared = (one: T): boolean => {
+      const { name, kind } = 'peer' in one ? one.peer : one;
+      return compared === undefined || kind === 'weir' || compared.includes(name);
+    };
+    for (let round = 0; round < this.scale.runs; round++) {
+      for (const one of all) if (round < this.scale.seldomRuns || isCompared(one)) await measure(one);
+    }
   }
 
   /** What the server uses for `action`; nothing of `direct`. */

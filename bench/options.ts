@@ -13,7 +13,8 @@ export const usage = `npm run bench -- [options]
   --list             names scenarios and peers
   --help             this text
 
-Without --quick and --only it takes hours and writes bench/RESULTS.md, results.json and chart.svg.`;
+Without --quick and --only it takes about three quarters of an hour and writes bench/RESULTS.md, results.json and chart.svg.
+Where no goal compares a peer in a row, it is asked twice.`;
 
 export interface Options {
   readonly mode: 'run' | 'list' | 'help' | 'report';

@@ -127,7 +127,7 @@ async function measureEviction(root: string): Promise<number> {
   };
   const limits = { maxBytes: blobBytes + overheadBytes + 2 ** 21, minFreeBytes: () => 0 };
   const space = new Space({ store, catalog, ...parts, events, limits, generations: new Generations() });
-  const waited = await elapsed(async () => space.lease().cover(2 ** 20, 2 ** 25));
+  const waited = await elapsed(async () => space.allot().cover(2 ** 20, 2 ** 25));
   await space.close();
   await opened.close();
   return waited;

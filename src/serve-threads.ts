@@ -89,11 +89,6 @@ export class ServeThreads {
     return broken.reduce((sum, one) => sum + one, 0);
   }
 
-  /** Ends one of them as a crash would; for tests. */
-  async terminateOne(): Promise<void> {
-    for (const thread of this.#threads) return thread.terminate();
-  }
-
   async #end(): Promise<void> {
     this.#isEnding = true;
     await Promise.all([...this.#threads].map((thread) => thread.terminate()));

@@ -51,6 +51,6 @@ export const busyHits: Scenario = {
   },
   async run(bench) {
     const images = fillImages(bench.content);
-    await bench.rounds(bench.caches, (peer) => bench.guard([idle, busy], peer, () => measure(bench, peer, images)));
+    await bench.rounds(bench.caches, (peer) => bench.guard([idle, busy], peer, () => measure(bench, peer, images)), []);
   },
 };

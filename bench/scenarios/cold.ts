@@ -69,6 +69,8 @@ export interface Clients {
   /** How many of them hash. */
   readonly hash?: number;
   readonly warmUp?: WarmUp;
+  /** See Bench.rounds. */
+  readonly compared?: readonly string[];
 }
 
 /** A row in which some connections pull one blob at once, and every one is checked. */
@@ -77,7 +79,7 @@ export async function coldRow(
   row: Row,
   route: Route,
   image: Image,
-  { connections = 1, hash = 1, warmUp }: Clients = {},
+  { connections = 1, hash = 1, warmUp, compared }: Clients = {},
 ): Promise<void> {
   const ask = async ({ origin }: Subject): Promise<GetReport> => {
     const options = { connections, hash, before: manifestPath(image) };
@@ -85,7 +87,9 @@ export async function coldRow(
     checkWhole(report, blobOf(image));
     return report;
   };
-  await bench.rounds(bench.peers, (peer) =>
-    bench.sample(row, peer, () => coldSample(bench, peer, route, image, ask, warmUp)),
+  await bench.rounds(
+    bench.peers,
+    (peer) => bench.sample(row, peer, () => coldSample(bench, peer, route, image, ask, warmUp)),
+    compared,
   );
 }

@@ -1,6 +1,6 @@
 /** The upstream breaks every connection in the middle of a cold blob, once. */
 import type { Scenario } from '../bench.ts';
-import type { Subject } from '../peers/peer.ts';
+import type { Peer, Subject } from '../peers/peer.ts';
 import type { GetReport } from '../support/client.ts';
 import { checkWhole } from '../support/check.ts';
 import { blobOf, blobPath, manifestPath } from '../support/content.ts';
@@ -28,8 +28,8 @@ export const cut: Scenario = {
       return report;
     };
     const row = { id: 'cut', title: 'cut at 40 %' };
-    await bench.rounds(bench.peers, (peer) =>
-      bench.sample(row, peer, () => coldSample(bench, peer, proxy.route, image, ask)),
-    );
+    const one = (peer: Peer): Promise<void> =>
+      bench.sample(row, peer, () => coldSample(bench, peer, proxy.route, image, ask));
+    await bench.rounds(bench.peers, one, []);
   },
 };

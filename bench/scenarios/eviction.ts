@@ -65,6 +65,6 @@ export const eviction: Scenario = {
   async run(bench) {
     const images = churnImages(bench.content);
     const bounded = bench.peers.filter(({ isBounded }) => isBounded);
-    await bench.rounds(bounded, (peer) => bench.guard([idle, evicting], peer, () => measure(bench, peer, images)));
+    await bench.rounds(bounded, (peer) => bench.guard([idle, evicting], peer, () => measure(bench, peer, images)), []);
   },
 };

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { cleanEnvironment, run } from '../../test/e2e/process.ts';
 import { onPath } from '../../test/e2e/install/cache.ts';
 import type { Bench, Row, Scenario } from '../bench.ts';
-import type { Subject } from '../peers/peer.ts';
+import type { Peer, Subject } from '../peers/peer.ts';
 import type { Sample } from '../results.ts';
 import type { Content, Image } from '../support/content.ts';
 import { startProxy } from '../support/proxy-process.ts';
@@ -43,12 +43,12 @@ async function pull(bench: Bench, { origin }: Subject, image: Image): Promise<Sa
 
 async function measure(bench: Bench, row: Row, route: Route): Promise<void> {
   const image = imageOf(bench.content);
-  await bench.rounds(bench.peers, (peer) =>
+  const one = (peer: Peer): Promise<void> =>
     bench.sample(row, peer, () => {
       if (onPath('skopeo') === undefined) throw new Error('skopeo is not installed');
       return withCold(bench, peer, route, (subject) => pull(bench, subject, image));
-    }),
-  );
+    });
+  await bench.rounds(bench.peers, one, ['direct']);
 }
 
 export const image: Scenario = {

@@ -1,7 +1,7 @@
 /** One megabyte out of a cold blob, at its beginning and near its end. */
 import type { Bench, Row, Scenario } from '../bench.ts';
 import type { Sample } from '../results.ts';
-import type { Subject } from '../peers/peer.ts';
+import type { Peer, Subject } from '../peers/peer.ts';
 import { checkSpan } from '../support/check.ts';
 import { blobPath, hashOfSpan, type Image, manifestPath } from '../support/content.ts';
 import { warmUpImage, withCold } from './cold.ts';
@@ -35,11 +35,11 @@ export const ranges: Scenario = {
       { id: 'range-far', title: '20 MB before the end', offset: limitedBytes - 20_000_000 },
     ];
     for (const row of rows) {
-      await bench.rounds(bench.peers, (peer) =>
+      const one = (peer: Peer): Promise<void> =>
         bench.sample(row, peer, () =>
           withCold(bench, peer, route, (subject) => ask(bench, subject, image, row.offset), { warmUp: 'small' }),
-        ),
-      );
+        );
+      await bench.rounds(bench.peers, one, []);
     }
   },
 };

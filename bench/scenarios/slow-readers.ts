@@ -1,6 +1,6 @@
 /** A fast client of a cold blob beside eight that take a trickle of the same one. */
 import type { Bench, Scenario } from '../bench.ts';
-import type { Subject } from '../peers/peer.ts';
+import type { Peer, Subject } from '../peers/peer.ts';
 import type { GetReport } from '../support/client.ts';
 import { checkRunning, checkWhole } from '../support/check.ts';
 import { blobOf, blobPath, type Image, manifestPath } from '../support/content.ts';
@@ -37,8 +37,8 @@ export const slowReadersBeside: Scenario = {
     const image = bench.content.image('large', [bench.scale.largeBytes]);
     const row = { id: 'slow-readers', title: 'the fast client' };
     const route = bench.upstream.route('plain');
-    await bench.rounds(bench.peers, (peer) =>
-      bench.sample(row, peer, () => coldSample(bench, peer, route, image, (subject) => ask(bench, subject, image))),
-    );
+    const one = (peer: Peer): Promise<void> =>
+      bench.sample(row, peer, () => coldSample(bench, peer, route, image, (subject) => ask(bench, subject, image)));
+    await bench.rounds(bench.peers, one, []);
   },
 };

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Daemon } from '../../test/e2e/process.ts';
 import type { Bench, Scenario } from '../bench.ts';
-import type { Subject } from '../peers/peer.ts';
+import type { Peer, Subject } from '../peers/peer.ts';
 import type { Sample } from '../results.ts';
 import { checkWhole } from '../support/check.ts';
 import { blobOf, blobPath, type Image, manifestPath } from '../support/content.ts';
@@ -56,10 +56,9 @@ export const stalled: Scenario = {
   async run(bench) {
     const image = bench.content.image('large', [bench.scale.largeBytes]);
     const row = { id: 'stalled', title: 'memory' };
-    await bench.rounds(bench.caches, (peer) =>
-      bench.sample(row, peer, () =>
-        withCold(bench, peer, bench.upstream.route('plain'), (subject) => hold(bench, subject, image)),
-      ),
-    );
+    const route = bench.upstream.route('plain');
+    const one = (peer: Peer): Promise<void> =>
+      bench.sample(row, peer, () => withCold(bench, peer, route, (subject) => hold(bench, subject, image)));
+    await bench.rounds(bench.caches, one, []);
   },
 };

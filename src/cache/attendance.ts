@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer } from '../lib/clock.ts';
 import { MovingLane } from '../lib/lane.ts';
-import type { Lease } from './space-lease.ts';
+import type { Allotment } from './allotment.ts';
 
 /** How long a fill without clients goes on: one that comes, or comes back, meanwhile finds it running. */
 const lingerMs = 30_000;
@@ -21,7 +21,7 @@ export interface PrefetchTerms {
 
 export interface AttendanceOptions {
   readonly clock: Clock;
-  readonly lease: Lease;
+  readonly allotment: Allotment;
   /** Undefined for a fill that a client has asked for, who will be counted at once. */
   readonly prefetch: PrefetchTerms | undefined;
   readonly onDeserted: () => void;
@@ -58,7 +58,7 @@ export class Attendance {
     this.#count += 1;
     this.#cancel();
     this.lane.moveTo('normal');
-    this.#options.lease.spareNothing();
+    this.#options.allotment.spareNothing();
     this.#terms?.onClient();
     this.#terms = undefined;
     let isAttached = true;

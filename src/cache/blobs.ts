@@ -18,7 +18,7 @@ import type { FillTable } from './fill-table.ts';
 import { FillView } from './fill-view.ts';
 import { headOf } from './head-of.ts';
 import { repositoryText } from './keys.ts';
-import { lease, longestForFilesMs } from './lease.ts';
+import { lease, longestWithoutBytesMs } from './lease.ts';
 import { look } from './look.ts';
 import { Negatives } from './negative.ts';
 import type { Outcome } from './outcome.ts';
@@ -33,7 +33,7 @@ const headDeadlineMs = 20_000;
 /** 404s are remembered this long, and nothing else is. */
 const negativeTtlMs = 5000;
 /** Blobs up to this are given from memory. */
-const maxLeasedBytes = 64 * 1024;
+const maxLeasedBytes = 128 * 1024;
 const hit: Outcome = { kind: 'hit' };
 
 export interface BlobsOptions {
@@ -100,7 +100,7 @@ export class Blobs {
     catalog.touch(digest);
     return lease(
       { digest, sizeBytes: info.sizeBytes, bytes, mediaType: undefined },
-      { stamp, openMs, freshMs: Infinity, longest: longestForFilesMs },
+      { stamp, openMs, freshMs: Infinity, ...(bytes === undefined && { longest: longestWithoutBytesMs }) },
     );
   }
 

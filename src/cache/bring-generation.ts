@@ -8,7 +8,7 @@ import type { FillContext } from './fill-context.ts';
 import type { Generation } from './generation.ts';
 import { Movers } from './movers.ts';
 import type { Sources } from './sources.ts';
-import type { Lease } from './space-lease.ts';
+import type { Allotment } from './allotment.ts';
 import type { Wants } from './wants.ts';
 
 export interface GenerationRun {
@@ -17,7 +17,7 @@ export interface GenerationRun {
   readonly digest: Digest;
   readonly sources: Sources;
   readonly wants: Wants;
-  readonly lease: Lease;
+  readonly allotment: Allotment;
   readonly opening: RequestRange | undefined;
   readonly isAttended: () => boolean;
   /** It follows one that turned out wrong. */

@@ -15,7 +15,7 @@ import type { FillContext } from './fill-context.ts';
 import { Generation } from './generation.ts';
 import { look } from './look.ts';
 import { Sources } from './sources.ts';
-import type { Lease } from './space-lease.ts';
+import type { Allotment } from './allotment.ts';
 import { type Spool, openSpool, readerOf, suspectSpool } from './spool.ts';
 import { type FillHead, Succession } from './succession.ts';
 import { Wants } from './wants.ts';
@@ -46,7 +46,7 @@ export class Fill {
   readonly #options: FillOptions;
   readonly #control = new AbortController();
   readonly #succession = new Succession();
-  readonly #lease: Lease;
+  readonly #allotment: Allotment;
   readonly #attendance: Attendance;
   #generation: Generation | undefined;
   #hasFollowed = false;
@@ -58,9 +58,9 @@ export class Fill {
     this.digest = digest;
     this.upstream = upstream;
     const { clock } = context;
-    const lease = context.space.lease(prefetch?.sparesSinceMs);
-    this.#lease = lease;
-    this.#attendance = new Attendance({ clock, lease, prefetch, onDeserted: () => this.#deserted() });
+    const allotment = context.space.allot(prefetch?.sparesSinceMs);
+    this.#allotment = allotment;
+    this.#attendance = new Attendance({ clock, allotment, prefetch, onDeserted: () => this.#deserted() });
     this.sources = new Sources({
       upstream,
       digest,
@@ -131,7 +131,7 @@ export class Fill {
     } finally {
       this.#succession.end(new BrokenBodyError('nothing follows what was given up'));
       this.#attendance.close();
-      this.#lease.release();
+      this.#allotment.release();
       this.#generation?.release();
       events.fillEnded({ upstream: this.upstream.key, result });
     }
@@ -168,7 +168,7 @@ export class Fill {
       digest,
       sources,
       wants,
-      lease: this.#lease,
+      allotment: this.#allotment,
       opening: this.#options.opening,
       isAttended: () => this.#attendance.isAttended,
       isCautious: this.#hasFollowed,
@@ -241,7 +241,7 @@ export class Fill {
       return false;
     }
     // Larger than the whole cache: the first write will find no room, and everybody gets a transfer of his own.
-    if (sizeBytes !== undefined && this.#context.space.isTooLarge(sizeBytes)) this.#lease.refuse();
+    if (sizeBytes !== undefined && this.#context.space.isTooLarge(sizeBytes)) this.#allotment.refuse();
     if (known === undefined && sizeBytes !== undefined) generation.setSize(sizeBytes);
     this.#context.catalog.addLink({ upstream: this.upstream.key, repository }, this.digest, 'blob');
     this.#succession.head.resolve({ kind: 'filling', generation });

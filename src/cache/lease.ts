@@ -4,8 +4,8 @@ import type { LeasedAnswer, ManifestAnswer } from './answers.ts';
 
 /** Whatever is leased is looked at again after this, which also keeps its recency true. */
 const longestMs = 30_000;
-/** Files can go behind our back, and a blob's answer says that its file is there. */
-export const longestForFilesMs = 1_000;
+/** Files can go behind our back, and the answer to a HEAD of a blob says that its file is there. Bytes stay right. */
+export const longestWithoutBytesMs = 1_000;
 
 export interface LeaseTerms {
   readonly stamp: Stamp;

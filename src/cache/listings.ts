@@ -1,5 +1,4 @@
 /** The lists that a registry gives: tags, referrers, repositories. Rights first. */
-import type { Tag } from '../oci/reference.ts';
 import type { RepositoryKey } from '../store/catalog.ts';
 import type {
   CatalogAnswer,
@@ -52,11 +51,6 @@ class CachedListings implements Listings {
 
   catalog(query: CatalogQuery): CatalogAnswer {
     return listRepositories(this.#deps, query);
-  }
-
-  cachedTags(query: RepositoryQuery): readonly Tag[] {
-    const key = keyOf(query);
-    return this.#deps.rights.isOpen(key) ? this.#deps.catalog.tagsOf(key) : [];
   }
 
   close(): void {

@@ -79,12 +79,12 @@ export class ManifestShelf {
   async #put(digest: Digest, bytes: Uint8Array): Promise<boolean> {
     const { store, space } = this.#deps;
     const allocatedBytes = Math.ceil(bytes.byteLength / blockBytes) * blockBytes;
-    const lease = space?.lease();
+    const allotment = space?.allot();
     try {
-      if (lease !== undefined && !(await lease.cover(allocatedBytes, 0))) return false;
+      if (allotment !== undefined && !(await allotment.cover(allocatedBytes, 0))) return false;
       await store.put(digest, bytes);
     } finally {
-      lease?.release();
+      allotment?.release();
     }
     return true;
   }

@@ -5,13 +5,13 @@ import { type BodySource, continuedBody, type Moved } from './continued-body.ts'
 import type { Generation } from './generation.ts';
 import type { Claim } from './piece-map.ts';
 import { moveByThread } from './remote-move.ts';
-import type { Lease } from './space-lease.ts';
+import type { Allotment } from './allotment.ts';
 import { SpoolWriter } from './spool-writer.ts';
 
 export interface Move {
   readonly generation: Generation;
   readonly source: BodySource;
-  readonly lease: Lease;
+  readonly allotment: Allotment;
   /** The caller's, to be released when this has ended. It may shrink and grow on the way. */
   readonly claim: Claim;
   /** A body that was opened already and begins where the claim does. */
@@ -27,9 +27,9 @@ export interface Move {
  * reason. In both cases nothing is being written any more.
  */
 export async function move(options: Move, signal: AbortSignal): Promise<void> {
-  const { generation, source, lease, claim, opened, isRangeOnly = false, isSpare = false } = options;
+  const { generation, source, allotment, claim, opened, isRangeOnly = false, isSpare = false } = options;
   const { pieces } = generation;
-  const writer = new SpoolWriter(generation, claim, lease);
+  const writer = new SpoolWriter(generation, claim, allotment);
   const askedEnd = claim.end;
   try {
     const end = (): number | undefined => (Number.isFinite(claim.end) ? claim.end : undefined);
@@ -41,7 +41,7 @@ export async function move(options: Move, signal: AbortSignal): Promise<void> {
       line: () => generation.remote?.thread,
       move: async (body: LineBody, skipBytes: number): Promise<Moved> => {
         await writer.flush();
-        return moveByThread({ generation, claim, lease, upstream: source.upstream.key, body, skipBytes, signal });
+        return moveByThread({ generation, claim, allotment, upstream: source.upstream.key, body, skipBytes, signal });
       },
       ...(opened === undefined ? {} : { opened }),
     };

@@ -67,9 +67,12 @@ export type MoverCommand =
   | { readonly about: 'call'; readonly id: number; readonly command: LineCommand }
   /** A move has the id of its call. */
   | { readonly about: 'move'; readonly id: number; readonly command: MoveCommand }
-  | { readonly about: 'spool'; readonly id: number; readonly command: SpoolCommand };
+  | { readonly about: 'spool'; readonly id: number; readonly command: SpoolCommand }
+  /** Answered in kind: the thread is alive. */
+  | { readonly about: 'ping' };
 
 export type MoverReply =
   | { readonly about: 'call'; readonly id: number; readonly reply: LineReply }
   | { readonly about: 'move'; readonly id: number; readonly reply: MoveReply }
-  | { readonly about: 'spool'; readonly id: number; readonly reply: SpoolReply };
+  | { readonly about: 'spool'; readonly id: number; readonly reply: SpoolReply }
+  | { readonly about: 'ping' };

@@ -1,5 +1,6 @@
 /** The mover threads of a cache: started when there is something to move, and a new one in place of one that died. */
 import { availableParallelism } from 'node:os';
+import { type Clock, systemClock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { MoverThread } from './mover-thread.ts';
 
@@ -18,12 +19,15 @@ export interface MoverPair {
 export class MoverPool {
   readonly #logger: Logger;
   readonly #size: number;
+  readonly #clock: Clock;
   readonly #threads = new Set<MoverThread>();
   #deaths = 0;
   #isClosed = false;
 
-  constructor(logger: Logger, size: number = Math.min(maxThreads, availableParallelism())) {
+  /** `clock` is for pings, to which threads answer in the machine's own time. */
+  constructor(logger: Logger, size: number = Math.min(maxThreads, availableParallelism()), clock: Clock = systemClock) {
     this.#logger = logger;
+    this.#clock = clock;
     this.#size = size;
   }
 
@@ -58,18 +62,20 @@ export class MoverPool {
 
   /** One with nothing to do, or a new one where there may be one. */
   #idle(except?: MoverThread): MoverThread | undefined {
-    for (const thread of this.#threads) if (thread.load === 0 && thread !== except) return thread;
+    for (const thread of this.#threads) if (thread.load === 0 && thread.isUsable && thread !== except) return thread;
     return this.#threads.size < this.#size ? this.#start() : undefined;
   }
 
   #leastLoaded(): MoverThread | undefined {
     let best: MoverThread | undefined;
-    for (const thread of this.#threads) if (best === undefined || thread.load < best.load) best = thread;
+    for (const thread of this.#threads) {
+      if (thread.isUsable && (best === undefined || thread.load < best.load)) best = thread;
+    }
     return best;
   }
 
   #start(): MoverThread {
-    const thread = new MoverThread(this.#logger);
+    const thread = new MoverThread(this.#logger, this.#clock);
     this.#threads.add(thread);
     return thread;
   }

@@ -1,5 +1,6 @@
 /** The owner's side of one mover thread: passes on what is said, and says of everything on it when the thread has died. */
 import { Worker } from 'node:worker_threads';
+import type { Clock, Timer } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Line, LineCall, LineOrder, LineReply } from '../upstream/line.ts';
 import type {
@@ -23,11 +24,16 @@ export interface Handle<Command> {
   tell(command: Command): void;
 }
 
+const pingEveryMs = 2_000;
+/** A thread that does not answer for so long is replaced. Its writes and reads are synchronous, and disks can be slow. */
+export const moverPatienceMs = 30_000;
+
 type Listener = (reply: { readonly kind: string }) => void;
 
 export class MoverThread implements Line {
   readonly #worker: Worker;
   readonly #logger: Logger;
+  readonly #clock: Clock;
   readonly #calls = new Map<number, (reply: LineReply | Lost) => void>();
   readonly #moves = new Map<number, (reply: MoveReply | Lost) => void>();
   readonly #spools = new Map<number, (reply: SpoolReply | Lost) => void>();
@@ -36,9 +42,12 @@ export class MoverThread implements Line {
   load = 0;
   #ids = 0;
   #isDead = false;
+  #isSilent = false;
+  #watch: Timer | undefined;
 
-  constructor(logger: Logger) {
+  constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
+    this.#clock = clock;
     // The same file, before and after compilation.
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     this.#worker = new Worker(new URL(`./mover-worker.${extension}`, import.meta.url));
@@ -46,10 +55,16 @@ export class MoverThread implements Line {
     this.#worker.on('message', (reply: MoverReply) => this.#heard(reply));
     this.#worker.on('error', (error) => this.#logger.error({ err: error }, 'a mover thread failed'));
     this.#worker.on('exit', () => this.#died());
+    this.#pingLater();
   }
 
   get isDead(): boolean {
     return this.#isDead;
+  }
+
+  /** It may still touch what it has, but nothing new is for it. */
+  get isUsable(): boolean {
+    return !this.#isDead && !this.#isSilent;
   }
 
   busyMs(): number {
@@ -115,10 +130,26 @@ export class MoverThread implements Line {
       }
       case 'spool':
         return this.#spools.get(message.id)?.(message.reply);
+      case 'ping':
+        this.#watch?.cancel();
+        return this.#pingLater();
     }
   }
 
+  #pingLater(): void {
+    this.#watch = this.#clock.setTimer(pingEveryMs, () => {
+      this.#tell({ about: 'ping' });
+      this.#watch = this.#clock.setTimer(moverPatienceMs, () => {
+        this.#isSilent = true;
+        this.#logger.error({}, `a mover thread has been silent for ${moverPatienceMs / 1000} s`);
+        // What it has is free when it has exited, and not before: it may be in the middle of a write.
+        void this.#worker.terminate();
+      });
+    });
+  }
+
   #died(): void {
+    this.#watch?.cancel();
     this.#isDead = true;
     for (const listeners of [this.#calls, this.#moves, this.#spools] as ReadonlyArray<Map<number, Listener>>) {
       const all = [...listeners.values()];

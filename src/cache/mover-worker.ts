@@ -62,5 +62,7 @@ parentPort?.on('message', (message: MoverCommand) => {
       return obeyMove(message.id, message.command);
     case 'spool':
       return obeySpool(message.id, message.command);
+    case 'ping':
+      return tell(message);
   }
 });

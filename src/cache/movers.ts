@@ -19,7 +19,7 @@ import { Mainstay } from './mainstay.ts';
 import { move } from './move.ts';
 import { askOpening } from './opening.ts';
 import type { Claim } from './piece-map.ts';
-import type { Lease } from './space-lease.ts';
+import type { Allotment } from './allotment.ts';
 import { type Wants, pieceBytes } from './wants.ts';
 
 /** What one request of the mainstay asks for once ranges are wanted. */
@@ -29,7 +29,7 @@ const pauses = { firstMs: 1000, longestMs: 30_000 };
 export interface MoversOptions {
   readonly generation: Generation;
   readonly source: BodySource;
-  readonly lease: Lease;
+  readonly allotment: Allotment;
   readonly wants: Wants;
   readonly connections: FillConnections;
   /** The range that the first client asked for, when the size is still unknown: it is fetched first. */
@@ -207,8 +207,8 @@ export class Movers {
     signal: AbortSignal,
     onEnd: (failure: Failure) => void,
   ): void {
-    const { generation, source, lease } = this.#options;
-    const running = move({ generation, source, lease, claim, ...how }, signal)
+    const { generation, source, allotment } = this.#options;
+    const running = move({ generation, source, allotment, claim, ...how }, signal)
       .then(
         () => undefined,
         (error: unknown) => ({ error }),

@@ -3,7 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Generations } from '../lib/generations.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Reference, Tag } from '../oci/reference.ts';
+import type { Reference } from '../oci/reference.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { Catalog, ContentKind, RepositoryKey } from '../store/catalog.ts';
 import type {
@@ -14,7 +14,6 @@ import type {
   ManifestQuery,
   ReferrersAnswer,
   ReferrersQuery,
-  RepositoryQuery,
   TagsAnswer,
   TagsQuery,
 } from './answers.ts';
@@ -83,7 +82,7 @@ export interface RightsDeps {
 
 /** What manifests need of `Space`. */
 export interface SpaceGrants {
-  lease(): { cover(bytes: number, leftBytes: number): boolean | Promise<boolean>; release(): void };
+  allot(): { cover(bytes: number, leftBytes: number): boolean | Promise<boolean>; release(): void };
 }
 
 export interface PolicyDeps extends RightsDeps {
@@ -107,7 +106,6 @@ export interface Listings {
   tags(query: TagsQuery, signal: AbortSignal): Promise<TagsAnswer>;
   referrers(query: ReferrersQuery, signal: AbortSignal): Promise<ReferrersAnswer>;
   catalog(query: CatalogQuery): CatalogAnswer;
-  cachedTags(query: RepositoryQuery): readonly Tag[];
   /** Ends what runs in the background. */
   close(): void;
 }

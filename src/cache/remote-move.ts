@@ -14,7 +14,7 @@ import type { Grant, MoveCommand, MoveReply } from './mover-messages.ts';
 import type { Handle, Lost } from './mover-thread.ts';
 import type { Claim } from './piece-map.ts';
 import type { RemoteSpool } from './remote-spool.ts';
-import type { Lease } from './space-lease.ts';
+import type { Allotment } from './allotment.ts';
 
 /** Granted ahead of what is written: little at first, so that a claim can still be cut short; more when it goes fast. */
 const firstWindowBytes = 1024 * 1024;
@@ -23,7 +23,7 @@ const maxWindowBytes = 16 * 1024 * 1024;
 export interface MoveOptions {
   readonly generation: Generation;
   readonly claim: Claim;
-  readonly lease: Lease;
+  readonly allotment: Allotment;
   /** The upstream's key, for errors. */
   readonly upstream: string;
   readonly body: LineBody;
@@ -109,7 +109,7 @@ class RemoteMove {
   }
 
   async #next(): Promise<Grant> {
-    const { claim, generation, spool, lease, body, signal } = this.#options;
+    const { claim, generation, spool, allotment, body, signal } = this.#options;
     const { pieces } = generation;
     const wanted = Math.min(this.#windowBytes - (this.#granted - this.#written), body.stepBytes);
     const bytes = pieces.commit(claim, wanted);
@@ -118,11 +118,11 @@ class RemoteMove {
     this.#granted += bytes;
     if (bytes > 0) {
       const left = pieces.sizeBytes === undefined ? Infinity : pieces.sizeBytes - pieces.writtenBytes;
-      const covered = lease.cover(generation.spool.allocatedBytes() + spool.pendingBytes, left);
+      const covered = allotment.cover(generation.spool.allocatedBytes() + spool.pendingBytes, left);
       if (!(covered === true || (await covered))) {
         throw new StoreError('full', 'the cache has no room for more of this blob');
       }
-      lease.allocated = generation.spool.allocatedBytes();
+      allotment.allocated = generation.spool.allocatedBytes();
       await body.pay?.(bytes, signal);
     }
     return { to: this.#granted, isLast: pieces.isCommitted(claim) };
@@ -185,11 +185,11 @@ class RemoteMove {
 
   /** The disk takes no more: worth one eviction and one more try. */
   async #unstick(code: string): Promise<void> {
-    const { lease, generation } = this.#options;
+    const { allotment, generation } = this.#options;
     const error = storeError(Object.assign(new Error(code), { code }), `writing ${generation.digest}`);
     const mayTry = error.kind === 'full' && !this.#hasRelieved;
     this.#hasRelieved = true;
-    if (mayTry && (await lease.relieve().catch(() => false))) this.#handle?.tell({ kind: 'retry' });
+    if (mayTry && (await allotment.relieve().catch(() => false))) this.#handle?.tell({ kind: 'retry' });
     else this.#stop(error);
   }
 

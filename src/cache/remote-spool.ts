@@ -52,9 +52,9 @@ export class RemoteSpool {
     });
   }
 
-  /** Where bodies for it should lie. Undefined when that thread has died. */
+  /** Where bodies for it should lie. Undefined when that thread has died or is silent. */
   get thread(): MoverThread | undefined {
-    return this.#thread.isDead ? undefined : this.#thread;
+    return this.#thread.isUsable ? this.#thread : undefined;
   }
 
   /** What moves name it by; undefined where they cannot see its hash. */

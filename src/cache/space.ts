@@ -5,7 +5,7 @@
  */
 import type { Clock, Timer } from '../lib/clock.ts';
 import { Eviction, type EvictionDeps } from './evict.ts';
-import { Lease } from './space-lease.ts';
+import { Allotment } from './allotment.ts';
 
 /** Eviction goes on down to this part of the limit, so that it does not run for every blob. */
 const lowWatermark = 0.9;
@@ -35,7 +35,7 @@ interface Goal {
 
 export class Space {
   readonly #options: SpaceOptions;
-  readonly #leases = new Set<Lease>();
+  readonly #allotments = new Set<Allotment>();
   /** Grants and evictions happen one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
   /** The pass under way: what it has passed over is not looked at again. */
@@ -51,10 +51,10 @@ export class Space {
   }
 
   /** With `sparesSinceMs` (epoch milliseconds), nothing that was used then or later is evicted for this one. */
-  lease(sparesSinceMs?: number): Lease {
-    const lease = new Lease(this, sparesSinceMs);
-    this.#leases.add(lease);
-    return lease;
+  allot(sparesSinceMs?: number): Allotment {
+    const allotment = new Allotment(this, sparesSinceMs);
+    this.#allotments.add(allotment);
+    return allotment;
   }
 
   /** A blob of this size can never be stored. */
@@ -69,30 +69,30 @@ export class Space {
   }
 
   /**
-   * What lies ahead of the write is taken where it is free. Otherwise the lease gets what the write needs, and the room
+   * What lies ahead of the write is taken where it is free. Otherwise the allotment gets what the write needs, and the room
    * ahead is made beside it: a client's bytes wait for the blobs in their way, not for a tenth of the cache.
    */
-  grant(lease: Lease, bytes: number, ahead: number): Promise<boolean> {
+  grant(allotment: Allotment, bytes: number, ahead: number): Promise<boolean> {
     return this.#inTurn(async () => {
-      const least = bytes - lease.granted;
+      const least = bytes - allotment.granted;
       if (least <= 0) return true;
       const isRoomy = await this.#fits(least + ahead);
-      if (!isRoomy && lease.sparesSinceMs !== undefined) {
-        if (!(await this.#makeRoomOf(least, lease.sparesSinceMs))) return false;
+      if (!isRoomy && allotment.sparesSinceMs !== undefined) {
+        if (!(await this.#makeRoomOf(least, allotment.sparesSinceMs))) return false;
       } else if (!isRoomy) {
         const goal = this.#goal(least + ahead);
         if (!(await this.#makeRoom(least))) return false;
         this.#sweep(goal);
       }
-      lease.granted += isRoomy ? least + ahead : least;
+      allotment.granted += isRoomy ? least + ahead : least;
       return true;
     });
   }
 
-  relieve(lease: Lease): Promise<boolean> {
+  relieve(allotment: Allotment): Promise<boolean> {
     const more = Math.ceil(this.#options.limits.maxBytes * 0.01);
     return this.#inTurn(async () => {
-      if (lease.sparesSinceMs !== undefined) return this.#makeRoomOf(more, lease.sparesSinceMs);
+      if (allotment.sparesSinceMs !== undefined) return this.#makeRoomOf(more, allotment.sparesSinceMs);
       const goal = this.#goal(more);
       const freed = await this.#evict(goal, victimsPerTurn);
       this.#sweep(goal);
@@ -106,8 +106,8 @@ export class Space {
     await this.#sweeping;
   }
 
-  forget(lease: Lease): void {
-    this.#leases.delete(lease);
+  forget(allotment: Allotment): void {
+    this.#allotments.delete(allotment);
   }
 
   async close(): Promise<void> {
@@ -119,7 +119,7 @@ export class Space {
 
   #promisedBytes(): number {
     let sum = 0;
-    for (const lease of this.#leases) sum += Math.max(0, lease.granted - lease.allocated);
+    for (const allotment of this.#allotments) sum += Math.max(0, allotment.granted - allotment.allocated);
     return sum;
   }
 

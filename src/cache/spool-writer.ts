@@ -6,7 +6,7 @@ import { StoreError } from '../store/blob-store.ts';
 import { BrokenBodyError } from './errors.ts';
 import type { Generation } from './generation.ts';
 import type { Claim } from './piece-map.ts';
-import type { Lease } from './space-lease.ts';
+import type { Allotment } from './allotment.ts';
 
 /** Chunks waiting beyond this make the upstream wait. */
 const maxWaitingBytes = 1024 * 1024;
@@ -14,16 +14,16 @@ const maxWaitingBytes = 1024 * 1024;
 export class SpoolWriter {
   readonly #generation: Generation;
   readonly #claim: Claim;
-  readonly #lease: Lease;
+  readonly #allotment: Allotment;
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
   #running: Promise<void> | undefined;
   #failure: Error | undefined;
 
-  constructor(generation: Generation, claim: Claim, lease: Lease) {
+  constructor(generation: Generation, claim: Claim, allotment: Allotment) {
     this.#generation = generation;
     this.#claim = claim;
-    this.#lease = lease;
+    this.#allotment = allotment;
   }
 
   /**
@@ -81,7 +81,7 @@ export class SpoolWriter {
     const { spool, pieces } = this.#generation;
     const { position } = this.#claim;
     const left = pieces.sizeBytes === undefined ? Infinity : pieces.sizeBytes - pieces.writtenBytes;
-    const isCovered = this.#lease.cover(spool.allocatedBytes() + bytes, left);
+    const isCovered = this.#allotment.cover(spool.allocatedBytes() + bytes, left);
     if (!(isCovered === true || (await isCovered))) {
       throw new StoreError('full', 'the cache has no room for more of this blob');
     }
@@ -89,7 +89,7 @@ export class SpoolWriter {
       await spool.write(chunks, position);
     } catch (error) {
       // A full disk is worth one eviction and one more try; the write is positional, so repeating it is harmless.
-      if (!(error instanceof StoreError) || error.kind !== 'full' || !(await this.#lease.relieve())) throw error;
+      if (!(error instanceof StoreError) || error.kind !== 'full' || !(await this.#allotment.relieve())) throw error;
       await spool.write(chunks, position);
     }
     pieces.advance(this.#claim, position + bytes);

@@ -77,9 +77,9 @@ describe('a goal', () => {
     const clauses = goalNamed('herd', {
       'herd-1': { weir: { seconds: 2 } },
       'herd-100': { weir: { seconds: 6, upstreamTimes: 1 } },
-      'warm-blob-16': { weir: { gbPerSecond: 2 } },
+      'warm-blob-16': { weir: { gbPerSecond: 4 } },
     });
-    // 100 blobs of 100 MB at 2 GB/s take five seconds.
+    // 100 blobs of 200 MB at 4 GB/s take five seconds.
     expect(clauses.map(({ value }) => value)).toEqual([1, 1.2]);
     expect(clauses.map(verdictOf)).toEqual(['met', 'missed by 9.1 %']);
   });

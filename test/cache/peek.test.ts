@@ -133,7 +133,7 @@ describe('a blob', () => {
   const small = content(60_000);
   const key = { upstream: 'up', repository: repository('a/b'), digest: digestOf(small) };
 
-  it('is leased for a moment, with bytes if it is small, and no longer once it is evicted', async () => {
+  it('is leased with its bytes if it is small, for a moment without them, and no longer once it is evicted', async () => {
     const blobs = new BlobUpstream(small);
     const next = new BlobUpstream(content(5_200_000), { key: 'next' });
     await using engine = new Engine([blobs, next], { maxBytes: 7 * 1024 * 1024 });
@@ -142,9 +142,10 @@ describe('a blob', () => {
     await engine.get(blobs);
     await eventually(() => engine.fills.size === 0);
     const answer = await engine.blobs.peek({ ...query, method: 'get' });
-    expect(answer).toMatchObject({ sizeBytes: 60_000, holdsMs: 1_000, freshMs: undefined });
+    expect(answer).toMatchObject({ sizeBytes: 60_000, holdsMs: 30_000, freshMs: undefined });
     expect(Buffer.from(answer?.bytes ?? [])).toEqual(small);
-    expect(await engine.blobs.peek({ ...query, method: 'head' })).toMatchObject({ bytes: undefined });
+    const head = await engine.blobs.peek({ ...query, method: 'head' });
+    expect(head).toMatchObject({ bytes: undefined, holdsMs: 1_000 });
     expect(await engine.blobs.peek({ ...query, method: 'head', repository: repository('c/d') })).toBeUndefined();
     await engine.get(next);
     await eventually(() => engine.fills.size === 0);
@@ -154,12 +155,12 @@ describe('a blob', () => {
   });
 
   it('that is large is leased for HEAD only, and bytes that went bad are not given from memory', async () => {
-    const large = new BlobUpstream(content(70_000));
+    const large = new BlobUpstream(content(140_000));
     await using engine = new Engine([large]);
     await engine.get(large);
     await eventually(() => engine.fills.size === 0);
     const query = { upstream: large.key, repository: repository('a/b'), digest: large.digest };
     expect(await engine.blobs.peek({ ...query, method: 'get' })).toBeUndefined();
-    expect(await engine.blobs.peek({ ...query, method: 'head' })).toMatchObject({ sizeBytes: 70_000 });
+    expect(await engine.blobs.peek({ ...query, method: 'head' })).toMatchObject({ sizeBytes: 140_000 });
   });
 });

@@ -4,7 +4,7 @@ import { Generation } from '../../src/cache/generation.ts';
 import type { MoveCommand, MoveReply } from '../../src/cache/mover-messages.ts';
 import type { MoverThread } from '../../src/cache/mover-thread.ts';
 import { moveByThread } from '../../src/cache/remote-move.ts';
-import type { Lease } from '../../src/cache/space-lease.ts';
+import type { Allotment } from '../../src/cache/allotment.ts';
 import type { Spool } from '../../src/cache/spool.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { Semaphore } from '../../src/lib/semaphore.ts';
@@ -46,11 +46,11 @@ function rig(options: { covers?: boolean; pay?: LineBody['pay']; stepBytes?: num
     movers: { thread, hashThread: thread },
   });
   const relieved: boolean[] = [];
-  const lease = {
+  const allotment = {
     cover: () => options.covers ?? true,
     relieve: async () => (relieved.push(true), true),
     allocated: 0,
-  } as unknown as Lease;
+  } as unknown as Allotment;
   const ended: string[] = [];
   const body: LineBody = {
     line: thread,
@@ -65,7 +65,7 @@ function rig(options: { covers?: boolean; pay?: LineBody['pay']; stepBytes?: num
   const claim = generation.pieces.claim(0, sizeBytes);
   const control = new AbortController();
   const { signal } = control;
-  const moved = moveByThread({ generation, claim, lease, upstream: 'lab', body, skipBytes: 0, signal });
+  const moved = moveByThread({ generation, claim, allotment, upstream: 'lab', body, skipBytes: 0, signal });
   const say = (message: MoveReply | { kind: 'lost' }): void => reply(message);
   return { told, say, moved, generation, claim, control, ended, relieved };
 }

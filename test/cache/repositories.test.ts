@@ -104,10 +104,3 @@ describe('_catalog', () => {
     expect(rig.listings.catalog({ ...all, last: 'zzz' })).toEqual({ repositories: [], next: undefined });
   });
 });
-
-describe('cached tags', () => {
-  it('are those pulled, of repositories that may be told of', () => {
-    expect(rig.listings.cachedTags(rig.key('library/a', 'docker.io'))).toEqual(['1']);
-    expect(rig.listings.cachedTags(rig.key('library/a', 'ghcr.io'))).toEqual([]);
-  });
-});

@@ -193,7 +193,7 @@ describe('a store that takes nothing', () => {
 
   it('is not even tried when there is no room to be made', async () => {
     let isReleased = false;
-    const space = { lease: () => ({ cover: () => false, release: () => void (isReleased = true) }) };
+    const space = { allot: () => ({ cover: () => false, release: () => void (isReleased = true) }) };
     const { createManifests } = await import('../../src/cache/manifests.ts');
     rig.manifests.close();
     rig.manifests = createManifests({ ...rig.deps, space });

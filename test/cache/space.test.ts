@@ -70,7 +70,7 @@ describe('eviction', () => {
     // 2000 blobs of 4 KiB and 2 MiB of slack: 12 KiB are left.
     const maxBytes = 2000 * 4 * kib + 2 * mib + 12 * kib;
     await using rig = await fullStore(2000, maxBytes);
-    expect(await rig.space.lease().cover(64 * kib, 8 * mib)).toBe(true);
+    expect(await rig.space.allot().cover(64 * kib, 8 * mib)).toBe(true);
     expect(rig.evicted.length).toBeGreaterThanOrEqual(13);
     expect(rig.evicted.length).toBeLessThanOrEqual(13 + 32);
     await eventually(() => rig.evicted.length === 2000);
@@ -80,7 +80,7 @@ describe('eviction', () => {
   it('lets a second write through between two turns', async () => {
     const maxBytes = 2000 * 4 * kib + 2 * mib;
     await using rig = await fullStore(2000, maxBytes);
-    const [first, second] = [rig.space.lease(), rig.space.lease()];
+    const [first, second] = [rig.space.allot(), rig.space.allot()];
     expect(await first.cover(4 * kib, 8 * mib)).toBe(true);
     expect(await second.cover(4 * kib, 0)).toBe(true);
     expect(rig.evicted.length).toBeLessThanOrEqual(2 * 32 + 2);
@@ -94,9 +94,9 @@ describe('eviction', () => {
       const blob = await rig.store.open(digest);
       if (blob !== undefined) opened.use(blob);
     }
-    const lease = rig.space.lease();
+    const allotment = rig.space.allot();
     for (let bytes = 4 * kib; bytes <= 400 * kib; bytes += 4 * kib)
-      expect(await lease.cover(bytes, 2 * mib)).toBe(true);
+      expect(await allotment.cover(bytes, 2 * mib)).toBe(true);
     await eventually(() => rig.evicted.length === 500);
     expect(rig.catalog.rowsRead).toBeLessThanOrEqual(2 * 2000);
     expect(rig.digests.slice(0, 1500).every((digest) => rig.store.blobs.has(digest))).toBe(true);
@@ -109,9 +109,9 @@ describe('eviction', () => {
       const blob = await rig.store.open(digest);
       if (blob !== undefined) opened.use(blob);
     }
-    expect(await rig.space.lease().cover(4 * kib, 0)).toBe(false);
+    expect(await rig.space.allot().cover(4 * kib, 0)).toBe(false);
     await opened.disposeAsync();
-    expect(await rig.space.lease().cover(4 * kib, 0)).toBe(true);
+    expect(await rig.space.allot().cover(4 * kib, 0)).toBe(true);
     expect(rig.evicted).not.toEqual([]);
   });
 });

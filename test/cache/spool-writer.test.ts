@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { PieceMap } from '../../src/cache/piece-map.ts';
 import type { Generation } from '../../src/cache/generation.ts';
-import type { Lease } from '../../src/cache/space-lease.ts';
+import type { Allotment } from '../../src/cache/allotment.ts';
 import { SpoolWriter } from '../../src/cache/spool-writer.ts';
 
 /** A writer over nothing but a piece map; what it writes is kept. */
@@ -19,9 +19,9 @@ function rig(sizeBytes: number) {
     },
     written: () => undefined,
   } as unknown as Generation;
-  const lease = { cover: () => true } as unknown as Lease;
+  const allotment = { cover: () => true } as unknown as Allotment;
   const claim = pieces.claim(0, sizeBytes);
-  return { pieces, claim, written, writer: new SpoolWriter(generation, claim, lease) };
+  return { pieces, claim, written, writer: new SpoolWriter(generation, claim, allotment) };
 }
 
 describe('SpoolWriter', () => {

@@ -14,6 +14,7 @@ import { playCopy } from './scenarios/copy.ts';
 import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
+import { runtimes, runtimeScenarios } from './scenarios/runtimes.ts';
 import { setupScenarios } from './scenarios/setup.ts';
 import type { Seeded, Stage } from './stage.ts';
 import { upstreamNames } from './upstreams.ts';
@@ -41,6 +42,7 @@ const clients: readonly Client[] = [
   ...containerds,
   dockerd,
   orasCli,
+  ...runtimes,
 ];
 
 /** The upstream that also holds the large file. */
@@ -82,6 +84,7 @@ const conformance: readonly Scenario[] = [
 export const scenarios: readonly Scenario[] = [
   ...matrix,
   ...artifactTools,
+  ...runtimeScenarios(seededAs),
   ...conformance,
   ...others,
   ...setupScenarios(seededAs),

@@ -6,7 +6,7 @@ import type { Artifact, Content } from './content/seed.ts';
 import { CheckError, type Report } from './report.ts';
 import type { Tools } from './tools.ts';
 import type { Upstream } from './upstreams.ts';
-import { Weir } from './weir.ts';
+import { Weir, type UpstreamEntry } from './weir.ts';
 import type { Workspace } from './workspace.ts';
 
 /** An upstream together with what was pushed to it. */
@@ -43,7 +43,7 @@ export async function revive({ upstream, content }: Seeded): Promise<void> {
 export async function withWeir(
   stage: Stage,
   name: string,
-  dockerHub: Upstream,
+  dockerHub: UpstreamEntry,
   play: (weir: Weir) => Promise<void>,
   afterwards: (weir: Weir) => Promise<void> = async () => {},
 ): Promise<void> {

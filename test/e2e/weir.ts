@@ -7,14 +7,17 @@ import type { Upstream } from './upstreams.ts';
 
 const repository = resolve(import.meta.dirname, '..', '..');
 
+/** What weir is told of an upstream. */
+export type UpstreamEntry = Pick<Upstream, 'name' | 'host' | 'ttl'>;
+
 export interface WeirOptions {
   /** Path of the program below the repository: `src/main.ts`, or `dist/main.js` after a build. */
   readonly entry: string;
   /** Holds the configuration file, the log and the cache root. */
   readonly directory: string;
-  readonly upstreams: readonly Upstream[];
+  readonly upstreams: readonly UpstreamEntry[];
   /** The upstream that is also known as docker.io, the default, for clients with a Docker Hub mirror setting. */
-  readonly dockerHub: Upstream;
+  readonly dockerHub: UpstreamEntry;
   /** Files for HTTPS; plain HTTP without. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
 }
@@ -25,7 +28,7 @@ function configuration(
   port: number,
   adminPort: number,
 ): object {
-  const entry = (upstream: Upstream): object => ({
+  const entry = (upstream: UpstreamEntry): object => ({
     url: `http://${upstream.host}`,
     ...(upstream.ttl === undefined ? {} : { tags: { ttl: upstream.ttl } }),
   });

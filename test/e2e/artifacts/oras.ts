@@ -31,11 +31,10 @@ export const orasPython: Client = {
   kinds: ['artifact'],
   platforms: 'all',
   open: async (site) =>
-    eachInItsOwnDirectory(site, 'oras-py', async ({ tools, weir, upstream, workspace }, directory, artifact, by) => {
-      const home = workspace.directory('home');
-      const name = throughPath({ tools, weir, upstream, workspace }, artifact, by);
-      const digest = await python(tools.orasPython, home, 'pull', name, directory);
-      workspace.remove(home);
+    eachInItsOwnDirectory(site, 'oras-py', async (own, directory, artifact, by) => {
+      const home = own.workspace.directory('home');
+      const digest = await python(own.tools.orasPython, home, 'pull', throughPath(own, artifact, by), directory);
+      own.workspace.remove(home);
       const blobs = readdirSync(directory).map((file) => hashFile(join(directory, file)));
       return { digests: [digest], blobs: await Promise.all(blobs) };
     }),

@@ -5,7 +5,8 @@ import type { Artifact } from '../content/seed.ts';
 import { Daemon, run } from '../process.ts';
 import { referenceOf, type By, type Client, type Pulled, type Session, type Site } from './client.ts';
 
-class DockerSession implements Session {
+/** A daemon with weir for a mirror, and the client that talks to it. */
+export class DockerSession implements Session {
   readonly #site: Site;
   readonly #directory: string;
   readonly #daemon: Daemon;

@@ -1,4 +1,5 @@
 /** The cache root is an OCI image layout that other programs read. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hashBlobs, hashFile } from '../clients/client.ts';
 import type { Artifact } from '../content/seed.ts';
@@ -31,13 +32,22 @@ export async function playLayout(stage: Stage, { upstream, artifacts }: Seeded):
           const { digest } = JSON.parse(stdout) as { readonly digest: string };
           compare(artifact, digest, await hashBlobs(join(target, 'blobs', 'sha256')));
         });
-        // skopeo 1.9 finds only OCI media types in a layout, and this one image is Docker's.
+        // skopeo 1.9 and umoci 0.4 find only OCI media types in a layout, and this one image is Docker's.
         if (artifact.name === 'busybox') continue;
         await report.check(`layout: skopeo reads ${artifact.name} out of the root`, async () => {
           const target = join(workspace.directory('skopeo'), 'copy');
           const args = ['copy', '--all', '--preserve-digests', `oci:${root}:${nameOf(artifact)}`, `dir:${target}`];
           await run(tools.skopeo, ['--insecure-policy', ...args]);
           compare(artifact, await hashFile(join(target, 'manifest.json')), await hashBlobs(target));
+        });
+        if (artifact.kind !== 'image') continue;
+        await report.check(`layout: umoci unpacks ${artifact.name} out of the root`, async () => {
+          const bundle = join(workspace.directory('umoci'), 'bundle');
+          await run(tools.umoci, ['unpack', '--image', `${root}:${nameOf(artifact)}`, bundle]);
+          const said = ['weir-e2e', 'weir-e2e-second'].map((file) =>
+            readFileSync(join(bundle, 'rootfs/etc', file), 'utf8'),
+          );
+          if (said.join('').trim() !== artifact.says) throw new CheckError(`the files say ${said.join('')}`);
         });
       }
     },

@@ -9,7 +9,10 @@ import type { Weir } from '../weir.ts';
 import { coldCost, noContent, onceEach } from './cost.ts';
 
 /** How a client is named in the matrix. */
-export function titleOf({ name, programs }: Client, versions: ReadonlyMap<string, string>): string {
+export function titleOf(
+  { name, programs }: Pick<Client, 'name' | 'programs'>,
+  versions: ReadonlyMap<string, string>,
+): string {
   const version = versions.get(programs[0]);
   return version === undefined ? name : `${name} ${version}`;
 }

@@ -3,14 +3,14 @@ import type { Phase } from '../report.ts';
 import { phases, CheckError } from '../report.ts';
 import { contentTransfers, describeRequest, type LoggedRequest } from '../request-log.ts';
 import { revive, withWeir, type Seeded, type Stage } from '../stage.ts';
-import type { Weir } from '../weir.ts';
+import type { UpstreamEntry, Weir } from '../weir.ts';
 
 export interface Play {
   /** The row of the matrix: client and version @ upstream. */
   readonly row: string;
   readonly seeded: Seeded;
-  /** The upstream that weir also knows as docker.io; default: the one of `seeded`. */
-  readonly dockerHub?: Seeded;
+  /** The upstream that weir also knows as docker.io; default: that of `seeded`. */
+  readonly dockerHub?: UpstreamEntry;
   /**
    * What the client does, from empty storage each time; throws when what it got is not what a direct pull gets.
    * What it answers is shown beside the check.
@@ -26,7 +26,7 @@ export interface Play {
 export async function playPhases(stage: Stage, { row, seeded, dockerHub, act, without, cost }: Play): Promise<void> {
   const { upstream } = seeded;
   await revive(seeded);
-  await withWeir(stage, row, (dockerHub ?? seeded).upstream, async (weir) => {
+  await withWeir(stage, row, dockerHub ?? upstream, async (weir) => {
     for (const phase of phases) {
       const reason = without?.[phase];
       if (reason !== undefined) {

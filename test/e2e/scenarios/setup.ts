@@ -61,10 +61,11 @@ async function playBuildkit(stage: Stage, seeded: Seeded): Promise<void> {
         };
         const session = await openBuildkit(site);
         try {
-          const { blobs = [] } = await session.pull(artifact, 'tag');
-          const [, ...layers] = artifact.direct.amd64;
-          const absent = layers.filter((layer) => !blobs.includes(layer));
-          if (layers.length === 0 || absent.length > 0) throw new CheckError(`not in the build: ${absent.join(' ')}`);
+          const { blobs = [], said } = await session.pull(artifact, 'tag');
+          const { root, amd64 } = artifact.direct;
+          const absent = [root, ...amd64].filter((digest) => !blobs.includes(digest));
+          if (absent.length > 0) throw new CheckError(`not in the build: ${absent.join(' ')}`);
+          if (said !== artifact.says) throw new CheckError(`the build printed ${said}, not ${artifact.says}`);
         } finally {
           await session.close();
         }

@@ -3,15 +3,15 @@
 /** Most that is reserved ahead of what is written (an upstream may claim any size). */
 const aheadBytes = 32 * 1024 * 1024;
 
-/** What a lease needs of `Space`. */
+/** What an allotment needs of `Space`. */
 export interface Grants {
-  grant(lease: Lease, bytes: number, ahead: number): Promise<boolean>;
-  relieve(lease: Lease): Promise<boolean>;
-  forget(lease: Lease): void;
+  grant(allotment: Allotment, bytes: number, ahead: number): Promise<boolean>;
+  relieve(allotment: Allotment): Promise<boolean>;
+  forget(allotment: Allotment): void;
 }
 
 /** Release it when the fill has ended; what was written stays counted by the store. */
-export class Lease {
+export class Allotment {
   readonly #space: Grants;
   /** Nothing used at this time or later is evicted for it; epoch milliseconds, undefined: everything may be. */
   #sparesSinceMs: number | undefined;
