@@ -57,6 +57,8 @@ const rowOf: Readonly<Record<string, string>> = {
 const noClients = [
   'conformance',
   'distribution2',
+  'gpg',
+  'gpgAgent',
   'distribution3',
   'referrersRegistry',
   'zot',

@@ -19,6 +19,8 @@ export const debian = {
   distribution2: { path: '/usr/bin/docker-registry', package: 'docker-registry', versions: /^2\.8\.2/ },
   runc: { path: '/usr/sbin/runc', package: 'runc', versions: /^1\./ },
   busybox: { path: '/bin/busybox', package: 'busybox-static', versions: /^1:1\./ },
+  gpg: { path: '/usr/bin/gpg', package: 'gpg', versions: /^2\.2\./ },
+  gpgAgent: { path: '/usr/bin/gpg-agent', package: 'gpg-agent', versions: /^2\.2\./ },
   debootstrap: { path: '/usr/sbin/debootstrap', package: 'debootstrap', versions: /^1\./ },
 } as const satisfies Record<string, DebianProgram>;
 

@@ -1,10 +1,13 @@
 /** What the suite plays: every client against every upstream, and what is more than a pull. */
+import { artifactTools } from './artifacts/all.ts';
+import { orasPython } from './artifacts/oras.ts';
+import { regctl } from './artifacts/regctl.ts';
 import type { Client } from './clients/client.ts';
 import { containerds } from './clients/containerd.ts';
 import { dockerd } from './clients/docker.ts';
 import { podman } from './clients/podman.ts';
 import { referrers } from './clients/referrers.ts';
-import { crane, helm, orasCli, orasGo, skopeo } from './clients/simple.ts';
+import { crane, helm, helm4, orasCli, orasGo, skopeo } from './clients/simple.ts';
 import type { ProgramName } from './programs.ts';
 import { playConformance } from './scenarios/conformance.ts';
 import { playCopy } from './scenarios/copy.ts';
@@ -34,7 +37,10 @@ const clients: readonly Client[] = [
   skopeo,
   podman,
   helm,
+  helm4,
   orasGo,
+  orasPython,
+  regctl,
   referrers,
   ...containerds,
   dockerd,
@@ -97,6 +103,7 @@ const conformance: readonly Scenario[] = [
 
 export const scenarios: readonly Scenario[] = [
   ...matrix,
+  ...artifactTools,
   ...runtimeScenarios(seededAs),
   ...conformance,
   ...others,
