@@ -49,6 +49,9 @@ const rowOf: Readonly<Record<string, string>> = {
   buildctl: 'BuildKit',
   compose: 'Docker Compose',
   wkg: 'wkg',
+  dmr: 'Docker Model Runner',
+  mdltool: 'Docker Model Runner',
+  rasterio: 'GDAL, rasterio',
   orasClient: 'oras-go',
   stargzClient: 'stargz-snapshotter',
   oras: 'oras CLI',
@@ -105,6 +108,9 @@ describe('docs/clients.md', () => {
       'containerd 2 in parallel',
       'Kubernetes image volumes',
       'Docker volumes as images',
+      'KServe modelcars',
+      'Models of whisper.cpp',
+      'Earth observation',
     ];
     expect(new Set(run)).toEqual(new Set([...Object.values(rowOf), ...more]));
   });

@@ -35,6 +35,12 @@ interface Published {
   readonly tier: Tier;
 }
 
+/** Headers for cgo. `modules`: one file of a Go module each, and the name by which it is included. */
+export interface Headers {
+  readonly debian: readonly string[];
+  readonly modules: readonly { readonly module: string; readonly file: string; readonly as: string }[];
+}
+
 /**
  * A main package of a published Go module, built without cgo unless it says so. `isReplaced`: its go.mod has
  * directives with which `go install` refuses it, so that it is built as a dependency of an empty module.
@@ -43,6 +49,7 @@ export interface GoProgram extends Published {
   readonly from: 'go';
   readonly package: string;
   readonly hasCgo?: true;
+  readonly headers?: Headers;
   readonly isReplaced?: true;
 }
 
@@ -97,6 +104,7 @@ export const built = {
     tier: 1,
   },
   orasPython: { from: 'pypi', package: 'oras', version: '0.2.43', tier: 1 },
+  rasterio: { from: 'pypi', package: 'rasterio', version: '1.4.4', tier: 2 },
   devcontainer: { from: 'npm', package: '@devcontainers/cli', binary: 'devcontainer', version: '0.89.0', tier: 1 },
   helm4: { from: 'go', package: 'helm.sh/helm/v4/cmd/helm', version: 'v4.3.1', tier: 2 },
   conftest: { from: 'go', package: 'github.com/open-policy-agent/conftest', version: 'v0.71.1', tier: 2 },
@@ -104,7 +112,31 @@ export const built = {
   cosign3: { from: 'go', package: 'github.com/sigstore/cosign/v3/cmd/cosign', version: 'v3.1.3', tier: 2 },
   crictl: { from: 'go', package: 'sigs.k8s.io/cri-tools/cmd/crictl', version: 'v1.37.0', tier: 2 },
   gator: { from: 'go', package: 'github.com/open-policy-agent/gatekeeper/v3/cmd/gator', version: 'v3.23.1', tier: 2 },
-  ollama: { from: 'go', package: 'github.com/ollama/ollama', version: 'v0.6.5', hasCgo: true, tier: 2 },
+  ollama: {
+    from: 'go',
+    package: 'github.com/ollama/ollama',
+    version: 'v0.17.4',
+    hasCgo: true,
+    headers: {
+      debian: ['nlohmann-json3-dev', 'libstb-dev'],
+      modules: [{ module: 'github.com/gen2brain/malgo@v0.11.24', file: 'miniaudio.h', as: 'miniaudio/miniaudio.h' }],
+    },
+    tier: 2,
+  },
+  mdltool: {
+    from: 'go',
+    package: 'github.com/docker/model-runner/cmd/mdltool',
+    version: 'v1.0.10',
+    isReplaced: true,
+    tier: 2,
+  },
+  dmr: {
+    from: 'go',
+    package: 'github.com/docker/model-runner/cmd/dmr',
+    version: 'v1.2.9',
+    isReplaced: true,
+    tier: 2,
+  },
   buildkitd: {
     from: 'go',
     package: 'github.com/moby/buildkit/cmd/buildkitd',

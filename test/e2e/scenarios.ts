@@ -11,12 +11,15 @@ import { crane, helm, helm4, orasCli, orasGo, skopeo } from './clients/simple.ts
 import type { ProgramName } from './programs.ts';
 import { playConformance } from './scenarios/conformance.ts';
 import { playCopy } from './scenarios/copy.ts';
+import { playModelcar, playScene, playWhisper, sceneRows } from './scenarios/data.ts';
 import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
 import { lazyRow, playLazy } from './scenarios/lazy.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
 import { parallelRow, playParallel } from './scenarios/parallel.ts';
 import { partialRow, playPartial } from './scenarios/partial.ts';
+import { playModelRunner, playModelTool, runnerRow, toolRow } from './scenarios/model-runner.ts';
+import { partsRow, playOllama, playOllamaTensors, tensorsRow } from './scenarios/ollama.ts';
 import { runtimes, runtimeScenarios } from './scenarios/runtimes.ts';
 import { setupScenarios } from './scenarios/setup.ts';
 import type { Seeded, Stage } from './stage.ts';
@@ -92,6 +95,41 @@ const others: readonly Scenario[] = [
   { name: 'image', play: (stage) => playImage(stage, seededAs(stage, 'dist2.test')) },
 ];
 
+const models: readonly Scenario[] = [
+  {
+    name: 'ollama parts',
+    rows: (versions) => [partsRow(versions)],
+    programs: ['ollama'],
+    play: (stage) => playOllama(stage, seededAs(stage, 'dist3.test')),
+  },
+  {
+    name: 'ollama tensors',
+    rows: (versions) => [tensorsRow(versions)],
+    programs: ['ollama'],
+    play: (stage) => playOllamaTensors(stage, seededAs(stage, 'dist3.test')),
+  },
+  {
+    name: 'model-runner mdltool',
+    rows: (versions) => [toolRow(versions)],
+    programs: ['mdltool'],
+    play: (stage) => playModelTool(stage, seededAs(stage, 'dist3.test')),
+  },
+  {
+    name: 'model-runner dmr',
+    rows: (versions) => [runnerRow(versions)],
+    programs: ['mdltool', 'dmr'],
+    play: (stage) => playModelRunner(stage, seededAs(stage, 'dist3.test')),
+  },
+  { name: 'modelcar', play: (stage) => playModelcar(stage, seededAs(stage, 'dist3.test')) },
+  { name: 'whisper', play: (stage) => playWhisper(stage, seededAs(stage, 'dist3.test')) },
+  {
+    name: 'scene',
+    rows: sceneRows,
+    programs: ['rasterio'],
+    play: (stage) => playScene(stage, seededAs(stage, 'dist3.test')),
+  },
+];
+
 /** The specification's own suite, where the referrers API is and where it is not. */
 const conformance: readonly Scenario[] = [
   { name: 'dist3.test', hasReferrers: false },
@@ -108,4 +146,5 @@ export const scenarios: readonly Scenario[] = [
   ...conformance,
   ...others,
   ...setupScenarios(seededAs),
+  ...models,
 ];

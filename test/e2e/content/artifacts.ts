@@ -1,6 +1,6 @@
 /** What is in registries besides images: a Helm chart, a Wasm module, a signed artifact, one large file. */
-import { createCipheriv, randomBytes } from 'node:crypto';
-import { appendFileSync, openSync, readFileSync, writeFileSync, writeSync, closeSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../process.ts';
 import type { Tools } from '../tools.ts';
@@ -69,18 +69,4 @@ export async function makeFiles(tools: Tools, workspace: Workspace, identity: st
     signature: at('signature.json'),
     sbom: at('sbom.spdx.json'),
   };
-}
-
-/** A file of pseudo-random bytes: the keystream of AES-CTR under a fresh key, made about as fast as it is written. */
-export function writeLargeFile(file: string, sizeBytes: number): void {
-  const cipher = createCipheriv('aes-128-ctr', randomBytes(16), randomBytes(16));
-  const zeros = Buffer.alloc(4 * 1024 * 1024);
-  const out = openSync(file, 'wx');
-  try {
-    for (let left = sizeBytes; left > 0; left -= zeros.length) {
-      writeSync(out, cipher.update(left < zeros.length ? zeros.subarray(0, left) : zeros));
-    }
-  } finally {
-    closeSync(out);
-  }
 }

@@ -1,7 +1,8 @@
 /** A small writer of OCI image layouts: enough to build the suite's images without any program under test. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { hashFile } from '../clients/client.ts';
 
 export interface Descriptor {
   readonly mediaType: string;
@@ -65,6 +66,13 @@ export class ImageLayout {
     return { mediaType, digest, size: bytes.length };
   }
 
+  /** A file that may be too large for memory: it is hashed as it lies and linked into the layout. */
+  async addFile(file: string, mediaType: string): Promise<Descriptor> {
+    const digest = await hashFile(file);
+    linkSync(file, join(this.directory, 'blobs', ...digest.split(':')));
+    return { mediaType, digest, size: statSync(file).size };
+  }
+
   addImage({ family, layers, command, architecture, environment = [] }: ImageParts): Descriptor {
     const config = this.addJson(family.config, {
       architecture,
@@ -92,7 +100,8 @@ export class ImageLayout {
     writeFileSync(join(this.directory, 'index.json'), JSON.stringify(index));
   }
 
-  private addJson(mediaType: string, document: object): Descriptor {
+  /** A manifest, an index or a configuration. */
+  addJson(mediaType: string, document: object): Descriptor {
     return this.addBlob(Buffer.from(JSON.stringify(document, undefined, 2)), mediaType);
   }
 }

@@ -40,7 +40,7 @@ async function filesLayer(workspace: Workspace, files: Readonly<Record<string, s
 }
 
 /** A root file system that a shell runs in: Debian's static busybox under the names of its usual applets. */
-async function busyboxLayer(workspace: Workspace, busybox: string, identity: string): Promise<Layer> {
+export async function busyboxLayer(workspace: Workspace, busybox: string, identity: string): Promise<Layer> {
   const [tree, scratch] = [workspace.directory('busybox'), workspace.directory('layer')];
   for (const name of ['bin', 'etc', 'proc', 'sys', 'dev', 'tmp']) mkdirSync(join(tree, name));
   copyFileSync(busybox, join(tree, 'bin/busybox'));

@@ -5,8 +5,9 @@ import { run } from '../process.ts';
 import type { Tools } from '../tools.ts';
 import type { Upstream } from '../upstreams.ts';
 import type { Workspace } from '../workspace.ts';
-import { makeFiles, writeLargeFile, type Files } from './artifacts.ts';
+import { makeFiles, type Files } from './artifacts.ts';
 import { buildImages, type BuiltImage, type Images } from './images.ts';
+import { writeNoiseFile } from './model-files.ts';
 
 export type ArtifactKind = 'image' | 'index' | 'chart' | 'artifact' | 'referrers' | 'large';
 
@@ -47,7 +48,7 @@ export class Content {
     const files = await makeFiles(tools, workspace, identity);
     if (!hasLarge) return new Content(tools, images, files, undefined);
     const largeFile = join(workspace.directory('large'), 'large.bin');
-    writeLargeFile(largeFile, largeSizeBytes);
+    writeNoiseFile(largeFile, largeSizeBytes);
     return new Content(tools, images, files, largeFile);
   }
 

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { run } from '../process.ts';
 import type { BuiltProgram, GoProgram } from '../programs.ts';
+import { gatherHeaders } from './headers.ts';
 
 /** Throws unless a Go tool that can fetch newer toolchains by itself (1.21 and later) is on the PATH. */
 async function needGo(): Promise<void> {
@@ -37,10 +38,16 @@ async function buildInto(directory: string, build: (scratch: string) => Promise<
 
 async function installGo(program: GoProgram, scratch: string, timeoutMs: number): Promise<void> {
   await needGo();
-  const env = { ...goEnvironment(program.hasCgo), GOBIN: scratch };
+  const env: NodeJS.ProcessEnv = { ...goEnvironment(program.hasCgo), GOBIN: scratch };
+  const headers = join(scratch, 'headers');
+  if (program.headers !== undefined) {
+    await gatherHeaders(program.headers, headers);
+    env['CGO_CXXFLAGS'] = `-O2 -I${join(headers, 'include')}`;
+  }
   const wanted = `${program.package}@${program.version}`;
   if (program.isReplaced !== true) {
     await run('nice', [...nice, 'go', 'install', wanted], { env, timeoutMs });
+    rmSync(headers, { recursive: true, force: true });
     return;
   }
   // Replacements and exclusions count in the main module only (Go modules reference, "go.mod: replace directive").

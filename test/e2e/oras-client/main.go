@@ -16,7 +16,7 @@ import (
 )
 
 const usage = `usage:
-  oras-client push [-artifact-type T] [-config-type T] [-subject DIGEST] HOST/REPO[:TAG] FILE=MEDIATYPE...
+  oras-client push [-artifact-type T] [-config-type T] [-subject DIGEST] [-annotation KEY=VALUE]... HOST/REPO[:TAG] FILE=MEDIATYPE...
   oras-client pull HOST/REPO:REFERENCE LAYOUT-DIR
   oras-client extract LAYOUT-DIR REFERENCE LAYOUT-DIR
   oras-client copy HOST/REPO:REFERENCE HOST/REPO:TAG     the artifact together with all its referrers

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -24,6 +25,15 @@ func push(ctx context.Context, args []string) (any, error) {
 	artifactType := flags.String("artifact-type", "", "artifactType of the manifest")
 	configType := flags.String("config-type", "", "media type of an empty config ({}) instead of the empty descriptor")
 	subject := flags.String("subject", "", "digest the manifest refers to")
+	annotations := map[string]string{ocispec.AnnotationCreated: "2001-01-01T00:00:00Z"}
+	flags.Func("annotation", "KEY=VALUE of the manifest; may be repeated", func(argument string) error {
+		key, value, ok := strings.Cut(argument, "=")
+		if !ok {
+			return fmt.Errorf("%q is not KEY=VALUE", argument)
+		}
+		annotations[key] = value
+		return nil
+	})
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -34,9 +44,7 @@ func push(ctx context.Context, args []string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := oras.PackManifestOptions{ManifestAnnotations: map[string]string{
-		ocispec.AnnotationCreated: "2001-01-01T00:00:00Z",
-	}}
+	options := oras.PackManifestOptions{ManifestAnnotations: annotations}
 	for _, argument := range flags.Args()[1:] {
 		layer, err := pushFile(ctx, repo, argument)
 		if err != nil {
@@ -92,7 +100,12 @@ func pushFile(ctx context.Context, repo *remote.Repository, argument string) (oc
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	descriptor := ocispec.Descriptor{MediaType: mediaType, Digest: sum, Size: size}
+	descriptor := ocispec.Descriptor{
+		MediaType:   mediaType,
+		Digest:      sum,
+		Size:        size,
+		Annotations: map[string]string{ocispec.AnnotationTitle: filepath.Base(path)},
+	}
 	exists, err := repo.Exists(ctx, descriptor)
 	if err != nil {
 		return ocispec.Descriptor{}, err
