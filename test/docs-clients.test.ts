@@ -49,13 +49,19 @@ const rowOf: Readonly<Record<string, string>> = {
   buildctl: 'BuildKit',
   compose: 'Docker Compose',
   wkg: 'wkg',
+  dmr: 'Docker Model Runner',
+  mdltool: 'Docker Model Runner',
+  rasterio: 'GDAL, rasterio',
   orasClient: 'oras-go',
+  stargzClient: 'stargz-snapshotter',
   oras: 'oras CLI',
 };
 /** Registries, what the clients need, and the specification's own suite. */
 const noClients = [
   'conformance',
   'distribution2',
+  'gpg',
+  'gpgAgent',
   'distribution3',
   'referrersRegistry',
   'zot',
@@ -97,7 +103,15 @@ describe('docs/clients.md', () => {
   it('claims to run only what the suite runs', () => {
     const run = rows.filter(({ how }) => how.startsWith('run')).map(({ client }) => client);
     // Scenarios of their own, by programs that have a row already.
-    const more = ['Kubernetes image volumes', 'Docker volumes as images'];
+    const more = [
+      'Podman with zstd:chunked',
+      'containerd 2 in parallel',
+      'Kubernetes image volumes',
+      'Docker volumes as images',
+      'KServe modelcars',
+      'Models of whisper.cpp',
+      'Earth observation',
+    ];
     expect(new Set(run)).toEqual(new Set([...Object.values(rowOf), ...more]));
   });
 

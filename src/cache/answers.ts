@@ -73,7 +73,7 @@ export interface BlobView {
 }
 
 /**
- * One client following one span, in order. The last byte of a whole body (and of long or leading ranges) is not
+ * One client following one span, in order. The last byte of a whole body (and of ranges that are long or all of it) is not
  * readable before digest and size are proved.
  */
 export interface BlobReader {

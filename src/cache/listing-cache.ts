@@ -11,7 +11,7 @@ import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { Refresh } from './refresh.ts';
-import { isDenied, isNotFound, isOffline, isUnsupported } from './refusals.ts';
+import { isDenied, isNotFound, isOffline } from './refusals.ts';
 
 /** Parsed listings in memory, counted by the length of their JSON. */
 const maxHotCharacters = 16 * 1024 * 1024;
@@ -23,7 +23,7 @@ export interface ListingKey {
   readonly text: string;
   /** Its row in the catalog, which may be shared with others; undefined when it is not worth one. */
   readonly row: string | undefined;
-  /** Where a missing API or repository is remembered. */
+  /** Where a missing repository is remembered. */
   readonly negative: string;
 }
 
@@ -90,7 +90,6 @@ export class ListingCache<T> {
   }
 
   async #ask(key: ListingKey, fetch: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
-    const { negativeTtlMs, listingTtlMs } = this.#deps.options;
     const asked = this.#ages.now();
     try {
       const value = await fetch(signal);
@@ -98,10 +97,9 @@ export class ListingCache<T> {
       this.#ages.mark(key.text, asked);
       return value;
     } catch (error) {
-      if (isNotFound(error)) this.#negatives.remember(key.negative, error, negativeTtlMs);
-      else if (isUnsupported(error)) this.#negatives.remember(key.negative, error, listingTtlMs);
+      if (isNotFound(error)) this.#negatives.remember(key.negative, error, this.#deps.options.negativeTtlMs);
       // These are answers: what was listed before is not true any more, or not for us.
-      if (isNotFound(error) || isUnsupported(error) || isDenied(error)) this.#forget(key);
+      if (isNotFound(error) || isDenied(error)) this.#forget(key);
       throw error;
     }
   }

@@ -6,9 +6,9 @@ import type { Outcome } from './outcome.ts';
 
 /** A refusal given from memory; the upstream was not asked. */
 export class RememberedRefusal extends UpstreamError {
-  readonly outcome: Outcome = { kind: 'hit', detail: 'negative' };
+  readonly outcome: Outcome;
 
-  constructor(refusal: UpstreamError) {
+  constructor(refusal: UpstreamError, outcome: Outcome = { kind: 'hit', detail: 'negative' }) {
     super(refusal.kind, refusal.message, {
       upstream: refusal.upstream,
       ...(refusal.status === undefined ? {} : { status: refusal.status }),
@@ -16,6 +16,7 @@ export class RememberedRefusal extends UpstreamError {
       cause: refusal,
     });
     this.name = 'RememberedRefusal';
+    this.outcome = outcome;
   }
 }
 

@@ -4,29 +4,40 @@
  * that looks for signatures would believe it.
  */
 import type { Digest } from '../oci/digest.ts';
+import { isJsonObject } from '../oci/json.ts';
 import type { RepositoryKey } from '../store/catalog.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { ListingPage } from '../upstream/upstream.ts';
 import type { ReferrersAnswer, ReferrersQuery } from './answers.ts';
 import { contentText } from './keys.ts';
 import { ListingCache } from './listing-cache.ts';
+import { RememberedRefusal } from './negative.ts';
+import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { cutReferrers, readReferrers, type Referrer, referrersOf } from './referrers-index.ts';
 import { isNotFound, isUnsupported } from './refusals.ts';
+
+/**
+ * The upstream has no such API, and said so with this status. Kept like a list and as long: what it makes clients do is to
+ * look at the fallback tag, which is there in an outage too, and has its own answer when it is not.
+ */
+interface NoApi {
+  readonly noApi: number;
+}
+
+type Known = readonly unknown[] | NoApi;
 
 const maxPages = 64;
 const maxBytes = 16 * 1024 * 1024;
 
 export class ReferrerLists {
   readonly #deps: PolicyDeps;
-  readonly #lists: ListingCache<readonly unknown[]>;
+  readonly #lists: ListingCache<Known>;
 
   constructor(deps: PolicyDeps) {
     this.#deps = deps;
-    this.#lists = new ListingCache<readonly unknown[]>(deps, (json) =>
-      Array.isArray(json) && referrersOf(json) !== undefined ? json : undefined,
-    );
+    this.#lists = new ListingCache<Known>(deps, readKnown);
   }
 
   async list(query: ReferrersQuery, policy: UpstreamPolicy, signal: AbortSignal): Promise<ReferrersAnswer> {
@@ -38,9 +49,10 @@ export class ReferrerLists {
       // There are registries that say 404 of subjects that they do not know, so of others that tells nothing.
       { text, row: isKnown ? text : undefined, negative: text },
       policy,
-      (own) => this.#fetch(key, query, policy, own),
+      (own) => this.#ask(key, query, policy, own),
       signal,
     );
+    if ('noApi' in value) throw unsupported(key, value, outcome);
     const referrers = referrersOf(value);
     if (referrers === undefined) throw this.#refused(key, 'bad-referrers', 'what was kept of them cannot be read');
     return { ...cutReferrers(referrers, query), outcome };
@@ -48,6 +60,15 @@ export class ReferrerLists {
 
   close(): void {
     this.#lists.close();
+  }
+
+  async #ask(key: RepositoryKey, query: ReferrersQuery, policy: UpstreamPolicy, signal: AbortSignal): Promise<Known> {
+    try {
+      return await this.#fetch(key, query, policy, signal);
+    } catch (error) {
+      if (isUnsupported(error)) return { noApi: error.status ?? 404 };
+      throw error;
+    }
   }
 
   async #fetch(
@@ -96,4 +117,17 @@ export class ReferrerLists {
     const { upstream } = key;
     return new UpstreamError('badResponse', `${upstream}/${key.repository}: referrers: ${message}`, { upstream });
   }
+}
+
+/** What the catalog has kept; undefined when it cannot be read. */
+function readKnown(json: unknown): Known | undefined {
+  if (Array.isArray(json)) return referrersOf(json) === undefined ? undefined : json;
+  return isJsonObject(json) && typeof json['noApi'] === 'number' ? { noApi: json['noApi'] } : undefined;
+}
+
+function unsupported({ upstream, repository }: RepositoryKey, { noApi }: NoApi, outcome: Outcome): UpstreamError {
+  const message = `${upstream}/${repository}: no referrers API: answered ${noApi}`;
+  const refusal = new UpstreamError('unsupported', message, { upstream, status: noApi });
+  if (outcome.kind !== 'hit') return refusal;
+  return new RememberedRefusal(refusal, outcome.detail === undefined ? undefined : outcome);
 }

@@ -4,6 +4,7 @@ import { StoreError, type StoreErrorKind } from '../store/blob-store.ts';
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/errors.ts';
 import { BrokenBodyError, CacheError, type CacheErrorKind } from './errors.ts';
 import { RememberedRefusal } from './negative.ts';
+import type { Outcome } from './outcome.ts';
 
 interface Common {
   readonly message: string;
@@ -12,12 +13,14 @@ interface Common {
 }
 
 interface PlainUpstream extends Common {
-  readonly type: 'upstream' | 'remembered';
+  readonly type: 'upstream';
   readonly kind: UpstreamErrorKind;
   readonly upstream: string;
   readonly status: number | undefined;
   readonly retryAfterMs: number | undefined;
   readonly code: string | undefined;
+  /** Of one that is given from memory. */
+  readonly outcome: Outcome | undefined;
 }
 
 type PlainError =
@@ -48,8 +51,8 @@ function encode(error: unknown, depth: number): PlainError {
   const common: Common = { message, stack, cause: hasCause ? encode(error.cause, depth + 1) : undefined };
   if (error instanceof UpstreamError) {
     const { kind, upstream, status, retryAfterMs, code } = error;
-    const type = error instanceof RememberedRefusal ? 'remembered' : 'upstream';
-    return { type, ...common, kind, upstream, status, retryAfterMs, code };
+    const outcome = error instanceof RememberedRefusal ? error.outcome : undefined;
+    return { type: 'upstream', ...common, kind, upstream, status, retryAfterMs, code, outcome };
   }
   if (error instanceof CacheError) return { type: 'cache', ...common, kind: error.kind, upstream: error.upstream };
   if (error instanceof StoreError) return { type: 'store', ...common, kind: error.kind };
@@ -70,9 +73,8 @@ function make(plain: PlainError): Error {
   const { message } = plain;
   const options = plain.cause === undefined ? {} : { cause: decode(plain.cause) };
   switch (plain.type) {
-    case 'upstream':
-    case 'remembered': {
-      const { kind, upstream, status, retryAfterMs, code } = plain;
+    case 'upstream': {
+      const { kind, upstream, status, retryAfterMs, code, outcome } = plain;
       const refusal = new UpstreamError(kind, message, {
         upstream,
         ...(status === undefined ? {} : { status }),
@@ -80,7 +82,7 @@ function make(plain: PlainError): Error {
         ...(code === undefined ? {} : { code }),
         ...options,
       });
-      return plain.type === 'remembered' ? new RememberedRefusal(refusal) : refusal;
+      return outcome === undefined ? refusal : new RememberedRefusal(refusal, outcome);
     }
     case 'cache':
       return new CacheError(plain.kind, plain.upstream, message, options);

@@ -1,5 +1,5 @@
 /** GET and HEAD of blobs: conditions, ranges, and the body. */
-import type { BlobQuery, BlobReader, BlobView, BodySpan } from '../cache/answers.ts';
+import type { BlobQuery, BlobView, BodySpan } from '../cache/answers.ts';
 import { BrokenBodyError, CacheError } from '../cache/errors.ts';
 import { isShortRange, maxUnprovedRangeBytes } from '../cache/fill-reader.ts';
 import { OciError } from '../oci/errors.ts';
@@ -16,6 +16,7 @@ import { admitsRange, etagOf, matchesEtag } from './conditional.ts';
 import type { FrontDeps } from './context.ts';
 import type { Exchange } from './exchange.ts';
 import { type Multipart, multipart } from './multipart.ts';
+import { PartReaders } from './part-readers.ts';
 import { type HeaderList, sendHead, writeHead } from './respond.ts';
 
 const blobType = 'application/octet-stream';
@@ -94,32 +95,26 @@ async function sendBody(
   path: string,
 ): Promise<void> {
   const plan = planOf(view, ranges, path);
-  const [firstSpan = { start: 0, end: 0 }] = plan.spans;
-  let reader: BlobReader | undefined = await view.open(firstSpan, exchange.signal);
+  using readers = new PartReaders(view, plan.spans, exchange.signal);
+  // A failure can be told as long as no head is out, so the first bytes come first.
+  await (await readers.first()).readable(plan.spans[0]?.start ?? 0, exchange.signal);
+  markUnproved(exchange, view, plan);
+  if (!writeHead(exchange, plan.status, plan.headers)) return;
+  const writer = new BodyWriter(exchange.res, deps.body);
   try {
-    // A failure can be told as long as no head is out, so the first bytes come first.
-    await reader.readable(firstSpan.start, exchange.signal);
-    markUnproved(exchange, view, plan);
-    if (!writeHead(exchange, plan.status, plan.headers)) return;
-    const writer = new BodyWriter(exchange.res, deps.body);
-    try {
-      for (const [index, span] of plan.spans.entries()) {
-        reader ??= await view.open(span, exchange.signal);
-        if (plan.frame !== undefined) writer.text(plan.frame.partHead(index));
-        await writer.span(reader, span, exchange.signal);
-        reader.close();
-        reader = undefined;
-      }
-      if (plan.frame !== undefined) writer.text(plan.frame.tail);
-      writer.end();
-    } catch (error) {
-      writer.break();
-      throw error;
-    } finally {
-      exchange.bytesSent = writer.bytesSent;
+    for (const [index, span] of plan.spans.entries()) {
+      const reader = await readers.current();
+      if (plan.frame !== undefined) writer.text(plan.frame.partHead(index));
+      await writer.span(reader, span, exchange.signal);
+      readers.done();
     }
+    if (plan.frame !== undefined) writer.text(plan.frame.tail);
+    writer.end();
+  } catch (error) {
+    writer.break();
+    throw error;
   } finally {
-    reader?.close();
+    exchange.bytesSent = writer.bytesSent;
   }
 }
 

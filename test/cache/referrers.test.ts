@@ -158,7 +158,21 @@ describe('referrers', () => {
     await expect(rig.referrers(repo, image.digest)).rejects.toMatchObject({ kind: 'unsupported' });
     await rig.clock.advance(30_000);
     upstream.mood = 'unreachable';
-    await expect(rig.referrers(repo, image.digest)).rejects.toMatchObject({ kind: 'unreachable' });
+    await expect(rig.referrers(repo, image.digest)).rejects.toMatchObject({ kind: 'unsupported' });
+  });
+
+  it('of an upstream without the API stay unsupported in an outage and offline, so that the fallback tag is asked', async () => {
+    upstream.hasReferrersApi = false;
+    await rig.get(`${repo}:3.20`);
+    await expect(rig.referrers(repo, image.digest)).rejects.toMatchObject({ kind: 'unsupported' });
+    await rig.clock.advance(30_000);
+    upstream.mood = 'unreachable';
+    const stale = { name: 'RememberedRefusal', kind: 'unsupported', outcome: { kind: 'hit', detail: 'stale' } };
+    await expect(rig.referrers(repo, image.digest)).rejects.toMatchObject(stale);
+    rig.restart();
+    await expect(rig.referrers(repo, image.digest)).rejects.toMatchObject(stale);
+    // Of what was never asked for nothing is known.
+    await expect(rig.referrers(repo, imageManifest('other').digest)).rejects.toMatchObject({ kind: 'unreachable' });
   });
 
   it('of two upstreams never mix', async () => {

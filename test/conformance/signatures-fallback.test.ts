@@ -60,6 +60,29 @@ describe('an upstream without the referrers API', () => {
     expect(weir.upstream.count({ kind: 'referrers' })).toBe(2);
   });
 
+  it('still has none in an outage and offline, so that clients find the tag that is kept', async () => {
+    const clock = new FakeClock();
+    await using weir = await WeirUnderTest.start({ clock, hasReferrersApi: false });
+    const [signed, other] = [addSigned(weir.upstream, 'v1'), addSigned(weir.upstream, 'v2')];
+    for (const { image } of [signed, other]) await weir.ask(`${repository}/manifests/${image.digest}`);
+    for (const question of [list, fallback]) await weir.ask(question.path(signed.image));
+    await weir.ask(list.path(other.image));
+    await clock.advance(freshMs);
+    await weir.upstream.stop();
+    const ask = async (detail: string): Promise<void> => {
+      const refused = await weir.ask(list.path(signed.image));
+      expect([refused.status, errorOf(refused).code]).toEqual([404, 'UNSUPPORTED']);
+      expect(refused.headers['cache-status']).toMatch(new RegExp(`^weir; hit; ttl=-[0-9]+; detail=${detail}$`));
+      expect(fallback.held(await weir.ask(fallback.path(signed.image)), signed)).toEqual(fallback.all(signed));
+      // The tag itself is never said to be absent for that.
+      expect((await weir.ask(list.path(other.image))).status).toBe(404);
+      expect((await weir.ask(fallback.path(other.image))).status).toBeGreaterThanOrEqual(502);
+    };
+    await ask('stale');
+    await weir.restart({ offline: true });
+    await ask('offline');
+  });
+
   it('that gets the API is seen to have it within 30 s, and one that loses it to have lost it', async () => {
     const clock = new FakeClock();
     await using weir = await WeirUnderTest.start({ clock, hasReferrersApi: false });

@@ -39,7 +39,7 @@ function start(command: string, args: readonly string[], options: SpawnOptions):
 /** What a program may know of this machine: no weir, registry, proxy or container settings of whoever runs the suite. */
 export function cleanEnvironment(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   const foreign =
-    /^(WEIR|DOCKER|CONTAINERD|CONTAINERS|REGISTRY|HELM|CTR|PODMAN|BUILDAH|OTEL|STORAGE|npm)_|^(https?|all|no)_proxy$/i;
+    /^(WEIR|DOCKER|COMPOSE|CONTAINERD|CONTAINERS|REGISTRY|HELM|CTR|PODMAN|BUILDAH|OTEL|STORAGE|npm|COSIGN|SIGSTORE|TUF|ORAS|REGCTL|WKG|CONFTEST)_|^(https?|all|no)_proxy$/i;
   const kept = Object.entries(process.env).filter(([name]) => !foreign.test(name));
   return { ...Object.fromEntries(kept), NO_PROXY: '127.0.0.1,localhost', OTEL_SDK_DISABLED: 'true', ...extra };
 }

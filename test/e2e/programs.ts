@@ -19,6 +19,8 @@ export const debian = {
   distribution2: { path: '/usr/bin/docker-registry', package: 'docker-registry', versions: /^2\.8\.2/ },
   runc: { path: '/usr/sbin/runc', package: 'runc', versions: /^1\./ },
   busybox: { path: '/bin/busybox', package: 'busybox-static', versions: /^1:1\./ },
+  gpg: { path: '/usr/bin/gpg', package: 'gpg', versions: /^2\.2\./ },
+  gpgAgent: { path: '/usr/bin/gpg-agent', package: 'gpg-agent', versions: /^2\.2\./ },
   debootstrap: { path: '/usr/sbin/debootstrap', package: 'debootstrap', versions: /^1\./ },
 } as const satisfies Record<string, DebianProgram>;
 
@@ -153,8 +155,25 @@ export const built = {
   wkg: { from: 'cargo', package: 'wkg', version: '0.16.1', tier: 2 },
 } as const satisfies Record<string, BuiltProgram>;
 
-/** Main packages of our own Go module, by directory. */
-export const own = { orasClient: '.', referrersRegistry: './referrers-registry' } as const;
+/** A main package of a Go module of ours, a directory beside this file. */
+export interface OwnProgram {
+  readonly module: string;
+  readonly source: string;
+  readonly binary: string;
+  /** The library that it is there for, as its go.mod names it: whose version is the program's. */
+  readonly library?: string;
+}
+
+export const own = {
+  orasClient: { module: 'oras-client', source: '.', binary: 'oras-client', library: 'oras.land/oras-go/v2' },
+  referrersRegistry: { module: 'oras-client', source: './referrers-registry', binary: 'referrers-registry' },
+  stargzClient: {
+    module: 'stargz-client',
+    source: '.',
+    binary: 'stargz-client',
+    library: 'github.com/containerd/stargz-snapshotter',
+  },
+} as const satisfies Record<string, OwnProgram>;
 
 /** Used when on the PATH, and named when they are not. */
 export const optional = { oras: 'oras', zot: 'zot' } as const;

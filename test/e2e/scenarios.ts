@@ -1,18 +1,24 @@
 /** What the suite plays: every client against every upstream, and what is more than a pull. */
+import { artifactTools } from './artifacts/all.ts';
+import { orasPython } from './artifacts/oras.ts';
+import { regctl } from './artifacts/regctl.ts';
 import type { Client } from './clients/client.ts';
 import { containerds } from './clients/containerd.ts';
 import { dockerd } from './clients/docker.ts';
 import { podman } from './clients/podman.ts';
 import { referrers } from './clients/referrers.ts';
-import { crane, helm, orasCli, orasGo, skopeo } from './clients/simple.ts';
+import { crane, helm, helm4, orasCli, orasGo, skopeo } from './clients/simple.ts';
 import type { ProgramName } from './programs.ts';
 import { playConformance } from './scenarios/conformance.ts';
 import { playCopy } from './scenarios/copy.ts';
 import { playModelcar, playScene, playWhisper, sceneRows } from './scenarios/data.ts';
 import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
-import { playModelRunner, playModelTool, runnerRow, toolRow } from './scenarios/model-runner.ts';
+import { lazyRow, playLazy } from './scenarios/lazy.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
+import { parallelRow, playParallel } from './scenarios/parallel.ts';
+import { partialRow, playPartial } from './scenarios/partial.ts';
+import { playModelRunner, playModelTool, runnerRow, toolRow } from './scenarios/model-runner.ts';
 import { partsRow, playOllama, playOllamaTensors, tensorsRow } from './scenarios/ollama.ts';
 import { runtimes, runtimeScenarios } from './scenarios/runtimes.ts';
 import { setupScenarios } from './scenarios/setup.ts';
@@ -34,7 +40,10 @@ const clients: readonly Client[] = [
   skopeo,
   podman,
   helm,
+  helm4,
   orasGo,
+  orasPython,
+  regctl,
   referrers,
   ...containerds,
   dockerd,
@@ -64,6 +73,23 @@ const matrix: readonly Scenario[] = clients.flatMap((client) =>
 );
 
 const others: readonly Scenario[] = [
+  {
+    name: 'lazy',
+    rows: (versions) => [lazyRow(versions, 'dist3.test')],
+    play: (stage) => playLazy(stage, seededAs(stage, 'dist3.test')),
+  },
+  {
+    name: 'parallel',
+    rows: (versions) => [parallelRow(versions, 'dist3.test')],
+    programs: ['containerd2', 'ctr2', 'runc'],
+    play: (stage) => playParallel(stage, seededAs(stage, 'dist3.test')),
+  },
+  {
+    name: 'partial',
+    rows: (versions) => [partialRow(versions, 'dist3.test')],
+    programs: ['podman', 'runc'],
+    play: (stage) => playPartial(stage, seededAs(stage, 'dist3.test')),
+  },
   { name: 'copy', play: (stage) => playCopy(stage, seededAs(stage, 'referrers.test'), seededAs(stage, 'dist3.test')) },
   { name: 'layout', play: (stage) => playLayout(stage, seededAs(stage, 'dist3.test')) },
   { name: 'image', play: (stage) => playImage(stage, seededAs(stage, 'dist2.test')) },
@@ -115,6 +141,7 @@ const conformance: readonly Scenario[] = [
 
 export const scenarios: readonly Scenario[] = [
   ...matrix,
+  ...artifactTools,
   ...runtimeScenarios(seededAs),
   ...conformance,
   ...others,

@@ -23,6 +23,7 @@ import {
   type DebianProgram,
   type LateName,
   type NeededName,
+  type OwnProgram,
   type ProgramName,
 } from './programs.ts';
 
@@ -37,13 +38,14 @@ export interface Found {
   readonly absent: ReadonlyMap<string, string>;
 }
 
-const ownModule = resolve(import.meta.dirname, 'oras-client');
+const ownModule = (module: string): string => resolve(import.meta.dirname, module);
 
-/** The version of the library that our own client is made of. */
-function orasGoVersion(): string {
-  const [, version] = /oras-go\/v2 v(\S+)/.exec(readFileSync(join(ownModule, 'go.mod'), 'utf8')) ?? [];
-  if (version === undefined) throw new Error(`no oras-go in ${ownModule}/go.mod`);
-  return version;
+/** The version of a library as a module of ours asks for it. */
+function libraryVersion(module: string, library: string): string {
+  const lines = readFileSync(join(ownModule(module), 'go.mod'), 'utf8').split('\n');
+  const version = lines.map((line) => line.trim().split(' ')).find(([name]) => name === library)?.[1];
+  if (version === undefined) throw new Error(`no ${library} in ${module}/go.mod`);
+  return version.replace(/^v/, '');
 }
 
 type Progress = (line: string) => void;
@@ -118,11 +120,10 @@ class Search {
   }
 
   async findOwn(): Promise<void> {
-    for (const [name, source] of Object.entries(own)) {
-      const binary = source === '.' ? 'oras-client' : source.slice(2);
+    for (const [name, { module, source, binary, library }] of Object.entries<OwnProgram>(own)) {
       try {
-        this.paths.set(name, await prepareOwnProgram(ownModule, binary, this.#progress, source));
-        if (name === 'orasClient') this.versions.set(name, orasGoVersion());
+        this.paths.set(name, await prepareOwnProgram(ownModule(module), binary, this.#progress, source));
+        if (library !== undefined) this.versions.set(name, libraryVersion(module, library));
       } catch (error) {
         this.#miss(name, error);
       }
@@ -229,7 +230,7 @@ export function describeTools(): string[] {
       const late = one.tier === 2 ? ' (second tier)' : '';
       return `${name}: ${sources[one.from]} ${one.package}@${one.version}${late}`;
     }),
-    ...Object.keys(own).map((name) => `${name}: test/e2e/oras-client`),
+    ...Object.entries(own).map(([name, { module }]) => `${name}: test/e2e/${module}`),
     ...Object.values(optional).map((name) => `${name}: used when on the PATH`),
   ];
 }

@@ -123,6 +123,14 @@ export class Weir {
     return lines.slice(-20).map(shorten).join('\n');
   }
 
+  /** Every whole line that it logged since a mark. */
+  async linesSince(mark: number): Promise<readonly Readonly<Record<string, unknown>>[]> {
+    await sleep(500); // its log is written behind the answers
+    const text = this.#daemon.log().slice(mark);
+    const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n');
+    return lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
   /** Asks weir to end and says how it did: `exit code 0` is a graceful shutdown. */
   async stop(): Promise<string> {
     return this.#daemon.stop('SIGTERM', 20_000);

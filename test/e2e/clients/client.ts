@@ -50,6 +50,8 @@ export interface Client {
   readonly kinds: readonly ArtifactKind[];
   /** Whether it brings every platform of an index, or its own alone. */
   readonly platforms: 'all' | 'amd64';
+  /** What of an artifact is in its storage afterwards; everything when absent. */
+  readonly keeps?: 'last blob';
   /** Whether it can only ask for Docker Hub's names, which weir's `docker.io` then answers. */
   readonly isDockerHubOnly?: true;
   open(site: Site): Promise<Session>;

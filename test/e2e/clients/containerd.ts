@@ -40,10 +40,25 @@ address = "${join(directory, 'c.sock')}"
   },
 ];
 
+/** The current one fetching each layer by ranges that are open-ended and that it leaves, three at a time. */
+export const parallelContainerd: Version = {
+  name: 'containerd 2 in parallel',
+  daemon: 'containerd2',
+  ctr: 'ctr2',
+  configuration: (directory) => `version = 3
+${paths(directory)}disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"]
+[grpc]
+address = "${join(directory, 'c.sock')}"
+[plugins."io.containerd.transfer.v1.local"]
+max_concurrent_downloads = 3
+concurrent_layer_fetch_buffer = 2097152
+`,
+};
+
 /** Below `/`, where `weir setup` puts hosts.toml. */
 export const certsDirectory = join('etc', 'containerd', 'certs.d');
 
-class CtrSession implements Session {
+export class CtrSession implements Session {
   readonly #site: Site;
   readonly #directory: string;
   readonly #ctr: string;
@@ -84,15 +99,29 @@ class CtrSession implements Session {
   async pull(artifact: Artifact, by: By): Promise<Pulled> {
     await this.wipe();
     const name = `${this.#site.upstream.name}/${referenceOf(artifact, by)}`;
-    const hosts = ['--hosts-dir', join(this.#site.settings, certsDirectory)];
+    const hosts = this.#hosts;
     const isImage = artifact.kind === 'image' || artifact.kind === 'index';
     await this.command([...(isImage ? ['images', 'pull'] : ['content', 'fetch']), ...hosts, name]);
     const listed = await this.command(['images', 'ls', `name==${name}`]);
-    const blobs = await hashBlobs(join(this.#directory, 'root', 'io.containerd.content.v1.content', 'blobs', 'sha256'));
+    const blobs = await this.blobs();
     const digests = listed.match(/sha256:[0-9a-f]{64}/g) ?? [];
     if (!isImage) return { digests, blobs };
     this.#containers += 1;
     return { digests, blobs, said: await this.command(['run', '--rm', name, `e2e-${this.#containers}`]) };
+  }
+
+  /** Pulls an image that need not run, whatever its platform. */
+  async fetch(name: string): Promise<void> {
+    await this.command(['images', 'pull', ...this.#hosts, '--all-platforms', name]);
+  }
+
+  /** Digests of all that is stored, each hashed by us. */
+  async blobs(): Promise<readonly string[]> {
+    return hashBlobs(join(this.#directory, 'root', 'io.containerd.content.v1.content', 'blobs', 'sha256'));
+  }
+
+  get #hosts(): readonly string[] {
+    return ['--hosts-dir', join(this.#site.settings, certsDirectory)];
   }
 
   /** Removes every image and waits for the collection of its content; containerd itself must list nothing then. */

@@ -12,16 +12,21 @@ export class Podman {
   readonly #global: readonly string[];
   readonly #env: NodeJS.ProcessEnv;
 
-  constructor(tools: Tools, directory: string, registries = 'unqualified-search-registries = []\n') {
+  /** `storage`: lines of storage.conf's `[storage.options]`. */
+  constructor(tools: Tools, directory: string, registries = 'unqualified-search-registries = []\n', storage = '') {
     const config = join(directory, 'registries.conf');
+    const storageConfig = join(directory, 'storage.conf');
     const policy = join(directory, 'policy.json');
     mkdirSync(directory, { recursive: true });
     writeFileSync(config, registries);
+    const [root, runroot] = [join(directory, 'root'), join(directory, 'run')];
+    const places = `driver = "overlay"\ngraphroot = "${root}"\nrunroot = "${runroot}"`;
+    writeFileSync(storageConfig, `[storage]\n${places}\n[storage.options]\n${storage}\n`);
     writeFileSync(policy, JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] }));
     this.#program = tools.podman;
     this.#global = Object.entries({
-      '--root': join(directory, 'root'),
-      '--runroot': join(directory, 'run'),
+      '--root': root,
+      '--runroot': runroot,
       '--tmpdir': join(directory, 'tmp'),
       '--storage-driver': 'overlay',
       '--cgroup-manager': 'cgroupfs',
@@ -29,13 +34,24 @@ export class Podman {
       '--runtime': tools.runc,
       '--log-level': 'error',
     }).flat();
-    this.#env = cleanEnvironment({ CONTAINERS_REGISTRIES_CONF: config, TMPDIR: directory });
+    this.#env = cleanEnvironment({
+      CONTAINERS_REGISTRIES_CONF: config,
+      CONTAINERS_STORAGE_CONF: storageConfig,
+      TMPDIR: directory,
+    });
   }
 
   /** Runs one podman command and answers its standard output. */
   async command(args: readonly string[], timeoutMs = 120_000): Promise<string> {
     const { stdout } = await run(this.#program, [...this.#global, ...args], { env: this.#env, timeoutMs });
     return stdout.trim();
+  }
+
+  /** Runs one podman command and answers what it logged meanwhile, the smallest things included. */
+  async logOf(args: readonly string[], timeoutMs = 120_000): Promise<string> {
+    const verbose = [...this.#global, '--log-level', 'debug', ...args];
+    const { stderr } = await run(this.#program, verbose, { env: this.#env, timeoutMs });
+    return stderr;
   }
 
   /** Builds an image from a Dockerfile. Docker's format, because OCI's has no place for a health check. */

@@ -89,19 +89,33 @@ const skopeoPull = client(
 );
 export const skopeo: Client = { ...skopeoPull, setup: 'podman' };
 
-export const helm = client('helm', 'helm', ['chart'], async (site, directory, artifact, by) => {
-  const env = cleanEnvironment({
-    HELM_CACHE_HOME: join(directory, 'cache'),
-    HELM_CONFIG_HOME: join(directory, 'config'),
-    HELM_DATA_HOME: join(directory, 'data'),
-  });
-  const name = `oci://${site.weir}/${site.upstream.name}/${artifact.repository}`;
-  const what = by === 'tag' ? [name, '--version', artifact.tag] : [`${name}@${artifact.direct.root}`];
-  const { stdout, stderr } = await run(site.tools.helm, ['pull', ...what, '--plain-http', '-d', directory], { env });
-  const digests = [...`${stdout}${stderr}`.matchAll(/sha256:[0-9a-f]{64}/g)].map(([digest]) => digest);
-  const charts = readdirSync(directory).filter((file) => file.endsWith('.tgz'));
-  return { digests, blobs: await Promise.all(charts.map((file) => hashFile(join(directory, file)))) };
-});
+const pullChart =
+  (program: 'helm' | 'helm4'): PullInto =>
+  async (site, directory, artifact, by) => {
+    const env = cleanEnvironment({
+      HELM_CACHE_HOME: join(directory, 'cache'),
+      HELM_CONFIG_HOME: join(directory, 'config'),
+      HELM_DATA_HOME: join(directory, 'data'),
+    });
+    const name = `oci://${site.weir}/${site.upstream.name}/${artifact.repository}`;
+    const what = by === 'tag' ? [name, '--version', artifact.tag] : [`${name}@${artifact.direct.root}`];
+    const { stdout, stderr } = await run(
+      needed(site.tools, program),
+      ['pull', ...what, '--plain-http', '-d', directory],
+      { env },
+    );
+    const digests = [...`${stdout}${stderr}`.matchAll(/sha256:[0-9a-f]{64}/g)].map(([digest]) => digest);
+    const charts = readdirSync(directory).filter((file) => file.endsWith('.tgz'));
+    return { digests, blobs: await Promise.all(charts.map((file) => hashFile(join(directory, file)))) };
+  };
+
+/** Helm keeps the chart alone, without its configuration. */
+export const helm: Client = { ...client('helm', 'helm', ['chart'], pullChart('helm')), keeps: 'last blob' };
+export const helm4: Client = {
+  ...client('helm4', 'helm4', ['chart'], pullChart('helm4')),
+  keeps: 'last blob',
+  upstreams: ['dist3.test', 'crane.test'],
+};
 
 const everyKind = ['image', 'index', 'chart', 'artifact', 'large'] as const;
 

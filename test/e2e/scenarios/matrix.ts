@@ -116,8 +116,7 @@ class Game {
       throw new CheckError(`${name} is ${direct.root} directly, through weir ${digests.join(' ') || 'nothing'}`);
     }
     const needed = this.#client.platforms === 'all' ? [...direct.blobs.keys()] : direct.amd64;
-    // helm keeps the chart alone, without its configuration.
-    const kept = this.#client.name === 'helm' ? needed.slice(-1) : needed;
+    const kept = this.#client.keeps === 'last blob' ? needed.slice(-1) : needed;
     const absent = blobs === undefined ? [] : kept.filter((digest) => !blobs.includes(digest));
     if (absent.length > 0) throw new CheckError(`the client has no ${absent.join(' ')}`);
     if (said !== undefined && said !== says) throw new CheckError(`a container printed ${said}, not ${says}`);
