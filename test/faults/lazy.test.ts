@@ -1,7 +1,7 @@
 /** What lazy pullers do to a cold blob, in numbers: herds of parts, footers, hundreds of places a second, a thousand at once. */
 import { describe, expect, it } from 'vitest';
 import { type ByteSource, digestOfSource, randomSource } from '../support/byte-source.ts';
-import { eventually } from '../support/gate.ts';
+import { eventually, type Gate } from '../support/gate.ts';
 import { RawConnection } from '../support/raw-client.ts';
 import { delay, hold, shared } from '../support/upstream/behaviour.ts';
 import { RateLimit } from '../support/upstream/rate-limit.ts';
@@ -10,6 +10,16 @@ import { Stage, mb } from './support/stage.ts';
 
 /** A blob of `Stage.addBlob` with its default seed, made again. */
 const contentOf = (sizeBytes: number): ByteSource => randomSource(sizeBytes, sizeBytes);
+
+/** The transfer from byte 0 stands still until the gate is opened; ranges elsewhere are answered. */
+function holdFill(upstream: Stage['upstream'], digest: string): Gate {
+  const fill = upstream.gate('the fill');
+  upstream.on(
+    { reference: digest, where: ({ headers }) => headers['range']?.startsWith('bytes=0-') === true },
+    hold(0, fill),
+  );
+  return fill;
+}
 
 function digestOfPart(source: ByteSource, start: number, end: number): string {
   return digestOfSource({ sizeBytes: end - start, bytes: (from, to) => source.bytes(start + from, start + to) });
@@ -95,11 +105,7 @@ describe('tiny ranges all over a 400 MB blob', () => {
     const { upstream, weir } = stage;
     upstream.always = delay(20);
     const { path, digest } = stage.addBlob(size);
-    const fill = upstream.gate('the fill');
-    upstream.on(
-      { reference: digest, where: ({ headers }) => headers['range']?.startsWith('bytes=0-') === true },
-      hold(0, fill),
-    );
+    const fill = holdFill(upstream, digest);
     // Beyond what the fill has asked for. Multiples of a number that has no factor in common with the size: places in no order, each of them once.
     const places = Array.from({ length: 1500 }, (_, index) => 2 * mb + ((index * 39_916_801) % (size - 3 * mb)));
     const cold = await askAll(stage, path, source, places);
@@ -156,11 +162,7 @@ describe('1,024 ranges in one header of 22 KiB', () => {
     const { upstream, weir } = stage;
     upstream.always = delay(20);
     const { path, digest } = stage.addBlob(size);
-    const fill = upstream.gate('the fill');
-    upstream.on(
-      { reference: digest, where: ({ headers }) => headers['range']?.startsWith('bytes=0-') === true },
-      hold(0, fill),
-    );
+    const fill = holdFill(upstream, digest);
     const spans = Array.from(
       { length: 1024 },
       (_, index) => [1_000_000_000 + index * 293_000, 1000 + (index % 900)] as const,
