@@ -17,6 +17,13 @@ const paths = (directory: string): string => `root = "${join(directory, 'root')}
 state = "${join(directory, 'state')}"
 `;
 
+/** containerd 2 without its CRI. */
+const current = (directory: string): string => `version = 3
+${paths(directory)}disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"]
+[grpc]
+address = "${join(directory, 'c.sock')}"
+`;
+
 const versions: readonly Version[] = [
   {
     name: 'containerd 1.6',
@@ -32,11 +39,7 @@ address = "${join(directory, 'c.sock')}"
     name: 'containerd 2',
     daemon: 'containerd2',
     ctr: 'ctr2',
-    configuration: (directory) => `version = 3
-${paths(directory)}disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"]
-[grpc]
-address = "${join(directory, 'c.sock')}"
-`,
+    configuration: current,
   },
 ];
 
@@ -45,11 +48,7 @@ export const parallelContainerd: Version = {
   name: 'containerd 2 in parallel',
   daemon: 'containerd2',
   ctr: 'ctr2',
-  configuration: (directory) => `version = 3
-${paths(directory)}disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"]
-[grpc]
-address = "${join(directory, 'c.sock')}"
-[plugins."io.containerd.transfer.v1.local"]
+  configuration: (directory) => `${current(directory)}[plugins."io.containerd.transfer.v1.local"]
 max_concurrent_downloads = 3
 concurrent_layer_fetch_buffer = 2097152
 `,
