@@ -35,6 +35,8 @@ export type ServeCalls = {
   drain(argument: { readonly isImmediate: boolean }, signal: AbortSignal): Promise<{ readonly broken: number }>;
   /** Breaks off what a drain still waits for. */
   breakOff(argument: undefined, signal: AbortSignal): void;
+  /** Ends the thread between two of its turns, with what it is doing. No answer comes. */
+  exit(argument: undefined, signal: AbortSignal): void;
 };
 
 export interface Gathered {

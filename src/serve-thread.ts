@@ -24,6 +24,8 @@ export interface ServeThreadOptions {
 const pingEveryMs = 2_000;
 /** A thread that does not answer for so long is replaced. */
 const patienceMs = 10_000;
+/** One that does not end by itself for so long is ended from here. */
+const exitMs = 1_000;
 
 export class ServeThread {
   /** Resolves when the thread is gone and nothing of it is left. Never rejects. */
@@ -92,9 +94,13 @@ export class ServeThread {
     }
   }
 
-  /** Ends it at once, with its connections. */
+  /**
+   * Ends it at once, with its connections. The thread is asked first, and only one that hangs is ended from outside: a
+   * call through koffi that begins while that happens aborts the whole process (seen; koffi issue 190).
+   */
   async terminate(): Promise<void> {
-    await this.#worker.terminate();
+    this.#control.tell('exit', undefined);
+    using _timer = this.#options.clock.setTimer(exitMs, () => void this.#worker.terminate());
     await this.ended;
   }
 
@@ -110,7 +116,7 @@ export class ServeThread {
         } catch (error) {
           if (over.signal.aborted) return;
           logger.error({ err: error }, `a thread that serves clients has been silent for ${patienceMs / 1000} s`);
-          await this.#worker.terminate();
+          await this.terminate();
         }
       }
     };

@@ -90,6 +90,8 @@ function serve(setup: ServeSetup): void {
       return { broken: (await front?.listener.drain(deadline.signal)) ?? 0 };
     },
     breakOff: () => deadline.abort(),
+    // Of this thread only.
+    exit: () => process.exit(),
   };
   answerCalls(setup.controlPort, calls, remoteErrors);
   process.on('unhandledRejection', (reason: unknown) => {

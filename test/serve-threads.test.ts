@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { ListenError } from '../src/http/server.ts';
-import { systemClock } from '../src/lib/clock.ts';
+import { type Clock, systemClock } from '../src/lib/clock.ts';
 import { Generations } from '../src/lib/generations.ts';
 import { silentLogger } from '../src/lib/log.ts';
 import type { RequestSeries } from '../src/metrics/request-tally.ts';
@@ -52,6 +52,31 @@ async function serving(count: number, port = 0): Promise<Serving> {
     lines,
     [Symbol.asyncDispose]: async () => void (await threads.drain(AbortSignal.abort())),
   };
+}
+
+async function freePort(): Promise<number> {
+  await using weir = await serving(1);
+  return weir.threads.address.port;
+}
+
+function threadOn(port: number, cache: FakeCache, clock = systemClock): ServeThread {
+  return new ServeThread({
+    setup: {
+      host: '127.0.0.1',
+      port,
+      tls: undefined,
+      maxConnections: undefined,
+      upstreams,
+      isAccessLogged: false,
+      sendfileConcurrency: 4,
+      generations: new Generations().buffer,
+    },
+    cache,
+    clock,
+    logger: silentLogger,
+    onLines: () => undefined,
+    onExit: () => undefined,
+  });
 }
 
 function descriptors(): number {
@@ -113,26 +138,8 @@ describe('a thread that dies', () => {
     const cache = new FakeCache();
     cache.blobs.set(`docker.io/library/a@${blob.digest}`, blob);
     const before = descriptors();
-    const probe = await serving(1);
-    const { port } = probe.threads.address;
-    await probe[Symbol.asyncDispose]();
-    const thread = new ServeThread({
-      setup: {
-        host: '127.0.0.1',
-        port,
-        tls: undefined,
-        maxConnections: undefined,
-        upstreams,
-        isAccessLogged: false,
-        sendfileConcurrency: 4,
-        generations: new Generations().buffer,
-      },
-      cache,
-      clock: systemClock,
-      logger: silentLogger,
-      onLines: () => undefined,
-      onExit: () => undefined,
-    });
+    const port = await freePort();
+    const thread = threadOn(port, cache);
     await thread.listen();
     const clients = await Promise.all(
       Array.from({ length: 100 }, () => RawConnection.open(`http://127.0.0.1:${port}`)),
@@ -152,6 +159,26 @@ describe('a thread that dies', () => {
       () => descriptors() <= before,
       () => `${descriptors()} descriptors, ${before} before`,
     );
+  });
+
+  it('is asked to end, and ended from outside only when it does not', async () => {
+    const port = await freePort();
+    const now: Clock = { ...systemClock, setTimer: (_ms, fire) => systemClock.setTimer(0, fire) };
+    for (const clock of [systemClock, now]) {
+      const terminations: string[] = [];
+      process.once('worker', (worker: Worker) => {
+        const terminate = worker.terminate.bind(worker);
+        worker.terminate = () => {
+          terminations.push('from outside');
+          return terminate();
+        };
+      });
+      const thread = threadOn(port, new FakeCache(), clock);
+      // Before it has started it cannot answer yet.
+      if (clock === systemClock) await thread.listen();
+      await thread.terminate();
+      expect(terminations).toEqual(clock === systemClock ? [] : ['from outside']);
+    }
   });
 
   it('is replaced, and the clients of the others notice nothing', async () => {
