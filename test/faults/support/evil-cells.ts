@@ -38,8 +38,9 @@ export interface Misbehaviour {
   readonly rules: (subject: Subject) => readonly Rule[];
   /**
    * What clients see, one word for each column in order: `right` (complete and byte-exact), `broken` (a good head, and a
-   * body that does not end cleanly), `unproved` (a complete 206 marked so, whose bytes are wrong), `claim` (a HEAD that repeats a wrong size), `unsized` (a
-   * HEAD without one), a status with an OCI error body, `-` for no cell, `a|b` for either.
+   * body that does not end cleanly; or a 502, where the failure is there before the head has left), `unproved` (a
+   * complete 206 marked so, whose bytes are wrong), `claim` (a HEAD that repeats a wrong size), `unsized` (a HEAD without
+   * one), a status with an OCI error body, `-` for no cell, `a|b` for either.
    */
   readonly expect: string;
 }
@@ -100,7 +101,9 @@ function cellOf(
   const subject = { size: bytes.length, digest, repository, thief, upstream: upstream.url };
   for (const rule of misbehaviour.rules(subject)) upstream.on({ repository }, ...rule);
   const path = `/v2/${id}/${repository}/${place}`;
-  return { ...subject, id, key: id, column, misbehaviour, expected: word.split('|'), bytes, path };
+  const words = word.split('|');
+  const expected = words.includes('broken') ? [...words, '502'] : words;
+  return { ...subject, id, key: id, column, misbehaviour, expected, bytes, path };
 }
 
 export interface Seen {
