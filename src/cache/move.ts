@@ -47,10 +47,12 @@ export async function move(options: Move, signal: AbortSignal): Promise<void> {
     };
     for await (const chunk of continuedBody(source, stretch, signal)) {
       const wait = writer.push(chunk);
-      if (wait !== undefined) await wait;
-      // A body that ends here by itself leaves its connection to the next one; any other is left, and so destroyed.
+      // A body that ends here by itself leaves its connection to the next one; any other is left, and so destroyed. Asked
+      // before anything can extend the claim: what it did not take of this chunk is gone.
       const isCutShort = claim.end < Math.min(askedEnd, pieces.sizeBytes ?? Infinity);
-      if (isCutShort && pieces.isCommitted(claim)) break;
+      const isOver = isCutShort && pieces.isCommitted(claim);
+      if (wait !== undefined) await wait;
+      if (isOver) break;
     }
     await writer.flush();
     // A clean end of a body without length is the only thing that tells the size.
