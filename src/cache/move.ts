@@ -40,7 +40,14 @@ export async function move(options: Move, signal: AbortSignal): Promise<void> {
       isSpare,
       line: () => generation.remote?.thread,
       move: async (body: LineBody, skipBytes: number): Promise<Moved> => {
-        await writer.flush();
+        try {
+          await writer.flush();
+        } catch (error) {
+          // Nobody else knows of it: its connection, and the leave to use one, would never come back.
+          body.abort();
+          body.ended();
+          throw error;
+        }
         return moveByThread({ generation, claim, allotment, upstream: source.upstream.key, body, skipBytes, signal });
       },
       ...(opened === undefined ? {} : { opened }),
