@@ -126,11 +126,17 @@ export class CacheHost implements Disposable {
     }
     const id = ++this.#lastId;
     this.#readings.set(id, { reader, view });
-    const end = reader.readable(span.start, signal);
-    if (typeof end === 'number') return { reader: id, readable: this.#promise({ reader, view }, end) };
-    // It will be asked again, with a signal of its own; what becomes of this question does not matter.
-    end.catch(() => undefined);
-    return { reader: id, readable: undefined };
+    try {
+      const end = reader.readable(span.start, signal);
+      if (typeof end === 'number') return { reader: id, readable: this.#promise({ reader, view }, end) };
+      // It will be asked again, with a signal of its own; what becomes of this question does not matter.
+      end.catch(() => undefined);
+      return { reader: id, readable: undefined };
+    } catch (error) {
+      // Nobody has heard of it who could close it.
+      this.#closeReader(id);
+      throw error;
+    }
   }
 
   async #readable(reader: number, position: number, signal: AbortSignal): Promise<RemoteReadable> {

@@ -139,14 +139,13 @@ export class Fill {
   }
 
   async #bring(): Promise<FillResult> {
-    const { store } = this.#context;
     const key = { digest: this.digest, upstream: this.upstream.key };
     const info = await look(this.#context, this.digest);
     if (info !== undefined && !info.isSuspect) {
       this.#succession.head.resolve({ kind: 'stored', info });
       return 'stored';
     }
-    let spool = info && suspectSpool(store, info);
+    let spool = info && suspectSpool(this.#context, info);
     spool ??= await openSpool(this.#context, key, { mayResume: true });
     for (;;) {
       const generation = spool && (await this.#begin(spool));

@@ -71,7 +71,7 @@ export class Generation {
       turns: hashTurns,
       isLive: this.#resumedBytes === 0,
       written: spool.resumed,
-      remote: movers === undefined || path === undefined ? undefined : { ...movers, path },
+      remote: movers === undefined || path === undefined ? undefined : { ...movers, path, isBlob: !spool.isWritable },
       onProgress: () => this.#progress(),
       onError: (error) => this.break(new BrokenBodyError('the spool cannot be read back', { cause: error })),
     });

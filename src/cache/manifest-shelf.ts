@@ -103,7 +103,8 @@ export class ManifestShelf {
         await store.quarantine(digest, 'the bytes are not the digest');
         return undefined;
       }
-      if (info.isSuspect) await store.prove(digest, bytes.byteLength);
+      // Its bytes are right, whatever becomes of this.
+      if (info.isSuspect) await this.#attempt('prove', digest, () => store.prove(digest, bytes.byteLength));
       const manifest = { digest, mediaType: record.mediaType, bytes };
       this.#hot.set(digest, manifest);
       return manifest;

@@ -40,17 +40,26 @@ export async function move(options: Move, signal: AbortSignal): Promise<void> {
       isSpare,
       line: () => generation.remote?.thread,
       move: async (body: LineBody, skipBytes: number): Promise<Moved> => {
-        await writer.flush();
+        try {
+          await writer.flush();
+        } catch (error) {
+          // Nobody else knows of it: its connection, and the leave to use one, would never come back.
+          body.abort();
+          body.ended();
+          throw error;
+        }
         return moveByThread({ generation, claim, allotment, upstream: source.upstream.key, body, skipBytes, signal });
       },
       ...(opened === undefined ? {} : { opened }),
     };
     for await (const chunk of continuedBody(source, stretch, signal)) {
       const wait = writer.push(chunk);
-      if (wait !== undefined) await wait;
-      // A body that ends here by itself leaves its connection to the next one; any other is left, and so destroyed.
+      // A body that ends here by itself leaves its connection to the next one; any other is left, and so destroyed. Asked
+      // before anything can extend the claim: what it did not take of this chunk is gone.
       const isCutShort = claim.end < Math.min(askedEnd, pieces.sizeBytes ?? Infinity);
-      if (isCutShort && pieces.isCommitted(claim)) break;
+      const isOver = isCutShort && pieces.isCommitted(claim);
+      if (wait !== undefined) await wait;
+      if (isOver) break;
     }
     await writer.flush();
     // A clean end of a body without length is the only thing that tells the size.

@@ -1,10 +1,13 @@
 /** What the owner and its mover threads say to each other. Only plain values: all of it is copied. */
 import type { DigestAlgorithm } from '../oci/digest.ts';
+import type { FilePlace } from '../store/file-place.ts';
 import type { LineCommand, LineFailure, LineReply } from '../upstream/line.ts';
 
 /** A spool that the thread hashes. */
 export interface SpoolOrder {
   readonly path: string;
+  /** The file that is meant: by now another one may have its name. Undefined: none can. */
+  readonly place?: FilePlace | undefined;
   readonly algorithm: DigestAlgorithm;
   /** Live fills are hashed before what is only proved again. */
   readonly isLive: boolean;

@@ -1,10 +1,13 @@
 /** The owner's view of a spool that mover threads hash and write to. */
 import { type Digest, type DigestAlgorithm, parseDigest } from '../oci/digest.ts';
+import type { FilePlace } from '../store/file-place.ts';
 import type { MoverPair } from './mover-pool.ts';
 import type { MoverThread } from './mover-thread.ts';
 
 export interface RemoteSpoolOptions extends MoverPair {
   readonly path: string;
+  /** Of the file that readers have open. */
+  readonly place: FilePlace | undefined;
   readonly algorithm: DigestAlgorithm;
   readonly isLive: boolean;
   readonly onProgress: () => void;
@@ -26,13 +29,13 @@ export class RemoteSpool {
   pendingBytes = 0;
 
   constructor(options: RemoteSpoolOptions) {
-    const { thread, hashThread, path, algorithm, isLive, onProgress, onError, onLost } = options;
+    const { thread, hashThread, path, place, algorithm, isLive, onProgress, onError, onLost } = options;
     this.path = path;
     this.#thread = thread;
     this.#hashThread = hashThread;
     thread.load += 1;
     hashThread.load += 1;
-    this.#handle = hashThread.spool({ path, algorithm, isLive }, (reply) => {
+    this.#handle = hashThread.spool({ path, place, algorithm, isLive }, (reply) => {
       switch (reply.kind) {
         case 'hashed':
           this.hashed(reply.position);

@@ -5,6 +5,7 @@
 import type { Semaphore } from '../lib/semaphore.ts';
 import type { Digest, DigestAlgorithm, Hasher } from '../oci/digest.ts';
 import type { Interval, PositionalReader } from '../store/blob-store.ts';
+import { placeOf } from '../store/file-place.ts';
 import { HashFollower, hashPrefix } from './hash-follower.ts';
 import type { MoverPair } from './mover-pool.ts';
 import { RemoteSpool } from './remote-spool.ts';
@@ -17,8 +18,8 @@ export interface SpoolHashOptions {
   readonly isLive: boolean;
   /** What is in the file already. */
   readonly written: readonly Interval[];
-  /** The file, and the threads that may open it. */
-  readonly remote: (MoverPair & { readonly path: string }) | undefined;
+  /** The file, and the threads that may open it. Others may take the name of a blob; that of an ingest belongs to it alone. */
+  readonly remote: (MoverPair & { readonly path: string; readonly isBlob: boolean }) | undefined;
   /** The hash moved, or began again. */
   readonly onProgress: () => void;
   /** Called once when reading back fails. */
@@ -44,7 +45,10 @@ export class SpoolHash {
       this.#here = this.#startHere();
       onProgress();
     };
-    this.#there = new RemoteSpool({ ...remote, algorithm, isLive, onProgress, onError, onLost });
+    // What is proved must be what readers read.
+    const { descriptor } = options.file;
+    const place = remote.isBlob && descriptor !== undefined ? placeOf(descriptor) : undefined;
+    this.#there = new RemoteSpool({ ...remote, place, algorithm, isLive, onProgress, onError, onLost });
     for (const { start, end } of written) this.#there.wrote(start, end);
   }
 

@@ -56,7 +56,10 @@ function ingestSpool(ingest: Ingest): Spool {
 }
 
 /** A suspect blob as a spool whose bytes are all there. */
-export function suspectSpool(store: BlobStore, info: BlobInfo): Spool {
+export function suspectSpool(
+  { store, logger }: { readonly store: BlobStore; readonly logger: Logger },
+  info: BlobInfo,
+): Spool {
   const { digest, sizeBytes, path } = info;
   const nothing = async (): Promise<void> => {};
   return {
@@ -79,8 +82,14 @@ export function suspectSpool(store: BlobStore, info: BlobInfo): Spool {
     },
     keep: nothing,
     async abort(reason) {
-      // A fill through another upstream may have found the same, and brought the right one since.
-      if ((await store.stat(digest))?.isSuspect === true) await store.quarantine(digest, reason);
+      try {
+        // A fill through another upstream may have found the same, and brought the right one since.
+        if ((await store.stat(digest))?.isSuspect === true) await store.quarantine(digest, reason);
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        // Nobody takes it for the blob as long as it is suspect, and the right one takes its place.
+        logger.warn({ err: error, digest }, 'a damaged blob cannot be put aside');
+      }
     },
   };
 }

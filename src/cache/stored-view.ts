@@ -36,6 +36,12 @@ export class StoredView implements BlobView {
     const blob = await this.#options.store.open(this.digest);
     if (blob !== undefined) return new StoredReader(blob, { start: span.start, end: span.end ?? this.sizeBytes });
     this.#refilled ??= await this.#options.refill(signal);
+    const { sizeBytes } = this.#refilled;
+    // The client was, or will be, told another one (engine.md rule 3), and what is withheld depends on it: in a blob that
+    // is said to be larger, all of this one would look like a part.
+    if (sizeBytes !== undefined && sizeBytes !== this.sizeBytes) {
+      throw new BrokenBodyError(`the blob has ${sizeBytes} bytes, and ${this.sizeBytes} were announced`);
+    }
     return this.#refilled.open(span, signal);
   }
 

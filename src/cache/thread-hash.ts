@@ -23,7 +23,7 @@ export class ThreadHash {
     this.#turns = turns;
     this.#reply = reply;
     // Now, while the path still names it.
-    this.#attempt(() => void (this.#hand = new SpoolReadHand(order.path)));
+    this.#attempt(() => void (this.#hand = new SpoolReadHand(order.path, order.place)));
   }
 
   get position(): number {

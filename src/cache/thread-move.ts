@@ -60,6 +60,8 @@ export class ThreadMove implements LineSink {
     if (this.#isStopped) return;
     switch (command.kind) {
       case 'grant':
+        // Too late: what came behind the last byte wanted is dropped, and what comes next would take its place.
+        if (this.#isFull) return;
         this.#grant = command.grant;
         return this.#goOn();
       case 'stop':
@@ -144,7 +146,7 @@ export class ThreadMove implements LineSink {
     this.#rest = undefined;
     if (rest !== undefined) {
       const left = this.#gather(rest);
-      if (left.byteLength > 0) this.#rest = left;
+      if (left.byteLength > 0 && !this.#isFull) this.#rest = left;
     }
     if (this.#isFull) return this.#finishIfFull();
     if (this.#mayGather && this.#ending === undefined) this.#exchange.resume();

@@ -80,7 +80,11 @@ async function withSize(
   } catch (error) {
     throw error instanceof BrokenBodyError && error.cause === undefined ? noLength : error;
   }
-  return view.sizeBytes === undefined ? await ask('get') : view;
+  if (view.sizeBytes !== undefined) return view;
+  const again = await ask('get');
+  // The store did not keep what was proved, and it comes once more.
+  if (again.sizeBytes === undefined && !again.isProved) throw noLength;
+  return again;
 }
 
 function rangesOf(header: string | undefined): ReturnType<typeof parseRange> {

@@ -3,8 +3,9 @@
  * lives on another thread and does not know these descriptors, so nothing here may stay open for writing when it is told
  * that a mover has stopped.
  */
-import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { StoreError } from './blob-store.ts';
+import type { FilePlace } from './file-place.ts';
 
 /** Opens for writing; throws the system's error. */
 export class SpoolWriteHand {
@@ -37,8 +38,13 @@ export class SpoolWriteHand {
 export class SpoolReadHand {
   readonly #descriptor: number;
 
-  constructor(path: string) {
+  /** With `place`, throws StoreError `sick` when another file has that name. */
+  constructor(path: string, place?: FilePlace) {
     this.#descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    const { dev, ino } = fstatSync(this.#descriptor, { bigint: true });
+    if (place === undefined || (dev === place.device && ino === place.inode)) return;
+    this.close();
+    throw new StoreError('sick', 'another file has taken the name of the one that is read');
   }
 
   /** The bytes read; 0 at the end of the file. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BrokenBodyError } from '../../src/cache/errors.ts';
+import { StoreError } from '../../src/store/blob-store.ts';
 import { Gate, eventually } from '../support/gate.ts';
 import { BlobUpstream } from './support/blob-upstream.ts';
 import { Engine, content } from './support/engine.ts';
@@ -202,5 +203,18 @@ describe('a suspect blob', () => {
     await eventually(() => engine.fills.size === 0);
     expect(engine.store.quarantined.map(({ digest }) => digest)).toEqual([upstream.digest]);
     expect((await engine.get(upstream)).digest).toBe(upstream.digest);
+  });
+
+  it('that is wrong and cannot be put aside is brought again all the same', async () => {
+    const upstream = new BlobUpstream(blob);
+    await using engine = new Engine([upstream]);
+    engine.catalog.addLink({ upstream: 'lab', repository: 'a/b' as never }, upstream.digest, 'blob');
+    engine.store.blobs.set(upstream.digest, Buffer.alloc(blob.byteLength));
+    engine.store.suspects.add(upstream.digest);
+    engine.store.quarantine = () => Promise.reject(new StoreError('sick', 'operation not permitted'));
+    await expect(engine.get(upstream)).rejects.toBeInstanceOf(BrokenBodyError);
+    await eventually(() => engine.fills.size === 0);
+    expect(engine.results).toEqual(['stored']);
+    expect(engine.store.blobs.get(upstream.digest)?.equals(blob)).toBe(true);
   });
 });

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { mediaTypes } from '../../src/oci/media-type.ts';
 import { UpstreamError } from '../../src/upstream/errors.ts';
+import { StoreError } from '../../src/store/blob-store.ts';
 import { Gate } from '../support/gate.ts';
 import { type FakeManifest, FakeUpstream, imageManifest } from './support/fake-upstream.ts';
 import { PolicyRig } from './support/policy-rig.ts';
@@ -152,6 +153,16 @@ describe('a manifest by digest', () => {
     }
     expect(rig.store.quarantined.map(({ digest }) => digest)).toEqual([image.digest]);
     expect(rig.rejected).toEqual(['stored-mismatch']);
+  });
+
+  it('is given though the disk is too sick to be told that it is right', async () => {
+    await rig.get(name);
+    rig.restart();
+    upstream.takeCalls();
+    rig.store.suspects.add(image.digest);
+    rig.store.prove = () => Promise.reject(new StoreError('sick', 'read-only file system'));
+    expect((await rig.get(name)).outcome.kind).toBe('hit');
+    expect(upstream.takeCalls()).toEqual([]);
   });
 
   it('deleted from the store by hand is a miss', async () => {

@@ -1,11 +1,19 @@
 /** Fills whose bytes never pass through the main thread: what reaches the disk, who decides, and what happens when it breaks. */
+import { open, rename, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Fill } from '../../src/cache/fill.ts';
+import { Generation } from '../../src/cache/generation.ts';
+import { MoverPool } from '../../src/cache/mover-pool.ts';
+import type { Spool } from '../../src/cache/spool.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { silentLogger } from '../../src/lib/log.ts';
+import { Semaphore } from '../../src/lib/semaphore.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { randomBytesOf } from '../support/byte-source.ts';
 import { eventually } from '../support/gate.ts';
 import { expectNoLeaks, type ResourceSnapshot, takeSnapshot } from '../support/leaks.ts';
 import { ScriptedUpstream } from '../support/scripted-upstream.ts';
+import { tempDirectory } from '../support/temp.ts';
 import { cut, hold, redirect, stall } from '../support/upstream/behaviour.ts';
 import type { Engine } from './support/engine.ts';
 import { Threaded, writersOf } from './support/threaded.ts';
@@ -23,6 +31,42 @@ beforeEach(() => {
   before = takeSnapshot();
 });
 afterEach(() => expectNoLeaks(before));
+
+describe('a file that is proved again on a mover thread', () => {
+  it('is not proved by another one that has taken its name', async () => {
+    await using temp = await tempDirectory('renamed');
+    const path = temp.file('blob');
+    await writeFile(path, randomBytesOf(content.length, 'damaged'));
+    await using handle = await open(path);
+    // As a fill through another upstream does, or rsync.
+    await writeFile(`${path}.new`, content);
+    await rename(`${path}.new`, path);
+    const movers = new MoverPool(silentLogger, 1);
+    const generation = new Generation({
+      digest: digestOf(content),
+      spool: {
+        path,
+        resumed: [{ start: 0, end: content.length }],
+        claimedSizeBytes: content.length,
+        isWritable: false,
+      } as unknown as Spool,
+      file: {
+        descriptor: handle.fd,
+        read: async (buffer, offset, length, position) =>
+          (await handle.read(buffer, offset, length, position)).bytesRead,
+        close: async () => undefined,
+      },
+      clock: systemClock,
+      logger: silentLogger,
+      hashTurns: new Semaphore(1),
+      movers: movers.pick(),
+    });
+    await eventually(() => generation.isHashed || generation.state !== 'open');
+    expect(generation.isHashed ? await generation.hashedDigest() : generation.state).toBe('broken');
+    generation.release();
+    await movers.close();
+  });
+});
 
 describe('a fill on a mover thread', () => {
   it.each(['sha256', 'sha512'] as const)('brings the bytes, proves their %s, and stores them', async (algorithm) => {

@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest';
+import { BrokenBodyError } from '../../src/cache/errors.ts';
 import { StoredView } from '../../src/cache/stored-view.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { openStore } from '../../src/store/open-store.ts';
+import { eventually } from '../support/gate.ts';
 import { tempDirectory } from '../support/temp.ts';
+import { BlobUpstream } from './support/blob-upstream.ts';
+import { Engine, content } from './support/engine.ts';
 
 describe('a stored blob', () => {
   it('names the descriptor of its file to senders', async () => {
@@ -28,5 +32,18 @@ describe('a stored blob', () => {
     reader.close();
     view.close();
     await opened.close();
+  });
+
+  it('that was evicted never ends as a whole with bytes of one that is said to be larger', async () => {
+    const upstream = new BlobUpstream(content(1024 * 1024));
+    upstream.script = (_, index) => (index === 0 ? {} : { bytes: content(2 * 1024 * 1024, 7) });
+    await using engine = new Engine([upstream]);
+    await engine.get(upstream);
+    await eventually(() => engine.fills.size === 0);
+    const view = await engine.view(upstream);
+    expect([view.isProved, view.sizeBytes]).toEqual([true, 1024 * 1024]);
+    await engine.store.remove(upstream.digest);
+    expect(await engine.read(view).catch((error: unknown) => error)).toBeInstanceOf(BrokenBodyError);
+    view.close();
   });
 });

@@ -323,6 +323,25 @@ describe('a blob whose size is not known yet', () => {
     await expectAllClosed(front);
   });
 
+  it('gives an HTTP/1.0 client nothing when what was proved is not kept, and comes once more', async () => {
+    const blob = FakeBlob.pending(patternSource(200_000));
+    blob.isSizeKnown = false;
+    await using front = await frontWithBlob(blob);
+    front.cache.before = async () => {
+      if (front.cache.blobQueries.length < 2) return;
+      blob.isProved = false;
+      blob.isSizeKnown = false;
+    };
+    const pending = rawFetch(`${front.origin}${front.path}`, { version: '1.0' });
+    await eventually(() => blob.waiting > 0);
+    blob.prove();
+    await eventually(() => blob.viewCloses > 0 || blob.waiting > 0);
+    blob.fail(new BrokenBodyError('other bytes'));
+    const answer = await pending;
+    expect([answer.status, answer.headers['retry-after']]).toEqual([503, expect.any(String)]);
+    await expectAllClosed(front);
+  });
+
   it('answers a range when the size is known, and never with 200', async () => {
     const blob = FakeBlob.pending(patternSource(200_000));
     blob.isSizeKnown = false;

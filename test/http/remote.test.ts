@@ -3,6 +3,7 @@
  * And what only a port can get wrong.
  */
 import { describe, expect, it } from 'vitest';
+import { BrokenBodyError } from '../../src/cache/errors.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { RawConnection } from '../support/raw-client.ts';
 import { eventually } from '../support/gate.ts';
@@ -57,6 +58,16 @@ describe('a port', () => {
       () => undefined,
     );
     expect([blob.viewCloses, blob.readerCloses]).toEqual([3, 1]);
+  });
+
+  it('keeps no reader that failed before anybody knew of it', async () => {
+    await using front = await startFront();
+    const blob = FakeBlob.pending(patternSource(100_000));
+    front.cache.blobs.set(`docker.io/library/a@${blob.digest}`, blob);
+    blob.failsAtOnce = new BrokenBodyError('the blob has another size than was announced');
+    expect((await ask(front.port, `/v2/library/a/blobs/${blob.digest}`)).status).toBe(502);
+    await eventually(() => blob.openViews === 0);
+    expect([held(front), blob.openReaders]).toEqual([0, 0]);
   });
 
   it('sends a growing file as it grows, and never past what the owner has promised', async () => {

@@ -150,4 +150,28 @@ describe('proving a blob that was found', () => {
     await opened.store.prove(digest, 1000);
     expect(await opened.store.stat(digest)).toMatchObject({ isSuspect: false });
   });
+
+  it('of another user takes what it can of that: the bytes are right, and the mode is not ours to change', async () => {
+    await using temp = await tempDirectory('commit');
+    await using opened = await openTestStore(temp.path);
+    await opened.recovered;
+    const { bytes, digest } = content();
+    await writeFile(blobFile(temp.path, digest), bytes);
+    const injected = failAt('chmod', 1, 'EPERM');
+    await opened.store.prove(digest, 1000);
+    expect(injected.hasFailed).toBe(true);
+    expect(await opened.store.stat(digest)).toMatchObject({ isSuspect: false });
+  });
+
+  it('is not needed to read it whole: right bytes are given also when it fails', async () => {
+    await using temp = await tempDirectory('commit');
+    await using opened = await openTestStore(temp.path);
+    await opened.recovered;
+    const { bytes, digest } = content();
+    await writeFile(blobFile(temp.path, digest), bytes);
+    const injected = failAt('sync', 1, 'EIO');
+    expect(Buffer.from((await opened.store.readAll(digest, 1000)) ?? []).equals(bytes)).toBe(true);
+    expect(injected.hasFailed).toBe(true);
+    expect(await opened.store.stat(digest)).toMatchObject({ isSuspect: true });
+  });
 });

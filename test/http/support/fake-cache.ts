@@ -61,6 +61,8 @@ export class FakeBlob {
   available: number;
   isProved = true;
   failure: Error | undefined;
+  /** Thrown by readers that are asked what they have. */
+  failsAtOnce: Error | undefined;
   /** Runs before a reader is opened. */
   beforeOpen: (span: BodySpan) => Promise<void> = () => Promise.resolve();
   /** Readers open before there is anything to read, as those of a transfer do. */
@@ -162,7 +164,8 @@ export class FakeBlob {
     this.opened.push(span);
     await this.beforeOpen(span);
     const end = (): number => Math.min(span.end ?? Infinity, this.source.sizeBytes);
-    if (end() > span.start && !this.opensAtOnce) await this.wait(() => this.available > span.start, signal);
+    if (end() > span.start && !this.opensAtOnce && this.failsAtOnce === undefined)
+      await this.wait(() => this.available > span.start, signal);
     this.openReaders++;
     const descriptor = (): number | undefined => this.descriptor;
     return {
@@ -173,6 +176,7 @@ export class FakeBlob {
         this.sentBytes += bytes;
       },
       readable: (position, inner) => {
+        if (this.failsAtOnce !== undefined) throw this.failsAtOnce;
         if (this.failure !== undefined) return Promise.reject(this.failure);
         const now = Math.min(this.available, end());
         if (now > position) return now;
