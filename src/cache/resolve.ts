@@ -166,7 +166,7 @@ export class TagResolver {
     const here = await shelf.stat(digest);
     if (here !== undefined) {
       // Asked through this repository, the upstream has named it: that is the proof that a link needs.
-      if (!isSame) this.#deps.catalog.addLink(key, digest, 'manifest');
+      this.#deps.catalog.addLink(key, digest, 'manifest');
       return { binding: bindings.confirm(key, here, asked), content: undefined };
     }
     const isNew = binding === undefined || !binding.isRecorded;
@@ -191,7 +191,12 @@ export class TagResolver {
     if (content !== undefined) return answerOf(content, method, told);
     if (method === 'head') return answerOf({ record: binding, bytes: undefined }, method, told);
     const manifest = await shelf.read(binding.digest);
-    if (manifest !== undefined) return answerOf(contentOf(manifest), method, told);
+    if (manifest !== undefined) {
+      const here = contentOf(manifest);
+      // It has come by way of another repository.
+      if (!binding.isRecorded) bindings.arrived(key, here.record);
+      return answerOf(here, method, told);
+    }
     // Evicted since, or only heard of: the same bytes, through the same repository.
     const fetched = await fetch.byDigest(policy.upstream, key, binding.digest, signal);
     const kind = told.kind === 'hit' ? 'miss' : told.kind;

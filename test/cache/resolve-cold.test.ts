@@ -90,6 +90,41 @@ describe('a tag that nobody has asked for before', () => {
     expect(both.catalog.tag(both.tagKey(name))).toBeUndefined();
   });
 
+  it('is bound and linked by a GET that finds the manifest here by way of another repository, for every outage', async () => {
+    upstream.hasCredential = true;
+    upstream.push('library/other', image, 'x');
+    using all = new PolicyRig([upstream], { policy: { access: 'all' } });
+    await all.head(name);
+    await all.get('library/other:x');
+    expect((await all.get(name)).digest).toBe(image.digest);
+    upstream.mood = 'unreachable';
+    all.restart();
+    expect((await all.get(name)).digest).toBe(image.digest);
+    expect((await all.get(byDigest)).digest).toBe(image.digest);
+  });
+
+  it('is bound by a GET by digest that a public repository allows, for every outage', async () => {
+    upstream.push('library/other', image, 'x');
+    await rig.head(name);
+    await rig.get('library/other:x');
+    expect((await rig.get(byDigest)).outcome.kind).toBe('hit');
+    upstream.mood = 'unreachable';
+    rig.restart();
+    expect((await rig.get(name)).digest).toBe(image.digest);
+  });
+
+  it('is linked when a HEAD confirms it and the manifest has come by way of another repository', async () => {
+    upstream.hasCredential = true;
+    upstream.push('library/other', image, 'x');
+    using all = new PolicyRig([upstream], { policy: { access: 'all' } });
+    await all.head(name);
+    await all.get('library/other:x');
+    await all.clock.advance(60_000);
+    await all.get(name);
+    upstream.mood = 'unreachable';
+    expect((await all.get(byDigest)).digest).toBe(image.digest);
+  });
+
   it('is served by a registry that knows tags only, HEAD first or not', async () => {
     upstream.refusesDigests = true;
     await rig.head(name);
