@@ -20,7 +20,7 @@ import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { Refresh } from './refresh.ts';
 import { type TagRule, tagRule } from './tag-rule.ts';
-import { isDenied, isNotFound, isOffline } from './refusals.ts';
+import { isDenied, isNoAnswer, isNotFound, isOffline } from './refusals.ts';
 
 export interface ResolveParts {
   readonly shelf: ManifestShelf;
@@ -91,12 +91,16 @@ export class TagResolver {
     this.#refresh.close();
   }
 
-  /** Undefined when the upstream has lost what the tag pointed to: then the tag has moved. */
+  /**
+   * Undefined when what the tag points to is not here and not to be had: lost upstream, so the tag has moved, or out of
+   * reach where an older manifest is here.
+   */
   async #fresh(request: Request, binding: Binding): Promise<ManifestAnswer | undefined> {
     try {
       return await this.#answer(request, { binding, content: undefined }, { kind: 'hit' });
     } catch (error) {
       if (isNotFound(error)) return undefined;
+      if (isNoAnswer(error) && (await this.#stale(request)) !== undefined) return undefined;
       throw error;
     }
   }

@@ -210,6 +210,17 @@ describe('a store that takes nothing', () => {
     expect(rig.store.blobs.size).toBe(0);
   });
 
+  it('does not take away what the tag was before it filled up, in an outage', async () => {
+    using cold = new PolicyRig([upstream], { hotManifestBytes: 1 });
+    await cold.get(name);
+    const moved = upstream.push(repo, imageManifest('moved'), '3.20');
+    await cold.clock.advance(60_000);
+    cold.store.isFull = true;
+    expect((await cold.get(name)).digest).toBe(moved.digest);
+    upstream.mood = 'unreachable';
+    expect(await cold.get(name)).toMatchObject({ digest: image.digest, outcome: { kind: 'hit', detail: 'stale' } });
+  });
+
   it('costs no pull when it is dead altogether', async () => {
     rig.store.isDead = true;
     expect((await rig.get(name)).digest).toBe(image.digest);
