@@ -356,13 +356,15 @@ describe('rights and limits', () => {
     await using client = clientOf(new URL(upstream.url), { credentials, clock, events: recorded.events });
     const byTag = { kind: 'manifest', reference: ref('v1') } as const;
     const probe = (): Promise<boolean> => client.probeAnonymous(repo('a/b'), byTag, never);
-    upstream.on({ kind: 'manifest' }, { times: 1 }, answer(429, { headers: { 'Retry-After': '30' } }));
+    const limited = { 'Retry-After': '30', 'RateLimit-Remaining': '0;w=21600' };
+    upstream.on({ kind: 'manifest' }, { times: 1 }, answer(429, { headers: limited }));
     expect(await failureOf(probe())).toMatchObject({ kind: 'rateLimited', retryAfterMs: 30_000 });
     expect((await client.getManifest(repo('a/b'), ref('v1'), never)).digest).toBe(manifestDigest);
     upstream.forgetRequests();
     expect(await failureOf(probe())).toMatchObject({ kind: 'breakerOpen' });
     expect(upstream.requests).toEqual([]);
     expect(recorded.breaker).toEqual([]);
+    expect(recorded.remaining).toEqual([]);
     await clock.advance(34_000);
     expect(await probe()).toBe(true);
     await upstream.stop();
