@@ -101,9 +101,10 @@ export class TagLists {
     return new UpstreamError('badResponse', `${upstream}/${repository}: ${message}`, { upstream });
   }
 
-  /** Everything that was pulled by tag through weir. */
+  /** Everything that was pulled by tag through weir and could be pulled now. */
   #known(key: RepositoryKey, query: PageQuery, error: unknown): TagsAnswer {
-    const known = this.#deps.catalog.tagsOf(key);
+    const { catalog } = this.#deps;
+    const known = catalog.tagsOf(key).filter((tag) => catalog.tag({ ...key, tag })?.isDenied === false);
     if (known.length === 0) throw error;
     const { last, n } = query;
     const rest = last === undefined ? known : known.filter((tag) => tag > last);

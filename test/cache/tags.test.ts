@@ -192,6 +192,20 @@ describe('tags/list offline', () => {
     expect(await rig.tags(repo, { n: 0 })).toMatchObject({ tags: [], next: undefined });
   });
 
+  it('does not name tags that the upstream has denied since', async () => {
+    upstream.mood = undefined;
+    for (const text of ['3.18', '3.20']) await rig.get(`${repo}:${text}`);
+    await rig.clock.advance(60_000);
+    upstream.mood = 'denied';
+    await expect(rig.get(`${repo}:3.20`)).rejects.toMatchObject({ kind: 'denied' });
+    upstream.mood = 'offline';
+    expect((await rig.tags(repo)).tags).toEqual(['3.18']);
+    upstream.mood = 'denied';
+    await expect(rig.get(`${repo}:3.18`)).rejects.toMatchObject({ kind: 'denied' });
+    upstream.mood = 'offline';
+    await expect(rig.tags(repo)).rejects.toMatchObject({ kind: 'offline' });
+  });
+
   it('of a repository that weir has nothing of is an error', async () => {
     await expect(rig.tags(repo)).rejects.toMatchObject({ name: 'UpstreamError', kind: 'offline' });
   });
