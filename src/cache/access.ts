@@ -17,6 +17,8 @@ import { isNotFound } from './refusals.ts';
 
 /** How many repositories that hold a digest are looked at for a public one. */
 const maxLinks = 32;
+/** How many of them are asked about again, whose proof has become too old. */
+const maxHeldLinks = 2;
 /** How many known tags are tried when the thing asked for teaches nothing about its repository. */
 const maxKnownTags = 2;
 
@@ -76,6 +78,7 @@ class UpstreamRights implements RepositoryRights {
     const { upstream } = this.#policy(key);
     const text = `${kind} ${contentText(key, digest)}`;
     this.#negatives.check(text);
+    if (await this.#isHeldElsewhere(key, digest, kind, signal)) return;
     await this.#questions.run(text, (own) => this.#ask(upstream, key, digest, kind, own), signal);
   }
 
@@ -128,7 +131,10 @@ class UpstreamRights implements RepositoryRights {
       signal,
     );
     if (proof.kind === 'answered') return proof.value;
-    if (isHeld) return 'public';
+    if (isHeld) {
+      this.#verdicts.hold(key);
+      return 'public';
+    }
     throw proof.error ?? new UpstreamError('timeout', 'no answer', { upstream: key.upstream });
   }
 
@@ -166,6 +172,27 @@ class UpstreamRights implements RepositoryRights {
     for (const tag of this.#deps.catalog.tagsOf(key).slice(0, maxKnownTags)) yield tagSubject(tag);
     const tag = await discoverTag(upstream, key, signal);
     if (tag !== undefined) yield tagSubject(tag);
+  }
+
+  /**
+   * It was served over a repository that was proven public, too long ago to count by itself. That one is asked about as
+   * its own clients would ask, and holds when there is no answer: what has been here for all must outlive an outage.
+   */
+  async #isHeldElsewhere(key: RepositoryKey, digest: Digest, kind: ContentKind, signal: AbortSignal): Promise<boolean> {
+    const { catalog, upstreams } = this.#deps;
+    const held = catalog
+      .linksOf(digest, kind, maxLinks)
+      .filter((other) => upstreams.has(other.upstream) && this.#verdicts.of(other) === 'held');
+    for (const other of held.slice(0, maxHeldLinks)) {
+      try {
+        await this.admit(other, { digest, kind }, signal);
+      } catch (error) {
+        // Private by now, and no help.
+        if (!(error instanceof CacheError)) throw error;
+      }
+      if (this.isLinked(key, digest, kind)) return true;
+    }
+    return false;
   }
 
   /** Proven public: nothing that it holds needs a right. */

@@ -71,11 +71,16 @@ export class TagBindings {
     return { ...record, isRecorded };
   }
 
-  /** A manifest was stored for this repository: tags that were waiting for it are bound. */
+  /**
+   * A manifest was given to somebody who asked this repository for it: tags that were waiting for it are bound if it is
+   * stored, and linked, since the upstream has named it here.
+   */
   arrived(repository: RepositoryKey, { digest, mediaType, sizeBytes }: ManifestRecord): void {
+    if (this.#heard.size === 0 || this.#catalog.manifest(digest) === undefined) return;
     for (const { key, record, asked } of this.#heard.values()) {
       if (record.digest !== digest || key.repository !== repository.repository) continue;
       if (key.upstream !== repository.upstream) continue;
+      this.#catalog.addLink(key, digest, 'manifest');
       this.#record(key, { ...record, mediaType, sizeBytes }, asked);
       this.#changed(key);
     }

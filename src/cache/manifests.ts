@@ -24,11 +24,13 @@ class CachedManifests implements Manifests {
   readonly #shelf: ManifestShelf;
   readonly #fetch: ManifestFetch;
   readonly #resolver: TagResolver;
+  readonly #bindings: TagBindings;
   #isClosed = false;
 
   constructor(deps: PolicyDeps) {
     this.#deps = deps;
     const bindings = new TagBindings(deps.catalog, deps.clock, deps.generations);
+    this.#bindings = bindings;
     this.#shelf = new ManifestShelf(deps);
     this.#fetch = new ManifestFetch(deps, this.#shelf, (key, { manifest, isStored }) => {
       if (isStored) bindings.arrived(key, contentOf(manifest).record);
@@ -107,12 +109,16 @@ class CachedManifests implements Manifests {
     isLinked: boolean,
     signal: AbortSignal,
   ): Promise<ManifestAnswer> {
-    const { rights } = this.#deps;
+    const { rights, catalog } = this.#deps;
+    const isOwn = catalog.hasLink(key, digest, 'manifest');
     if (isLinked || (await this.#shelf.stat(digest)) !== undefined) {
       // Whoever knows a digest may have read it in somebody else's manifest.
       if (!isLinked) await rights.ask(key, digest, 'manifest', signal);
       const here = await this.#here(digest, method);
-      if (here !== undefined) return here;
+      if (here !== undefined) {
+        if (!isOwn) this.#bindings.arrived(key, here);
+        return here;
+      }
     }
     const record = method === 'head' ? await this.#fetch.headByDigest(upstream, key, digest, signal) : undefined;
     if (record !== undefined) return answerOf({ record, bytes: undefined }, method, { kind: 'miss' });

@@ -20,7 +20,7 @@ import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { Refresh } from './refresh.ts';
 import { type TagRule, tagRule } from './tag-rule.ts';
-import { isDenied, isNotFound, isOffline } from './refusals.ts';
+import { isDenied, isNoAnswer, isNotFound, isOffline } from './refusals.ts';
 
 export interface ResolveParts {
   readonly shelf: ManifestShelf;
@@ -91,12 +91,16 @@ export class TagResolver {
     this.#refresh.close();
   }
 
-  /** Undefined when the upstream has lost what the tag pointed to: then the tag has moved. */
+  /**
+   * Undefined when what the tag points to is not here and not to be had: lost upstream, so the tag has moved, or out of
+   * reach where an older manifest is here.
+   */
   async #fresh(request: Request, binding: Binding): Promise<ManifestAnswer | undefined> {
     try {
       return await this.#answer(request, { binding, content: undefined }, { kind: 'hit' });
     } catch (error) {
       if (isNotFound(error)) return undefined;
+      if (isNoAnswer(error) && (await this.#stale(request)) !== undefined) return undefined;
       throw error;
     }
   }
@@ -166,7 +170,7 @@ export class TagResolver {
     const here = await shelf.stat(digest);
     if (here !== undefined) {
       // Asked through this repository, the upstream has named it: that is the proof that a link needs.
-      if (!isSame) this.#deps.catalog.addLink(key, digest, 'manifest');
+      this.#deps.catalog.addLink(key, digest, 'manifest');
       return { binding: bindings.confirm(key, here, asked), content: undefined };
     }
     const isNew = binding === undefined || !binding.isRecorded;
@@ -191,7 +195,12 @@ export class TagResolver {
     if (content !== undefined) return answerOf(content, method, told);
     if (method === 'head') return answerOf({ record: binding, bytes: undefined }, method, told);
     const manifest = await shelf.read(binding.digest);
-    if (manifest !== undefined) return answerOf(contentOf(manifest), method, told);
+    if (manifest !== undefined) {
+      const here = contentOf(manifest);
+      // It has come by way of another repository.
+      if (!binding.isRecorded) bindings.arrived(key, here.record);
+      return answerOf(here, method, told);
+    }
     // Evicted since, or only heard of: the same bytes, through the same repository.
     const fetched = await fetch.byDigest(policy.upstream, key, binding.digest, signal);
     const kind = told.kind === 'hit' ? 'miss' : told.kind;

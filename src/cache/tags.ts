@@ -15,6 +15,8 @@ import { cutPage, maxPageSize, readTags, type TagsPage } from './tags-page.ts';
 
 /** Rows in the catalog for the pages of one repository: clients choose `n` and `last`, so there must be a bound. */
 const rowsPerRepository = 16;
+/** Of the upstream's pages for one of ours. */
+const maxPages = 64;
 
 interface PageQuery {
   readonly n: number | undefined;
@@ -62,23 +64,47 @@ export class TagLists {
     const { n, last } = page;
     const asked =
       path === undefined ? { ...(n === undefined ? {} : { n }), ...(last === undefined ? {} : { last }) } : { path };
-    const sent = await policy.upstream.listTags(key.repository, asked, signal);
-    const tags = readTags(sent.bytes);
-    if (tags === undefined) {
-      this.#deps.events.rejected({ reason: 'bad-tags-page' });
-      const message = `${key.upstream}/${key.repository}: the answer is no list of tags`;
-      throw new UpstreamError('badResponse', message, { upstream: key.upstream });
-    }
-    const cut = cutPage(tags, page, sent.next);
+    const cut = await this.#cut(key, page, asked, policy, signal);
     if (cut.next !== undefined && cut.continuation !== undefined) {
       this.#continuations.set(pageText(key, cut.next), cut.continuation);
     }
     return { tags: cut.tags, next: cut.next };
   }
 
-  /** Everything that was pulled by tag through weir. */
+  /**
+   * The page, out of as many of the upstream's as it takes: one that holds nothing new is no end while a next one is
+   * promised. An upstream that goes on by tokens sends its first page again when the token was forgotten in a restart.
+   */
+  async #cut(
+    key: RepositoryKey,
+    page: PageQuery,
+    first: Parameters<UpstreamPolicy['upstream']['listTags']>[1],
+    { upstream }: UpstreamPolicy,
+    signal: AbortSignal,
+  ): Promise<ReturnType<typeof cutPage>> {
+    const seen = new Set<string>();
+    for (let asked = first; seen.size < maxPages;) {
+      const sent = await upstream.listTags(key.repository, asked, signal);
+      const tags = readTags(sent.bytes);
+      if (tags === undefined) throw this.#refused(key, 'bad-tags-page', 'the answer is no list of tags');
+      const cut = cutPage(tags, page, sent.next);
+      const isOver = cut.tags.length > 0 || cut.next !== undefined || sent.next === undefined || seen.has(sent.next);
+      if (isOver) return cut;
+      seen.add(sent.next);
+      asked = { path: sent.next };
+    }
+    throw this.#refused(key, 'too-many-tags-pages', 'its list goes on without any tags');
+  }
+
+  #refused({ upstream, repository }: RepositoryKey, reason: string, message: string): UpstreamError {
+    this.#deps.events.rejected({ reason });
+    return new UpstreamError('badResponse', `${upstream}/${repository}: ${message}`, { upstream });
+  }
+
+  /** Everything that was pulled by tag through weir and could be pulled now. */
   #known(key: RepositoryKey, query: PageQuery, error: unknown): TagsAnswer {
-    const known = this.#deps.catalog.tagsOf(key);
+    const { catalog } = this.#deps;
+    const known = catalog.tagsOf(key).filter((tag) => catalog.tag({ ...key, tag })?.isDenied === false);
     if (known.length === 0) throw error;
     const { last, n } = query;
     const rest = last === undefined ? known : known.filter((tag) => tag > last);

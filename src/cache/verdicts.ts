@@ -20,6 +20,9 @@ export class Verdicts {
    */
   readonly #refusals = new LRUCache<string, number>({ max: 4096 });
 
+  /** Held ones about which nobody could be asked a moment ago, and until when that counts, by monotonic time. */
+  readonly #held = new LRUCache<string, number>({ max: 4096 });
+
   constructor(deps: RightsDeps) {
     this.#deps = deps;
     this.#ages = new Ages(deps.clock);
@@ -53,7 +56,13 @@ export class Verdicts {
   /** Whether the word counts without asking anyone. */
   isProven(key: RepositoryKey): boolean {
     const verdict = this.of(key);
-    return verdict === 'public' || verdict === 'ageing' || (verdict === 'held' && this.#deps.options.offline);
+    return verdict === 'public' || verdict === 'ageing' || (verdict === 'held' && this.#isUnanswerable(key));
+  }
+
+  /** Nobody could be asked about it: while it is `held`, its word counts for the time in which nobody is asked again. */
+  hold(key: RepositoryKey): void {
+    const { clock, options } = this.#deps;
+    this.#held.set(repositoryText(key), clock.monotonic() + options.retryMs);
   }
 
   /** `asked`: when the question was sent. */
@@ -62,11 +71,17 @@ export class Verdicts {
     const text = repositoryText(key);
     if (isPublic) this.#refusals.delete(text);
     else this.#refusals.set(text, asked.monotonicMs);
+    this.#held.delete(text);
     // A refusal is written only to end an earlier positive word.
     if (isPublic || catalog.verdict(key)?.isPublic === true) {
       catalog.putVerdict(key, { isPublic, checkedAtMs: asked.wallMs });
       this.#ages.mark(text, asked);
     }
     this.#deps.generations.bump(text);
+  }
+
+  #isUnanswerable(key: RepositoryKey): boolean {
+    const { clock, options } = this.#deps;
+    return options.offline || clock.monotonic() < (this.#held.get(repositoryText(key)) ?? 0);
   }
 }

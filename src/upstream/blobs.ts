@@ -1,14 +1,15 @@
 /** Blobs at one endpoint: opening a body, and finding out whether and how large without reading it. */
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
+import { stripParameters } from '../oci/media-type.ts';
 import { parseContentRange } from '../oci/range.ts';
 import type { Repository } from '../oci/reference.ts';
 import { refusedAnswer, statusFailure } from './answer.ts';
-import { type Ask, askEndpoint, type Attempt, type Endpoint } from './endpoint.ts';
+import { type Answer, type Ask, askEndpoint, type Attempt, type Endpoint } from './endpoint.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import { firstOf, parseContentLength } from './framing.ts';
 import type { Line } from './line.ts';
-import { isEncoded } from './manifests.ts';
+import { isEncoded, isHtml } from './manifests.ts';
 import { withoutSecrets } from './origin.ts';
 import { rangeHeader, readRangeAnswer } from './range-answer.ts';
 import type { IncomingResponse } from './sender.ts';
@@ -86,6 +87,7 @@ export async function statBlobAt(
       const message = `${withoutSecrets(answer.url)}: a Content-Encoding that was not asked for`;
       throw failure('badResponse', attempt.upstream, message);
     }
+    refusePage(answer, question.digest, attempt.upstream);
     // Servers that say 0 to HEAD do not know, unless it is the blob that is empty.
     const isEmpty = question.digest === digestOf('', digestAlgorithm(question.digest));
     return parseContentLength(headers['content-length']) || (isEmpty ? 0 : undefined);
@@ -96,6 +98,16 @@ export async function statBlobAt(
     endpoint.refusesBlobHead = [401, 403, 405].includes(error.status ?? 0);
     return sizeBytes;
   }
+}
+
+/**
+ * No byte is hashed here, and rights hang on the answer: the login page that a stranger is led to, or a portal's, must not
+ * pass for the blob. Unless the digest is named, which no such page does.
+ */
+function refusePage({ response: { headers }, url }: Answer, digest: Digest, upstream: string): void {
+  if (!isHtml(stripParameters(firstOf(headers['content-type']) ?? ''))) return;
+  if (firstOf(headers['docker-content-digest']) === digest) return;
+  throw failure('badResponse', upstream, `${withoutSecrets(url)}: HTML instead of a blob`);
 }
 
 /** ECR Public answers 401 to HEAD of every blob, Harbor's proxy 404, signed URLs 403: they all answer GET. */
@@ -117,6 +129,7 @@ async function statByRange(
   const range = said === undefined ? undefined : parseContentRange(said);
   if (status === 200) {
     answer.response.abort();
+    refusePage(answer, question.digest, attempt.upstream);
     return parseContentLength(headers['content-length']);
   }
   if (status === 206) {

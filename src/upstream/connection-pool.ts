@@ -59,6 +59,22 @@ export class Connection {
   }
 }
 
+/** Far more origins than an upstream has at one time; each costs a little memory and perhaps a TLS session. */
+const maxPools = 256;
+
+/**
+ * The pool under `key`, made if it is not there. Redirects can name origins without end, so beyond a number those without
+ * a connection are forgotten.
+ */
+export function poolIn(pools: Map<string, ConnectionPool>, key: string, make: () => ConnectionPool): ConnectionPool {
+  const known = pools.get(key);
+  if (known !== undefined) return known;
+  if (pools.size >= maxPools) for (const [name, pool] of pools) if (pool.size === 0) pools.delete(name);
+  const made = make();
+  pools.set(key, made);
+  return made;
+}
+
 export class ConnectionPool {
   readonly #options: ConnectionPoolOptions;
   readonly #all = new Set<Connection>();

@@ -59,7 +59,7 @@ export interface Attempt {
   readonly endsAtMs: number;
   /** Set as soon as the registry has done its part and the rest is up to somebody else. */
   hasLeftRegistry: boolean;
-  /** Sees each answer of a registry. */
+  /** Sees each answer of a registry, but what strangers are told: their limits are not ours. */
   readonly onRegistryAnswer: (response: IncomingResponse) => void;
 }
 
@@ -159,7 +159,7 @@ async function send(endpoint: Endpoint, ask: Ask, walk: Walk, attempt: Attempt):
     },
     attempt.signal,
   );
-  if (walk.exchange !== undefined) attempt.onRegistryAnswer(response);
+  if (walk.exchange !== undefined && ask.isAnonymous !== true) attempt.onRegistryAnswer(response);
   return response;
 }
 

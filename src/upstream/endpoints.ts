@@ -31,6 +31,8 @@ export interface AskOptions {
   readonly isSpare?: boolean;
   /** False for what was begun for nobody: its failure is no reason to leave the upstream alone. A client may have more luck. */
   readonly isAwaited?: boolean;
+  /** Asked as a stranger although there may be a credential: what limits strangers says nothing about anybody else. */
+  readonly isStranger?: boolean;
 }
 
 const totalMs = 20_000;
@@ -51,7 +53,7 @@ export class Endpoints {
   async ask<T>(
     work: Work<T>,
     signal: AbortSignal,
-    { avoid = new Set(), isSpare = false, isAwaited = true }: AskOptions = {},
+    { avoid = new Set(), isSpare = false, isAwaited = true, isStranger = false }: AskOptions = {},
   ): Promise<T> {
     const permit = this.#options.breaker.enter();
     const { clock } = this.#options;
@@ -68,11 +70,12 @@ export class Endpoints {
         return value;
       } catch (cause) {
         const error = this.#asUpstreamError(cause, signal);
-        if (!isSpare) this.#note(error, endpoint, attempt.state);
+        const isOwn = isSpare || (isStranger && error.kind === 'rateLimited');
+        if (!isOwn) this.#note(error, endpoint, attempt.state);
         if (isOutage(error)) outage ??= error;
         const isNextsTurn = error.kind === 'unsupported' || isOutage(error);
         if (isNextsTurn && !isLast && clock.monotonic() < endsAtMs) continue;
-        if (isAwaited && !isSpare) settle(permit, error, attempt.state);
+        if (isAwaited && !isOwn) settle(permit, error, attempt.state);
         else permit.abandoned();
         // Whoever said nothing may have the API.
         throw error.kind === 'unsupported' ? (outage ?? error) : error;

@@ -9,8 +9,10 @@ export interface BreakerOptions {
   /** The upstream's key, for errors. */
   readonly upstream: string;
   readonly clock: Pick<Clock, 'monotonic'>;
+  /** Why nobody is asked, after the key, for errors. */
+  readonly reason?: string;
   /** Called on each change. */
-  readonly onChange: (isOpen: boolean) => void;
+  readonly onChange?: (isOpen: boolean) => void;
   /** Uniform in [0, 1). Default Math.random. */
   readonly random?: () => number;
 }
@@ -54,9 +56,9 @@ export class Breaker {
     if (this.#probeAtMs === undefined) return;
     const leftMs = this.#probeAtMs - this.#options.clock.monotonic();
     if (leftMs <= 0 && this.#probe === undefined) return;
-    const { upstream } = this.#options;
+    const { upstream, reason = 'failed lately and is not asked' } = this.#options;
     const retryAfterMs = Math.max(leftMs, 1000);
-    throw new UpstreamError('breakerOpen', `${upstream} failed lately and is not asked`, { upstream, retryAfterMs });
+    throw new UpstreamError('breakerOpen', `${upstream} ${reason}`, { upstream, retryAfterMs });
   }
 
   /** While open: throws UpstreamError `breakerOpen`, except for one probe at a time when it is due. */
@@ -96,7 +98,7 @@ export class Breaker {
     const spread = 1 + 0.1 * (this.#options.random ?? Math.random)();
     this.#probeAtMs = nowMs + Math.max(askedMs, this.#pauseMs) * spread;
     this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);
-    if (!wasOpen) this.#options.onChange(true);
+    if (!wasOpen) this.#options.onChange?.(true);
   }
 
   #close(): void {
@@ -104,7 +106,7 @@ export class Breaker {
     this.#failuresInRow = 0;
     this.#pauseMs = firstPauseMs;
     this.#probeAtMs = undefined;
-    if (wasOpen) this.#options.onChange(false);
+    if (wasOpen) this.#options.onChange?.(false);
   }
 }
 

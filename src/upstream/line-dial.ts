@@ -1,6 +1,7 @@
 /** Connections of a line: to addresses that were vetted on the other side of it, and to no others. */
 import { BlockList, isIP, type LookupFunction, type Socket } from 'node:net';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
 import { settled, type TlsSessions } from './dial.ts';
 import { failure, reasonOf } from './failure.ts';
@@ -84,7 +85,7 @@ function addressList({ addresses }: LineRoute): BlockList {
 /** What this thread has made of TLS settings; each is made once. */
 export class TlsContexts {
   readonly #contexts = new Map<string, SecureContext>();
-  readonly #sessions = new Map<string, TlsSessions>();
+  readonly #sessions = new LRUCache<string, TlsSessions>({ max: 256 });
 
   of({ stamp, ca, cert, key }: LineTls): SecureContext {
     const known = this.#contexts.get(stamp);

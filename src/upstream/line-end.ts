@@ -1,6 +1,6 @@
 /** The far end of a line: the calls that its thread is carrying, and the connections that it keeps for the next ones. */
 import type { Clock } from '../lib/clock.ts';
-import { ConnectionPool, type Dial } from './connection-pool.ts';
+import { ConnectionPool, type Dial, poolIn } from './connection-pool.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import { LineExchange } from './line-exchange.ts';
@@ -137,12 +137,9 @@ export class LineEnd {
   }
 
   #poolOf({ pool: key, origin }: LineOrder): ConnectionPool {
-    const known = this.#pools.get(key);
-    if (known !== undefined) return known;
     const dial: Dial = () => Promise.reject(new Error('a line dials for a call only'));
-    const pool = new ConnectionPool({ origin, dial, maxHeaderBytes, keepAliveMs, maxIdle: maxIdlePerPool });
-    this.#pools.set(key, pool);
-    return pool;
+    const options = { origin, dial, maxHeaderBytes, keepAliveMs, maxIdle: maxIdlePerPool };
+    return poolIn(this.#pools, key, () => new ConnectionPool(options));
   }
 }
 

@@ -7,7 +7,7 @@
 import type { Socket } from 'node:net';
 import type { Dispatcher } from 'undici';
 import { abortReason } from '../lib/abort.ts';
-import { type Connection, ConnectionPool } from './connection-pool.ts';
+import { type Connection, ConnectionPool, poolIn } from './connection-pool.ts';
 import { dial, type DialOptions, type TlsSessions } from './dial.ts';
 import { UpstreamError } from './errors.ts';
 import { bodyFailure, failure, headFailure, isProtocolError, isLeftover } from './failure.ts';
@@ -152,21 +152,20 @@ export class PoolSender implements Sender {
   }
 
   #poolFor({ url, credentialSet }: OutgoingRequest): ConnectionPool {
-    const key = `${url.origin} ${credentialSet}`;
-    const known = this.#pools.get(key);
-    if (known !== undefined) return known;
+    return poolIn(this.#pools, `${url.origin} ${credentialSet}`, () => this.#newPool(url));
+  }
+
+  #newPool(url: URL): ConnectionPool {
     const proxy = url.protocol === 'http:' ? this.#options.proxyFor(url) : undefined;
     const sessions: TlsSessions = {};
     const target = new URL(url.origin);
-    const pool = new ConnectionPool({
+    return new ConnectionPool({
       origin: proxy?.url.origin ?? url.origin,
       dial: (signal): Promise<Socket> => dial(target, this.#options, sessions, signal),
       maxHeaderBytes,
       keepAliveMs,
       maxIdle: maxIdlePerPool,
     });
-    this.#pools.set(key, pool);
-    return pool;
   }
 }
 

@@ -11,7 +11,7 @@ import type { Endpoint } from './endpoint.ts';
 import type { AskOptions, Endpoints, Work } from './endpoints.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
-import type { Breaker } from './limits.ts';
+import { Breaker } from './limits.ts';
 import { listReferrersAt, listTagsAt, referrersPage, tagsPage } from './listings.ts';
 import { getManifestAt, headManifestAt } from './manifests.ts';
 import { transferOf } from './transfer.ts';
@@ -40,12 +40,16 @@ export class RegistryClient implements Upstream {
   readonly #options: RegistryClientOptions;
   readonly #transfers: Semaphore;
   readonly #bandwidth: Bandwidth | undefined;
+  /** Strangers have limits of their own, by address, which a credential is often there to lift: theirs stop only them. */
+  readonly #strangers: Breaker;
 
   constructor(options: RegistryClientOptions) {
     this.key = options.key;
     this.#options = options;
     this.#transfers = new Semaphore(options.connections);
-    const { bandwidth, clock } = options;
+    const { key, bandwidth, clock } = options;
+    const reason = 'limits anonymous questions, and only they tell whether a repository is public';
+    this.#strangers = new Breaker({ upstream: key, clock, reason });
     this.#bandwidth = bandwidth === undefined ? undefined : new Bandwidth(bandwidth, clock);
   }
 
@@ -140,6 +144,7 @@ export class RegistryClient implements Upstream {
     signal: AbortSignal,
   ): Promise<boolean> {
     const nobody = { repository, isAnonymous: true };
+    const permit = this.#strangers.enter();
     try {
       await this.#ask<unknown>(
         (endpoint, attempt) =>
@@ -147,11 +152,18 @@ export class RegistryClient implements Upstream {
             ? headManifestAt(endpoint, { ...nobody, reference: subject.reference }, attempt, this.#now())
             : statBlobAt(endpoint, { ...nobody, digest: subject.digest }, attempt, this.#now()),
         signal,
+        { isStranger: true },
       );
+      permit.succeeded();
       return true;
     } catch (error) {
+      const kind = error instanceof UpstreamError ? error.kind : undefined;
       // Registries hide what is private behind either.
-      if (error instanceof UpstreamError && (error.kind === 'denied' || error.kind === 'notFound')) return false;
+      const isNo = kind === 'denied' || kind === 'notFound';
+      if (isNo) permit.succeeded();
+      else if (error instanceof UpstreamError && kind === 'rateLimited') permit.failed(error);
+      else permit.abandoned();
+      if (isNo) return false;
       throw error;
     }
   }

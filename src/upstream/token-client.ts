@@ -9,6 +9,7 @@ import { parseRetryAfter } from '../lib/retry.ts';
 import type { Credential } from './credentials.ts';
 import { UpstreamError, type UpstreamErrorKind } from './errors.ts';
 import { firstOf } from './framing.ts';
+import { longestRetryAfterMs } from './limits.ts';
 import { isSameOrigin, withoutSecrets } from './origin.ts';
 import type { IncomingResponse, OutgoingRequest, Sender } from './sender.ts';
 import { errorCodeIn, readWhole } from './small-body.ts';
@@ -163,7 +164,7 @@ export class TokenClient {
     );
     const retryAfter = firstOf(headers['retry-after']);
     const waitMs = retryAfter === undefined ? undefined : parseRetryAfter(retryAfter, this.#options.clock.now());
-    return { status, body, retryAfterMs: waitMs };
+    return { status, body, retryAfterMs: waitMs && Math.min(waitMs, longestRetryAfterMs) };
   }
 
   #refusal(kind: 'denied' | 'credentialRefused', realm: URL, answer: Answer): UpstreamError {

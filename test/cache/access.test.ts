@@ -3,6 +3,7 @@ import { digestOf } from '../../src/oci/digest.ts';
 import { Gate } from '../support/gate.ts';
 import { FakeUpstream, imageManifest } from './support/fake-upstream.ts';
 import { patient, PolicyRig, tag } from './support/policy-rig.ts';
+import { PullRig } from './support/pull-rig.ts';
 
 const repo = 'team/app';
 const name = `${repo}:1`;
@@ -288,6 +289,26 @@ describe('a link', () => {
     expect(rig.rights.isLinked(rig.key(repo), image.digest, 'manifest')).toBe(true);
   });
 
+  it('in a repository that was proven public holds during an outage, also for others that were served over it', async () => {
+    upstream.push(other, image, '1');
+    await rig.get(name);
+    await rig.get(`${other}@${image.digest}`);
+    await rig.rights.ask(rig.key(repo), blob, 'blob', never);
+    await rig.clock.advance(2 * hour);
+    upstream.mood = 'unreachable';
+    expect((await rig.get(`${other}@${image.digest}`)).outcome.kind).toBe('hit');
+    expect(rig.rights.isLinked(rig.key(other), blob, 'blob')).toBe(true);
+    // Not for longer than the outage: it is asked about again.
+    await rig.clock.advance(5_000);
+    expect(rig.rights.isLinked(rig.key(other), blob, 'blob')).toBe(false);
+    upstream.mood = undefined;
+    upstream.repository(repo).isPublic = false;
+    await expect(patient(rig.rights.ask(rig.key(other), blob, 'blob', never), 'a right')).rejects.toMatchObject({
+      kind: 'notFound',
+    });
+    expect(rig.rights.isLinked(rig.key(other), blob, 'blob')).toBe(false);
+  });
+
   it('of an upstream without credential is public, of one that is not configured any more is not', async () => {
     upstream.hasCredential = false;
     await rig.get(name);
@@ -343,5 +364,21 @@ describe('a link', () => {
     upstream.repository(repo).manifests.set(digest, image);
     await expect(rig.rights.ask(rig.key(repo), digest, 'manifest', never)).rejects.toMatchObject({ kind: 'mismatch' });
     expect(rig.rights.isLinked(rig.key(repo), digest, 'manifest')).toBe(false);
+  });
+});
+
+describe('a blob that two public repositories share', () => {
+  it('is served to both of them in an outage, however long ago they were proven public', async () => {
+    const credentials = { get: () => Promise.resolve(undefined), refused: () => undefined, mayAnswer: () => true };
+    await using pulls = await PullRig.start({ prefetchBytes: 'off', credentials });
+    for (const shared of ['org/app', 'org/other']) pulls.registry.content.addBlob(shared, 'layer');
+    const other = { repository: 'org/other' };
+    expect((await pulls.blob(blob)).how).toBe('miss');
+    expect((await pulls.blob(blob, other)).how).toBe('hit');
+    await pulls.clock.advance(2 * hour);
+    await pulls.registry.stop();
+    expect((await pulls.blob(blob, other)).how).toBe('hit');
+    expect((await pulls.blob(blob)).how).toBe('hit');
+    expect(pulls.asked).toHaveLength(1);
   });
 });

@@ -90,6 +90,41 @@ describe('a tag that nobody has asked for before', () => {
     expect(both.catalog.tag(both.tagKey(name))).toBeUndefined();
   });
 
+  it('is bound and linked by a GET that finds the manifest here by way of another repository, for every outage', async () => {
+    upstream.hasCredential = true;
+    upstream.push('library/other', image, 'x');
+    using all = new PolicyRig([upstream], { policy: { access: 'all' } });
+    await all.head(name);
+    await all.get('library/other:x');
+    expect((await all.get(name)).digest).toBe(image.digest);
+    upstream.mood = 'unreachable';
+    all.restart();
+    expect((await all.get(name)).digest).toBe(image.digest);
+    expect((await all.get(byDigest)).digest).toBe(image.digest);
+  });
+
+  it('is bound by a GET by digest that a public repository allows, for every outage', async () => {
+    upstream.push('library/other', image, 'x');
+    await rig.head(name);
+    await rig.get('library/other:x');
+    expect((await rig.get(byDigest)).outcome.kind).toBe('hit');
+    upstream.mood = 'unreachable';
+    rig.restart();
+    expect((await rig.get(name)).digest).toBe(image.digest);
+  });
+
+  it('is linked when a HEAD confirms it and the manifest has come by way of another repository', async () => {
+    upstream.hasCredential = true;
+    upstream.push('library/other', image, 'x');
+    using all = new PolicyRig([upstream], { policy: { access: 'all' } });
+    await all.head(name);
+    await all.get('library/other:x');
+    await all.clock.advance(60_000);
+    await all.get(name);
+    upstream.mood = 'unreachable';
+    expect((await all.get(byDigest)).digest).toBe(image.digest);
+  });
+
   it('is served by a registry that knows tags only, HEAD first or not', async () => {
     upstream.refusesDigests = true;
     await rig.head(name);
@@ -173,6 +208,17 @@ describe('a store that takes nothing', () => {
     expect(upstream.calls).toEqual([`GET ${name}`]);
     expect(rig.catalog.tag(rig.tagKey(name))).toBeUndefined();
     expect(rig.store.blobs.size).toBe(0);
+  });
+
+  it('does not take away what the tag was before it filled up, in an outage', async () => {
+    using cold = new PolicyRig([upstream], { hotManifestBytes: 1 });
+    await cold.get(name);
+    const moved = upstream.push(repo, imageManifest('moved'), '3.20');
+    await cold.clock.advance(60_000);
+    cold.store.isFull = true;
+    expect((await cold.get(name)).digest).toBe(moved.digest);
+    upstream.mood = 'unreachable';
+    expect(await cold.get(name)).toMatchObject({ digest: image.digest, outcome: { kind: 'hit', detail: 'stale' } });
   });
 
   it('costs no pull when it is dead altogether', async () => {

@@ -72,6 +72,34 @@ describe('tags/list', () => {
     expect(upstream.calls).toEqual([`TAGS ${repo} 2,`, `TAGS ${repo} ${link}`]);
   });
 
+  it('does not end early where the token was forgotten in a restart, or a page is empty', async () => {
+    const [second, third] = ['two', 'three'].map((token) => `/v2/${repo}/tags/list?next_page=${token}`);
+    // Takes no `last`, as quay.io.
+    upstream.tagPages.set('2,', '{"tags":["a","b"]}').set('2,b', '{"tags":["a","b"]}');
+    upstream.tagPages.set(`${second}`, '{"tags":[]}').set(`${third}`, '{"tags":["c"]}');
+    for (const page of ['2,', '2,b']) upstream.tagLinks.set(page, `${second}`);
+    upstream.tagLinks.set(`${second}`, `${third}`);
+    expect((await rig.tags(repo, { n: 2 })).next).toEqual({ n: 2, last: 'b' });
+    rig.restart();
+    expect(await rig.tags(repo, { n: 2, last: 'b' })).toMatchObject({ tags: ['c'], next: undefined });
+    expect(upstream.calls).toEqual(['2,', '2,b', second, third].map((page) => `TAGS ${repo} ${page}`));
+  });
+
+  it('of empty pages that lead in circles ends, and one that goes on for ever is refused', async () => {
+    const link = `/v2/${repo}/tags/list?next_page=`;
+    upstream.tagsBody = '{"tags":[]}';
+    upstream.tagLinks.set('2,', `${link}0`).set(`${link}0`, `${link}0`);
+    expect(await rig.tags(repo, { n: 2 })).toMatchObject({ tags: [], next: undefined });
+    expect(upstream.takeCalls()).toHaveLength(2);
+    for (let i = 0; i < 100; i++) upstream.tagLinks.set(`${link}${i}`, `${link}${i + 1}`);
+    upstream.push('library/other', imageManifest('x'), 'x');
+    await expect(rig.tags('library/other', { n: 2 })).rejects.toMatchObject({
+      name: 'UpstreamError',
+      kind: 'badResponse',
+    });
+    expect(upstream.calls).toHaveLength(64);
+  });
+
   it('that is no list of tags is refused and counted', async () => {
     upstream.tagsBody = '<html>';
     await expect(rig.tags(repo)).rejects.toMatchObject({ name: 'UpstreamError', kind: 'badResponse' });
@@ -162,6 +190,20 @@ describe('tags/list offline', () => {
     expect(await rig.tags(repo, { n: 2 })).toMatchObject({ tags: ['3.18', '3.20'], next: { n: 2, last: '3.20' } });
     expect(await rig.tags(repo, { n: 2, last: '3.20' })).toMatchObject({ tags: ['edge'], next: undefined });
     expect(await rig.tags(repo, { n: 0 })).toMatchObject({ tags: [], next: undefined });
+  });
+
+  it('does not name tags that the upstream has denied since', async () => {
+    upstream.mood = undefined;
+    for (const text of ['3.18', '3.20']) await rig.get(`${repo}:${text}`);
+    await rig.clock.advance(60_000);
+    upstream.mood = 'denied';
+    await expect(rig.get(`${repo}:3.20`)).rejects.toMatchObject({ kind: 'denied' });
+    upstream.mood = 'offline';
+    expect((await rig.tags(repo)).tags).toEqual(['3.18']);
+    upstream.mood = 'denied';
+    await expect(rig.get(`${repo}:3.18`)).rejects.toMatchObject({ kind: 'denied' });
+    upstream.mood = 'offline';
+    await expect(rig.tags(repo)).rejects.toMatchObject({ kind: 'offline' });
   });
 
   it('of a repository that weir has nothing of is an error', async () => {

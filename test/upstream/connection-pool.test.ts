@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ConnectionPool, type ConnectionPoolOptions } from '../../src/upstream/connection-pool.ts';
+import { ConnectionPool, type ConnectionPoolOptions, poolIn } from '../../src/upstream/connection-pool.ts';
 import { eventually, Gate } from '../support/gate.ts';
 import { expectNoLeaks, type ResourceSnapshot, takeSnapshot } from '../support/leaks.ts';
 import { serve, type TestServer } from './support/servers.ts';
@@ -100,5 +100,22 @@ describe('connection pool', () => {
     await pool.drop(connection);
     expect(isAborted).toBe(true);
     expect(await answer).toBeTypeOf('string');
+  });
+});
+
+describe('pools of an upstream that redirects to ever new origins', () => {
+  it('are forgotten when they hold no connection, and never while they do', async () => {
+    await using server = await serve((_, response) => response.end('ok'));
+    const pools = new Map<string, ConnectionPool>();
+    const used = poolIn(pools, 'used', () => poolOf(server));
+    await exchange(used);
+    for (let i = 0; i < 1000; i++) {
+      const key = `https://${i}.example anonymous`;
+      const made = poolIn(pools, key, () => poolOf(server));
+      expect(poolIn(pools, key, () => poolOf(server))).toBe(made);
+      expect(pools.size).toBeLessThanOrEqual(256);
+    }
+    expect(pools.get('used')).toBe(used);
+    await used.close();
   });
 });

@@ -64,6 +64,26 @@ describe('quirks', () => {
     expect(await failureOf(client.statBlob(name, digest, never))).toMatchObject({ kind: 'badResponse' });
   });
 
+  it.each(['GET', 'HEAD'])(
+    'the login page that strangers are led to is no blob, when %s is what it takes',
+    async (method) => {
+      await using upstream = await registry();
+      if (method === 'GET') upstream.on({ kind: 'blob', method: 'HEAD' }, answer(405));
+      upstream.on({ kind: 'blob', method }, html());
+      await using client = clientOf(new URL(upstream.url));
+      expect(await failureOf(client.statBlob(name, digest, never))).toMatchObject({ kind: 'badResponse' });
+      const probe = client.probeAnonymous(name, { kind: 'blob', digest }, never);
+      expect(await failureOf(probe)).toMatchObject({ kind: 'badResponse' });
+    },
+  );
+
+  it('a blob that is a page itself, and named, is one', async () => {
+    await using upstream = await registry();
+    upstream.on({ kind: 'blob' }, headers({ 'Content-Type': 'text/html; charset=utf-8' }));
+    await using client = clientOf(new URL(upstream.url));
+    expect(await client.statBlob(name, digest, never)).toEqual({ sizeBytes: content.length });
+  });
+
   it('Docker Hub tells how many pulls are left', async () => {
     const recorded = recorder();
     await using upstream = await registry();

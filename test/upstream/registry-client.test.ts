@@ -349,6 +349,29 @@ describe('rights and limits', () => {
     expect((await failureOf(client.probeAnonymous(repo('a/b'), byTag, never))).kind).toBe('unreachable');
   });
 
+  it('a limit for strangers stops probes, and nothing that is asked with the credential', async () => {
+    const clock = new FakeClock();
+    const recorded = recorder();
+    await using upstream = await withPrivate();
+    await using client = clientOf(new URL(upstream.url), { credentials, clock, events: recorded.events });
+    const byTag = { kind: 'manifest', reference: ref('v1') } as const;
+    const probe = (): Promise<boolean> => client.probeAnonymous(repo('a/b'), byTag, never);
+    const limited = { 'Retry-After': '30', 'RateLimit-Remaining': '0;w=21600' };
+    upstream.on({ kind: 'manifest' }, { times: 1 }, answer(429, { headers: limited }));
+    expect(await failureOf(probe())).toMatchObject({ kind: 'rateLimited', retryAfterMs: 30_000 });
+    expect((await client.getManifest(repo('a/b'), ref('v1'), never)).digest).toBe(manifestDigest);
+    upstream.forgetRequests();
+    expect(await failureOf(probe())).toMatchObject({ kind: 'breakerOpen' });
+    expect(upstream.requests).toEqual([]);
+    expect(recorded.breaker).toEqual([]);
+    expect(recorded.remaining).toEqual([]);
+    await clock.advance(34_000);
+    expect(await probe()).toBe(true);
+    await upstream.stop();
+    expect((await failureOf(probe())).kind).toBe('unreachable');
+    expect(recorded.breaker).toEqual([true]);
+  });
+
   it('has no credential where none is configured', async () => {
     await using client = clientOf(new URL('http://127.0.0.1:1'));
     expect(client.hasCredential).toBe(false);

@@ -114,6 +114,8 @@ describe('TokenClient by GET', () => {
     const date = new Date(Date.now() + 3_600_000).toUTCString();
     const dated = await fetchToken(() => ({ status: 503, headers: { 'retry-after': date } }));
     expect(dated.error?.retryAfterMs).toBeGreaterThan(3_500_000);
+    const endless = await fetchToken(() => ({ status: 429, headers: { 'retry-after': '9'.repeat(400) } }));
+    expect(endless.error?.retryAfterMs).toBe(3_600_000);
     const denied = await fetchToken(() => ({ status: 403, body: '{"errors":[{"code":"DENIED"}]}' }));
     expect(denied.error).toMatchObject({ status: 403, code: 'DENIED' });
   });

@@ -42,6 +42,8 @@ export class FakeUpstream implements Upstream {
   wrongBytes: Uint8Array | undefined;
   /** Sent instead of a page of tags. */
   tagsBody: string | undefined;
+  /** The same for single pages, named as in `tagLinks`. */
+  readonly tagPages = new Map<string, string>();
   /** Sent instead of a page of referrers. */
   referrersBody: string | undefined;
   /** `Link` targets by page, as the client would name the page: `n,last`. */
@@ -140,7 +142,7 @@ export class FakeUpstream implements Upstream {
       const after = [...tags.keys()].toSorted().filter((tag) => page.last === undefined || tag > page.last);
       const cut = after.slice(0, page.n);
       const plain = cut.length < after.length ? `/v2/x/tags/list?n=${page.n}&last=${cut.at(-1)}` : undefined;
-      const body = this.tagsBody ?? JSON.stringify({ name: repository, tags: cut });
+      const body = this.tagPages.get(name) ?? this.tagsBody ?? JSON.stringify({ name: repository, tags: cut });
       return listing(body, this.tagLinks.get(name) ?? plain);
     });
   }

@@ -7,6 +7,7 @@ import { silentLogger } from '../../../src/lib/log.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
 import { parseReference } from '../../../src/oci/reference.ts';
 import { SqliteCatalog } from '../../../src/store/sqlite-catalog.ts';
+import type { CredentialSource } from '../../../src/upstream/credentials.ts';
 import type { Upstream } from '../../../src/upstream/upstream.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import type { BuiltManifest } from '../../support/image-builder.ts';
@@ -22,6 +23,8 @@ export interface PullRigOptions {
   readonly prefetchBytes?: number | 'off';
   readonly maxBytes?: number;
   readonly offline?: boolean;
+  /** Default: everything is anonymous. */
+  readonly credentials?: CredentialSource;
 }
 
 export interface Asking {
@@ -43,9 +46,9 @@ export class PullRig implements AsyncDisposable {
 
   private constructor(registry: ScriptedUpstream, options: PullRigOptions) {
     const { clock, catalog, store } = this;
-    const { connections = 8, prefetchBytes = 2 ** 30, maxBytes = 2 ** 40, offline = false } = options;
+    const { connections = 8, prefetchBytes = 2 ** 30, maxBytes = 2 ** 40, offline = false, credentials } = options;
     this.registry = registry;
-    this.#upstream = clientOf(new URL(registry.url), { key: 'lab', connections, isOffline: offline });
+    this.#upstream = clientOf(new URL(registry.url), { key: 'lab', connections, isOffline: offline, credentials });
     const rules = { access: 'public', tagTtlMs: 60_000, staleIfErrorMs: 0, isImmutableTag: () => false } as const;
     const events: CacheEvents = {
       fillStarted: () => void this.#fills++,
