@@ -27,6 +27,8 @@ export function findListener(config: Config, options: ListenerOptions): Found {
   const { url, notes } =
     options.url === undefined ? configured(config, options) : { url: given(options.url), notes: [] };
   const isTls = url.protocol === 'https:';
+  if (options.ca !== undefined && !isTls)
+    throw new UsageError(`--ca makes no sense with ${url.origin}: say --url https://…`);
   const host = url.hostname.replace(/^\[|\]$/g, '');
   const ca = isTls ? findCa(config, options) : undefined;
   const caNotes =

@@ -3,7 +3,7 @@
  * kept. A link is followed, as its program does, but never out of the directory that was named.
  */
 import { chown, copyFile, constants, lstat, mkdir, readFile, realpath, stat } from 'node:fs/promises';
-import { dirname, join, relative, sep } from 'node:path';
+import { basename, dirname, join, relative, sep } from 'node:path';
 import { writeFileAtomic } from '../../lib/atomic-file.ts';
 import { SetupError, type SetupFile } from './client-setup.ts';
 import { merge, type Merged } from './merge.ts';
@@ -53,7 +53,7 @@ async function realPath(path: string, root: string): Promise<string> {
       throw error;
     },
   );
-  const real = isLink ? await realpath(path) : join(await realParent(parent), path.slice(parent.length + 1));
+  const real = isLink ? await realpath(path) : join(await realParent(parent), basename(path));
   const top = await realParent(root);
   if (real !== top && !`${real}${sep}`.startsWith(top === sep ? sep : `${top}${sep}`))
     throw new SetupError(`${path} leads out of ${root}, to ${relative(top, real)}: name the directory that is meant`);
@@ -66,7 +66,7 @@ async function realParent(path: string): Promise<string> {
     return await realpath(path);
   } catch (error) {
     if (!hasCode(error, 'ENOENT') || dirname(path) === path) throw error;
-    return join(await realParent(dirname(path)), path.slice(dirname(path).length + 1));
+    return join(await realParent(dirname(path)), basename(path));
   }
 }
 

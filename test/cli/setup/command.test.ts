@@ -96,6 +96,7 @@ describe('weir setup', () => {
     [['setup', 'docker', '--url', 'http://weir/cache'], 'clients need weir at the root'],
     [['setup', 'docker', '--yes'], '--yes makes no sense without --write'],
     [['setup', 'docker', '--url', 'https://weir', '--ca', '/nowhere'], '/nowhere: there is no such file'],
+    [['setup', 'docker', '--url', 'http://weir', '--ca', '/nowhere'], '--ca makes no sense with http://weir'],
     [['setup', 'helm', '--write', '--yes'], 'there is nothing to write for helm'],
   ])('%j is exit code 2', async (argv, message) => {
     const line = new CommandLine();
