@@ -41,8 +41,9 @@ export class SpoolReadHand {
   /** With `place`, throws StoreError `sick` when another file has that name. */
   constructor(path: string, place?: FilePlace) {
     this.#descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    if (place === undefined) return;
     const { dev, ino } = fstatSync(this.#descriptor, { bigint: true });
-    if (place === undefined || (dev === place.device && ino === place.inode)) return;
+    if (dev === place.device && ino === place.inode) return;
     this.close();
     throw new StoreError('sick', 'another file has taken the name of the one that is read');
   }
