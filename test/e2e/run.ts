@@ -4,7 +4,7 @@
  *   npm run e2e                      everything
  *   npm run e2e -- --only crane      scenarios whose name contains the word; may be repeated
  *   npm run e2e -- --list            names of scenarios and programs
- *   npm run e2e -- --build-minutes N at most so long for all builds of the second tier (see programs.ts)
+ *   npm run e2e -- --build-minutes N at most so long for installing; bounds the second tier (see programs.ts)
  *
  * Runs as root on Debian 12. Exit code 1 when any check failed or a program is missing.
  */

@@ -138,18 +138,17 @@ class Search {
     }
   }
 
-  /** `budgetMs` is for all builds together. What did not fit last time comes first, and takes what it takes. */
-  async findSecondTier(wanted: ReadonlySet<string>, budgetMs: number): Promise<void> {
+  /** No build goes on after `deadlineMs` (epoch) but what did not fit last time: that comes first, and takes what it takes. */
+  async findSecondTier(wanted: ReadonlySet<string>, deadlineMs: number): Promise<void> {
     const overdue = readOverdue();
     const entries = Object.entries<BuiltProgram>(built).filter(([name, { tier }]) => tier === 2 && wanted.has(name));
     const ordered = [
       ...entries.filter(([name]) => overdue.includes(name)),
       ...entries.filter(([name]) => !overdue.includes(name)),
     ];
-    const deadline = Date.now() + budgetMs;
     const late: string[] = [];
     for (const [name, program] of ordered) {
-      const leftMs = overdue.includes(name) ? longestBuildMs : Math.min(deadline - Date.now(), longestBuildMs);
+      const leftMs = overdue.includes(name) ? longestBuildMs : Math.min(deadlineMs - Date.now(), longestBuildMs);
       const build = (): Promise<string> => prepareBuilt(program, this.#progress, leftMs);
       const hasTime = leftMs > 0 || isThere(placeOf(program));
       if (hasTime && !(await this.#runsOut(name, build, program.version))) continue;
@@ -188,19 +187,20 @@ class Search {
 }
 
 /**
- * Finds or installs everything, of the second tier only what is wanted; throws an error that names every missing
- * program.
+ * Finds or installs everything, of the second tier only what is wanted, and fits what the others leave of the budget;
+ * throws an error that names every missing program.
  */
 export async function prepareTools(
   wanted: ReadonlySet<ProgramName>,
   buildBudgetMs: number,
   progress: Progress,
 ): Promise<Found> {
+  const deadlineMs = Date.now() + buildBudgetMs;
   const search = new Search(progress);
   await search.findDebian();
   await search.findOwn();
   await search.findFirstTier();
-  await search.findSecondTier(wanted, buildBudgetMs);
+  await search.findSecondTier(wanted, deadlineMs);
   search.findOptional();
   if (search.missing.length > 0) throw new Error(`missing programs:\n  ${search.missing.join('\n  ')}`);
   // Every needed name was found or has thrown above.
