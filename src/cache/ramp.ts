@@ -1,6 +1,8 @@
 /**
  * How many connections one fill uses: one, until it is clear that one is slow; then twice as many as long as twice as many
- * bring markedly more. It only counts; who connects and who looks at the clock is for others.
+ * bring markedly more. Where they do not, it goes on looking: many upstreams give a burst before they keep to their rate,
+ * and what was compared with a burst is tried again when the rate shows. It only counts; who connects and who looks at
+ * the clock is for others.
  */
 
 /** A blob with less than this to come is not worth a second connection: cutting the first one costs what is on its way. */
@@ -11,8 +13,16 @@ const minLeftSeconds = 1;
 const fastBytesPerSecond = 150e6;
 /** More connections must bring so many times more. */
 const minGain = 1.25;
-/** Looks that a step gets to show its gain: new connections begin with handshakes and a small window. */
-const looksPerStep = 2;
+/**
+ * Looks that a step gets to show its gain: new connections begin with handshakes and a small window, and what is limited
+ * comes in lumps (nginx: a sixth of a second's worth), of which a look sees one more or one less.
+ */
+const looksPerStep = 4;
+/** How many looks tell a rate that lasts, and how much less than its base it must be for that to have been a burst. */
+const looksOfRate = 5;
+const burstTimes = 1.4;
+/** So often a rate may turn out to have been a burst. A line whose rate goes up and down is not for finding out. */
+const maxBursts = 3;
 
 export interface Look {
   readonly bytesPerSecond: number;
@@ -30,6 +40,9 @@ export class Ramp {
   /** Bytes per second with `#proven`; undefined: not measured. */
   #base: number | undefined;
   #looksLeft = 0;
+  /** Rates since the last step that brought nothing; undefined while a step is tried. */
+  #rates: number[] | undefined;
+  #bursts = 0;
   #isSettled: boolean;
 
   /** `learnt`: what an earlier fill found out; undefined when there was none. */
@@ -58,22 +71,19 @@ export class Ramp {
   /** What came lately over as many connections as should be, and what was going on meanwhile. */
   look({ bytesPerSecond, leftBytes, isSaturated }: Look): void {
     if (this.#isSettled) return;
+    if (this.#rates !== undefined) return this.#watch(this.#rates, bytesPerSecond);
     if (this.#base === undefined) {
+      if (leftBytes < Math.max(minSplitBytes, bytesPerSecond * minLeftSeconds)) return this.#settle();
       const isFast = this.#connections === 1 && bytesPerSecond >= fastBytesPerSecond;
-      const least = Math.max(minSplitBytes, bytesPerSecond * minLeftSeconds);
-      if (isFast || leftBytes < least) return this.#settle();
-      // Whether the upstream could give more does not show.
-      if (isSaturated) return;
+      // If it is no burst, nothing is to be done; and where we are slow, whether there is more does not show.
+      if (isFast || isSaturated) return;
     } else if (bytesPerSecond < this.#base * minGain) {
       this.#looksLeft -= 1;
-      if (this.#looksLeft === 0 || isSaturated) this.#settle();
+      if (isSaturated) return this.#settle();
+      if (this.#looksLeft === 0) this.#fallBack();
       return;
     }
-    this.#base = bytesPerSecond;
-    this.#proven = this.#connections;
-    if (this.#connections === this.#limit || isSaturated) return this.#settle();
-    this.#connections = Math.min(this.#connections * 2, this.#limit);
-    this.#looksLeft = looksPerStep;
+    this.#step(bytesPerSecond, isSaturated);
   }
 
   /** The upstream gives no more than `running`. */
@@ -83,8 +93,34 @@ export class Ramp {
     this.#settle();
   }
 
+  /** What comes is worth its connections; twice as many are tried. */
+  #step(bytesPerSecond: number, isSaturated: boolean): void {
+    this.#base = bytesPerSecond;
+    this.#proven = this.#connections;
+    if (this.#connections === this.#limit || isSaturated) return this.#settle();
+    this.#connections = Math.min(this.#connections * 2, this.#limit);
+    this.#looksLeft = looksPerStep;
+  }
+
+  #fallBack(): void {
+    if (this.#bursts === maxBursts) return this.#settle();
+    this.#connections = this.#proven;
+    this.#rates = [];
+  }
+
+  #watch(rates: number[], bytesPerSecond: number): void {
+    if (rates.push(bytesPerSecond) < looksOfRate) return;
+    const rate = rates.reduce((sum, one) => sum + one, 0) / rates.length;
+    this.#rates = [];
+    if (rate * burstTimes > (this.#base ?? 0)) return;
+    this.#bursts += 1;
+    this.#rates = undefined;
+    this.#step(rate, false);
+  }
+
   #settle(): void {
     this.#isSettled = true;
+    this.#rates = undefined;
     this.#connections = this.#proven;
   }
 }

@@ -34,21 +34,55 @@ describe('Ramp', () => {
     expect(climb(new Ramp(8), () => 12 * mb)).toEqual([1, 2, 1]);
   });
 
-  it('gives a step a second look, because new connections begin slowly', () => {
+  it('gives a step several looks, because new connections begin slowly', () => {
     const ramp = new Ramp(8);
-    for (const bytesPerSecond of [12 * mb, 13 * mb, 24 * mb])
+    for (const bytesPerSecond of [12 * mb, 13 * mb, 12 * mb, 13 * mb, 24 * mb])
       ramp.look({ bytesPerSecond, leftBytes, isSaturated: false });
     expect(ramp.connections).toBe(4);
   });
 
   it.each([
-    ['is fast', 200 * mb, leftBytes],
     ['is nearly there', 40 * mb, 39 * mb],
     ['has little left', mb, minSplitBytes - 1],
   ])('stays with one connection when it %s', (_, bytesPerSecond, left) => {
     const ramp = new Ramp(8);
     ramp.look({ bytesPerSecond, leftBytes: left, isSaturated: false });
     expect([ramp.connections, ramp.isSettled]).toEqual([1, true]);
+  });
+
+  it('stays with one connection while it is fast, and looks whether that lasts', () => {
+    const ramp = new Ramp(8);
+    ramp.look({ bytesPerSecond: 200 * mb, leftBytes, isSaturated: false });
+    expect([ramp.connections, ramp.isSettled]).toEqual([1, false]);
+    expect(climb(ramp, (n) => n * 12 * mb)).toEqual([1, 2, 4, 8]);
+  });
+
+  it('tries again when what it compared with turns out to have been a burst', () => {
+    const ramp = new Ramp(8);
+    const look = (rate: number): number => {
+      ramp.look({ bytesPerSecond: rate * mb, leftBytes, isSaturated: false });
+      return ramp.connections;
+    };
+    // A second's worth at once, as nginx and many shapers give; the second connection comes into the silence after it.
+    expect([62, 50, 14, 13, 14].map(look)).toEqual([2, 2, 2, 2, 1]);
+    expect([14, 12, 13, 12, 12].map(look)).toEqual([1, 1, 1, 1, 2]);
+    expect(climb(ramp, (n) => n * 12 * mb)).toEqual([2, 4, 8]);
+    expect([ramp.proven, ramp.isSettled]).toEqual([8, true]);
+  });
+
+  it('does not try again while the rate stays what it was, and not for ever on a line that goes up and down', () => {
+    const steady = new Ramp(8);
+    expect(climb(steady, () => 12 * mb)).toEqual([1, 2, 1]);
+    expect([steady.connections, steady.proven]).toEqual([1, 1]);
+    const ramp = new Ramp(8);
+    let rate = 1000 * mb;
+    const numbers: number[] = [];
+    for (let look = 0; look < 100 && !ramp.isSettled; look++, rate *= 0.8) {
+      ramp.look({ bytesPerSecond: rate, leftBytes: 1000 * 1000 * mb, isSaturated: false });
+      if (numbers.at(-1) !== ramp.connections) numbers.push(ramp.connections);
+    }
+    expect(numbers).toEqual([1, 2, 1, 2, 1, 2, 1, 2, 1]);
+    expect(ramp.isSettled).toBe(true);
   });
 
   it('does not begin while we are the slow ones, and goes no further then', () => {
