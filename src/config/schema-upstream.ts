@@ -61,7 +61,7 @@ const tags = v.strictObject({
 
 const tls = v.strictObject({
   ca: v.optional(path('PEM file of authorities to trust for this upstream, besides the public ones.')),
-  cert: v.optional(path('PEM file of a client certificate; needs `key`.')),
+  cert: v.optional(path('PEM file of a client certificate; needs `key`. What it can read, all clients of weir can.')),
   key: v.optional(path('PEM file of the private key of `cert`.')),
   insecureSkipVerify: v.optional(
     boolean('Do not check the certificates of this upstream’s own endpoints and listed hosts.'),
