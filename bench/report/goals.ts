@@ -174,8 +174,8 @@ function lineGoals(figures: Figures, caches: Names): readonly Goal[] {
     {
       scenario: 'herd of 100 on the same upstream',
       clauses: [
-        // Heads of ranges are not bodies; half a per mille is what a cut connection may have had on its way.
-        atMost('the content from the upstream', herd('upstreamTimes'), 1.0005),
+        // To two decimals, as the goal is said: what a connection had on its way when it was cut comes twice, once per fill.
+        atMost('the content from the upstream', herd('upstreamTimes'), 1.005),
         atMost('the larger of one client and 100 warm blobs', divide(herd(metric), herdFloorSeconds(figures)), 1.1),
       ],
     },
