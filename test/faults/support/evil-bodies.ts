@@ -59,7 +59,7 @@ export const bodies: readonly Misbehaviour[] = [
     body(randomBytesOf(180_000, 'x')),
   ),
   row('a small other object', '502 502 claim 502 502 502 502', body('hello')),
-  row('a page of a hotel network', '502 502 claim 502 416|502 502 502', html()),
+  row('a page of a hotel network', '502 502 502 502 416|502 502 502', html()),
   row('an OCI error with status 200', '502 502 claim 502 502 502 502', error),
   row('an OCI error as plain text', '502 502 claim 502 502 502 502', error, headers({ 'Content-Type': 'text/plain' })),
   row('JSON of 100,000 levels', 'broken broken right broken unproved 502 502', body(deep)),
