@@ -69,21 +69,11 @@ export class Ramp {
   }
 
   /** What came lately over as many connections as should be, and what was going on meanwhile. */
-  look({ bytesPerSecond, leftBytes, isSaturated }: Look): void {
+  look(look: Look): void {
     if (this.#isSettled) return;
-    if (this.#rates !== undefined) return this.#watch(this.#rates, bytesPerSecond);
-    if (this.#base === undefined) {
-      if (leftBytes < Math.max(minSplitBytes, bytesPerSecond * minLeftSeconds)) return this.#settle();
-      const isFast = this.#connections === 1 && bytesPerSecond >= fastBytesPerSecond;
-      // If it is no burst, nothing is to be done; and where we are slow, whether there is more does not show.
-      if (isFast || isSaturated) return;
-    } else if (bytesPerSecond < this.#base * minGain) {
-      this.#looksLeft -= 1;
-      if (isSaturated) return this.#settle();
-      if (this.#looksLeft === 0) this.#fallBack();
-      return;
-    }
-    this.#step(bytesPerSecond, isSaturated);
+    if (this.#rates !== undefined) this.#watch(this.#rates, look);
+    else if (this.#base === undefined) this.#begin(look);
+    else this.#compare(look, this.#base);
   }
 
   /** The upstream gives no more than `running`. */
@@ -93,11 +83,27 @@ export class Ramp {
     this.#settle();
   }
 
+  #begin({ bytesPerSecond, leftBytes, isSaturated }: Look): void {
+    if (leftBytes < Math.max(minSplitBytes, bytesPerSecond * minLeftSeconds)) return this.#settle();
+    const isFast = this.#connections === 1 && bytesPerSecond >= fastBytesPerSecond;
+    // If it is no burst, nothing is to be done; and where we are slow, whether there is more does not show.
+    if (!isFast && !isSaturated) this.#step(bytesPerSecond);
+  }
+
+  #compare({ bytesPerSecond, isSaturated }: Look, base: number): void {
+    const isGain = bytesPerSecond >= base * minGain;
+    if (isGain) this.#proven = this.#connections;
+    else this.#looksLeft -= 1;
+    if (isSaturated) this.#settle();
+    else if (isGain) this.#step(bytesPerSecond);
+    else if (this.#looksLeft === 0) this.#fallBack();
+  }
+
   /** What comes is worth its connections; twice as many are tried. */
-  #step(bytesPerSecond: number, isSaturated: boolean): void {
+  #step(bytesPerSecond: number): void {
     this.#base = bytesPerSecond;
     this.#proven = this.#connections;
-    if (this.#connections === this.#limit || isSaturated) return this.#settle();
+    if (this.#connections === this.#limit) return this.#settle();
     this.#connections = Math.min(this.#connections * 2, this.#limit);
     this.#looksLeft = looksPerStep;
   }
@@ -108,14 +114,17 @@ export class Ramp {
     this.#rates = [];
   }
 
-  #watch(rates: number[], bytesPerSecond: number): void {
-    if (rates.push(bytesPerSecond) < looksOfRate) return;
+  /** Begins again when what came with the step's base was a burst. */
+  #watch(rates: number[], { bytesPerSecond, leftBytes, isSaturated }: Look): void {
+    // Where we are slow, the upstream's rate does not show.
+    if (isSaturated || rates.push(bytesPerSecond) < looksOfRate) return;
     const rate = rates.reduce((sum, one) => sum + one, 0) / rates.length;
-    this.#rates = [];
+    rates.length = 0;
     if (rate * burstTimes > (this.#base ?? 0)) return;
     this.#bursts += 1;
     this.#rates = undefined;
-    this.#step(rate, false);
+    this.#base = undefined;
+    this.#begin({ bytesPerSecond: rate, leftBytes, isSaturated });
   }
 
   #settle(): void {

@@ -70,6 +70,30 @@ describe('Ramp', () => {
     expect([ramp.proven, ramp.isSettled]).toEqual([8, true]);
   });
 
+  it('tries again from the number that was worth it', () => {
+    const ramp = new Ramp(8);
+    const look = (rate: number): number => {
+      ramp.look({ bytesPerSecond: rate * mb, leftBytes, isSaturated: false });
+      return ramp.connections;
+    };
+    expect([50, 90, 90, 90, 90, 90].map(look)).toEqual([2, 4, 4, 4, 4, 2]);
+    expect([60, 60, 60, 60, 60].map(look)).toEqual([2, 2, 2, 2, 4]);
+    expect(climb(ramp, (n) => n * 30 * mb)).toEqual([4, 8]);
+  });
+
+  it('takes nothing for a burst while we are the slow ones, nor when little is left', () => {
+    const ramp = new Ramp(8);
+    const look = (isSaturated: boolean, left = leftBytes): number => {
+      ramp.look({ bytesPerSecond: 12 * mb, leftBytes: left, isSaturated });
+      return ramp.connections;
+    };
+    ramp.look({ bytesPerSecond: 62 * mb, leftBytes, isSaturated: false });
+    expect([1, 2, 3, 4].map(() => look(false))).toEqual([2, 2, 2, 1]);
+    expect(Array.from({ length: 10 }, () => look(true))).toEqual(Array.from({ length: 10 }, () => 1));
+    expect([1, 2, 3, 4].map(() => look(false))).toEqual([1, 1, 1, 1]);
+    expect([look(false, minSplitBytes - 1), ramp.isSettled]).toEqual([1, true]);
+  });
+
   it('does not try again while the rate stays what it was, and not for ever on a line that goes up and down', () => {
     const steady = new Ramp(8);
     expect(climb(steady, () => 12 * mb)).toEqual([1, 2, 1]);
