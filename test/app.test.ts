@@ -7,16 +7,16 @@ import { describe, expect, it } from 'vitest';
 import { startDaemon } from '../src/app.ts';
 import type { Daemon } from '../src/cli/command.ts';
 import type { Config } from '../src/config/config.ts';
-import { loadConfig } from '../src/config/load.ts';
 import { ListenError } from '../src/http/server.ts';
 import { StoreError } from '../src/store/blob-store.ts';
 import { digestOfSource, randomSource } from './support/byte-source.ts';
+import { configIn } from './support/config-file.ts';
 import { eventually } from './support/gate.ts';
 import { buildImage } from './support/image-builder.ts';
 import { expectNoLeaks, takeSnapshot } from './support/leaks.ts';
 import { RawConnection, rawFetch } from './support/raw-client.ts';
 import { ScriptedUpstream } from './support/scripted-upstream.ts';
-import { type TempDirectory, tempDirectory } from './support/temp.ts';
+import { tempDirectory } from './support/temp.ts';
 import { hold } from './support/upstream/behaviour.ts';
 
 interface Started extends AsyncDisposable {
@@ -25,22 +25,6 @@ interface Started extends AsyncDisposable {
   readonly admin: string;
   /** Parsed log lines. */
   readonly lines: readonly Readonly<Record<string, unknown>>[];
-}
-
-async function configFor(temp: TempDirectory, settings: object): Promise<Config> {
-  const file = temp.file('weir.yaml');
-  const base = {
-    listen: '127.0.0.1:0',
-    admin: { listen: '127.0.0.1:0' },
-    cache: { root: temp.file('cache'), maxSize: '1GiB', minFree: '1%' },
-    builtinUpstreams: false,
-    credentials: { dockerConfig: 'off' },
-  };
-  // JSON is YAML.
-  await writeFile(file, JSON.stringify({ ...base, ...settings }));
-  const loaded = loadConfig({ path: file, env: {}, cwd: temp.path });
-  if (loaded.kind === 'problems') throw new Error(JSON.stringify(loaded.problems));
-  return loaded.config;
 }
 
 async function start(config: Config, graceMs = 10_000): Promise<Started> {
@@ -83,7 +67,7 @@ describe('the daemon', () => {
       const image = buildImage({ seed: 'app', layers: [3_000_000, 100] });
       upstream.content.add('org/app', image, 'v1');
       await using weir = await start(
-        await configFor(temp, { ...lab(upstream, { tags: { ttl: '1h' } }), prefetch: { enabled: false } }),
+        await configIn(temp, { ...lab(upstream, { tags: { ttl: '1h' } }), prefetch: { enabled: false } }),
       );
       for (const outcome of ['weir; fwd=miss; stored', 'weir; hit']) {
         const manifest = await rawFetch(`${weir.origin}/v2/org/app/manifests/v1`);
@@ -114,7 +98,7 @@ describe('the daemon', () => {
     await using upstream = await ScriptedUpstream.start();
     const image = buildImage({ seed: 'prefetch', layers: [100_000, 200_000] });
     upstream.content.add('org/app', image, 'v1');
-    await using weir = await start(await configFor(temp, lab(upstream)));
+    await using weir = await start(await configIn(temp, lab(upstream)));
     await rawFetch(`${weir.origin}/v2/org/app/manifests/v1`);
     await rawFetch(`${weir.origin}/v2/org/app/blobs/${image.blobs[0]?.digest}`);
     await upstream.received({ kind: 'blob' }, 3);
@@ -129,7 +113,7 @@ describe('the daemon', () => {
     await using temp = await tempDirectory('app');
     await using hung = await ScriptedUpstream.start();
     hung.accept = 'hang';
-    const config = await configFor(temp, {
+    const config = await configIn(temp, {
       upstreams: { hung: { url: hung.url, default: true }, down: { url: 'http://127.0.0.1:1' } },
     });
     const startedMs = performance.now();
@@ -148,17 +132,17 @@ describe('the daemon', () => {
       await using temp = await tempDirectory('app');
       await using elsewhere = await tempDirectory('app');
       const upstreams = { upstreams: {} };
-      await using first = await start(await configFor(temp, upstreams));
-      const locked = await start(await configFor(temp, upstreams)).catch((error: unknown) => error);
+      await using first = await start(await configIn(temp, upstreams));
+      const locked = await start(await configIn(temp, upstreams)).catch((error: unknown) => error);
       expect(locked).toBeInstanceOf(StoreError);
       expect((locked as StoreError).kind).toBe('locked');
       const { port } = first.daemon.addresses.registry;
-      const taken = await configFor(elsewhere, { ...upstreams, listen: `127.0.0.1:${port}` });
+      const taken = await configIn(elsewhere, { ...upstreams, listen: `127.0.0.1:${port}` });
       const inUse = await start(taken).catch((error: unknown) => error);
       expect(inUse).toBeInstanceOf(ListenError);
       expect((inUse as ListenError).message).toContain(`listen: cannot listen on 127.0.0.1:${port}`);
       // The root that was opened for nothing is free again.
-      await using second = await start(await configFor(elsewhere, upstreams));
+      await using second = await start(await configIn(elsewhere, upstreams));
       await second.daemon.stop();
     }
     await expectNoLeaks(before);
@@ -170,7 +154,7 @@ describe('the daemon', () => {
     const content = randomSource(5_000_000, 'slow');
     const digest = upstream.content.addBlob('org/app', content);
     upstream.on({ kind: 'blob' }, hold(2_000_000, upstream.gate('half')));
-    await using weir = await start(await configFor(temp, lab(upstream)));
+    await using weir = await start(await configIn(temp, lab(upstream)));
     using client = await RawConnection.open(weir.origin);
     client.send(`/v2/org/app/blobs/${digest}`);
     const head = await client.head();
@@ -192,7 +176,7 @@ describe('the daemon', () => {
     const content = randomSource(9_000_000, 'partial');
     const digest = upstream.content.addBlob('org/app', content);
     upstream.on({ kind: 'blob' }, { times: 1 }, hold(8_500_000, upstream.gate('end')));
-    const config = await configFor(temp, lab(upstream));
+    const config = await configIn(temp, lab(upstream));
     {
       await using weir = await start(config, 600_000);
       using client = await RawConnection.open(weir.origin);
@@ -217,7 +201,7 @@ describe('the daemon', () => {
     await using upstream = await ScriptedUpstream.start();
     await writeFile(temp.file('password'), 'canary-password');
     await writeFile(temp.file('token'), 'canary-token');
-    const config = await configFor(temp, {
+    const config = await configIn(temp, {
       admin: { listen: '127.0.0.1:0', tokenFile: temp.file('token') },
       log: { level: 'debug' },
       ...lab(upstream, { auth: { username: 'me', passwordFile: temp.file('password') }, access: 'all' }),

@@ -5,22 +5,13 @@ import { describe, expect, it } from 'vitest';
 import { startDaemon } from '../../../src/app.ts';
 import { checkAdmin, checkListen } from '../../../src/cli/doctor/listeners.ts';
 import { thisMachine } from '../../../src/cli/doctor/machine.ts';
-import type { Config } from '../../../src/config/config.ts';
-import { loadConfig } from '../../../src/config/load.ts';
+import { configIn } from '../../support/config-file.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { tempDirectory, type TempDirectory } from '../../support/temp.ts';
+import { tempDirectory } from '../../support/temp.ts';
 import { testCertificate, testKey } from '../../support/tls.ts';
 import { TestAuthority } from '../../upstream/support/certificates.ts';
 import { serve } from '../../upstream/support/servers.ts';
 import { verdicts } from './support.ts';
-
-async function configOf(temp: TempDirectory, settings: object): Promise<Config> {
-  const base = { builtinUpstreams: false, cache: { root: temp.file('cache') }, credentials: { dockerConfig: 'off' } };
-  await writeFile(temp.file('weir.yaml'), JSON.stringify({ ...base, ...settings }));
-  const loaded = loadConfig({ path: temp.file('weir.yaml'), env: {}, cwd: temp.path });
-  if (loaded.kind === 'problems') throw new Error(JSON.stringify(loaded.problems));
-  return loaded.config;
-}
 
 /** A port that was free a moment ago. */
 async function freePort(): Promise<number> {
@@ -36,7 +27,7 @@ describe('weir doctor, of the listeners', () => {
   it('free ports', async () => {
     await using temp = await tempDirectory();
     const [listen, admin] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
-    const config = await configOf(temp, { listen, admin: { listen: admin } });
+    const config = await configIn(temp, { listen, admin: { listen: admin } });
     for (const check of [checkListen, checkAdmin]) {
       const findings = await check(config, thisMachine);
       expect(verdicts({ findings })).toEqual(['port ok', 'access ok']);
@@ -46,7 +37,7 @@ describe('weir doctor, of the listeners', () => {
 
   it.each([1, 2])('ports that a running weir holds, with %d threads', async (threads) => {
     await using temp = await tempDirectory();
-    const config = await configOf(temp, {
+    const config = await configIn(temp, {
       listen: '127.0.0.1:0',
       admin: { listen: '127.0.0.1:0' },
       serve: { threads },
@@ -78,7 +69,7 @@ describe('weir doctor, of the listeners', () => {
     try {
       for (const port of [web.port, (mute.address() as AddressInfo).port]) {
         const listen = `127.0.0.1:${port}`;
-        const config = await configOf(temp, { listen, admin: { listen: '127.0.0.1:0' } });
+        const config = await configIn(temp, { listen, admin: { listen: '127.0.0.1:0' } });
         const [found] = await checkListen(config, thisMachine);
         expect(found).toMatchObject({ level: 'fail', check: 'port', message: `another program holds ${listen}` });
         expect(found?.advice).toContain(`sport = :${port}`);
@@ -92,7 +83,7 @@ describe('weir doctor, of the listeners', () => {
   it('an address that is not of this machine', async () => {
     await using temp = await tempDirectory();
     // TEST-NET-3 (RFC 5737).
-    const config = await configOf(temp, { listen: '203.0.113.1:5000' });
+    const config = await configIn(temp, { listen: '203.0.113.1:5000' });
     const [found] = await checkListen(config, thisMachine);
     expect(found).toMatchObject({ level: 'fail', check: 'port', advice: expect.stringContaining('0.0.0.0') });
   });
@@ -101,10 +92,10 @@ describe('weir doctor, of the listeners', () => {
     await using temp = await tempDirectory();
     const listen = `0.0.0.0:${await freePort()}`;
     const lab = { url: 'https://lab.example', access: 'all' };
-    const open = await checkListen(await configOf(temp, { listen, upstreams: { lab } }), thisMachine);
+    const open = await checkListen(await configIn(temp, { listen, upstreams: { lab } }), thisMachine);
     expect(open.at(-1)).toMatchObject({ level: 'warn', check: 'access', message: expect.stringContaining('lab') });
     const shut = await checkListen(
-      await configOf(temp, { listen, upstreams: { lab: { ...lab, access: 'public' } } }),
+      await configIn(temp, { listen, upstreams: { lab: { ...lab, access: 'public' } } }),
       thisMachine,
     );
     expect(shut.at(-1)?.level).toBe('ok');
@@ -113,14 +104,14 @@ describe('weir doctor, of the listeners', () => {
   it('an admin listener for everybody, without a token and with one', async () => {
     await using temp = await tempDirectory();
     const listen = `0.0.0.0:${await freePort()}`;
-    const [, without] = await checkAdmin(await configOf(temp, { admin: { listen } }), thisMachine);
+    const [, without] = await checkAdmin(await configIn(temp, { admin: { listen } }), thisMachine);
     expect(without).toMatchObject({
       level: 'warn',
       check: 'access',
       advice: expect.stringContaining('admin.tokenFile'),
     });
     await writeFile(temp.file('token'), 'secret\n');
-    const config = await configOf(temp, { admin: { listen, tokenFile: temp.file('token') } });
+    const config = await configIn(temp, { admin: { listen, tokenFile: temp.file('token') } });
     const [, withToken] = await checkAdmin(config, thisMachine);
     expect(withToken?.level).toBe('ok');
   });
@@ -131,7 +122,7 @@ describe('weir doctor, of the listeners', () => {
     await writeFile(temp.file('key'), testKey);
     const listen = `127.0.0.1:${await freePort()}`;
     const check = async (cert: string, key: string, now = Date.UTC(2027, 0, 1)): Promise<string> => {
-      const config = await configOf(temp, { listen, tls: { cert, key } });
+      const config = await configIn(temp, { listen, tls: { cert, key } });
       const [found] = await checkListen(config, { ...thisMachine, clock: new FakeClock(now) });
       return `${found?.check} ${found?.level}: ${found?.message}`;
     };

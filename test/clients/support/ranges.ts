@@ -1,9 +1,8 @@
 /** The daemon as it is composed, over a scripted registry with one blob, and a client that asks for parts of that. */
-import { writeFile } from 'node:fs/promises';
 import { expect } from 'vitest';
 import { startDaemon } from '../../../src/app.ts';
-import { loadConfig } from '../../../src/config/load.ts';
 import { type ByteSource, digestOfSource, randomSource } from '../../support/byte-source.ts';
+import { configIn } from '../../support/config-file.ts';
 import { eventually } from '../../support/gate.ts';
 import { RawConnection, type RawResponse, rawFetch } from '../../support/raw-client.ts';
 import { ScriptedUpstream } from '../../support/scripted-upstream.ts';
@@ -53,26 +52,18 @@ export async function lazySite(sizeBytes: number, config: object = {}): Promise<
   const upstream = await ScriptedUpstream.start();
   const source = randomSource(sizeBytes, sizeBytes);
   const digest = upstream.content.addBlob(repository, source, digestOfSource(source));
-  const file = temp.file('weir.yaml');
-  const settings = {
-    listen: '127.0.0.1:0',
-    admin: { listen: '127.0.0.1:0' },
+  const loaded = await configIn(temp, {
     cache: { root: temp.file('cache'), maxSize: '4GiB', minFree: '1%' },
-    builtinUpstreams: false,
-    credentials: { dockerConfig: 'off' },
     upstreams: { lab: { url: upstream.url, default: true } },
     ...config,
-  };
-  await writeFile(file, JSON.stringify(settings)); // JSON is YAML
-  const loaded = loadConfig({ path: file, env: {}, cwd: temp.path });
-  if (loaded.kind === 'problems') throw new Error(JSON.stringify(loaded.problems));
+  });
   const lines: Record<string, unknown>[] = [];
   const logTo = {
     write(text: string) {
       for (const line of text.trimEnd().split('\n')) lines.push(JSON.parse(line) as Record<string, unknown>);
     },
   };
-  const daemon = await startDaemon(loaded.config, { logTo, ownsProcess: false, graceMs: 100 });
+  const daemon = await startDaemon(loaded, { logTo, ownsProcess: false, graceMs: 100 });
   const origin = `http://127.0.0.1:${daemon.addresses.registry.port}`;
   const path = `/v2/${repository}/blobs/${digest}`;
   const gets = { reference: digest, method: 'GET' };

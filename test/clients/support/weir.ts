@@ -1,7 +1,6 @@
 /** The daemon as it is composed, in front of scripted registries under the names that clients know them by. */
-import { writeFile } from 'node:fs/promises';
 import { startDaemon } from '../../../src/app.ts';
-import { loadConfig } from '../../../src/config/load.ts';
+import { configIn } from '../../support/config-file.ts';
 import type { BuiltManifest } from '../../support/image-builder.ts';
 import { ScriptedUpstream, type UpstreamOptions } from '../../support/scripted-upstream.ts';
 import { tempDirectory } from '../../support/temp.ts';
@@ -48,27 +47,19 @@ export async function startWeir(options: WeirOptions): Promise<Weir> {
     fill(upstream.content);
     upstreams.set(key, upstream);
   }
-  const file = temp.file('weir.yaml');
   const entries = [...upstreams].map(([key, { url }]) => [
     key,
     { url, default: key === 'docker.io', ...options.configure?.[key] },
   ]);
   const settings = {
-    listen: '127.0.0.1:0',
-    admin: { listen: '127.0.0.1:0' },
-    cache: { root: temp.file('cache'), maxSize: '1GiB', minFree: '1%' },
-    builtinUpstreams: false,
-    credentials: { dockerConfig: 'off' },
     prefetch: { enabled: false },
     serve: { threads: 1 },
     tags: { ttl: '1h' },
     upstreams: Object.fromEntries(entries),
     ...options.settings,
   };
-  await writeFile(file, JSON.stringify(settings)); // JSON is YAML
-  const loaded = loadConfig({ path: file, env: options.env ?? {}, cwd: temp.path });
-  if (loaded.kind === 'problems') throw new Error(JSON.stringify(loaded.problems));
-  const daemon = await startDaemon(loaded.config, { logTo: { write: () => undefined }, ownsProcess: false });
+  const config = await configIn(temp, settings, options.env);
+  const daemon = await startDaemon(config, { logTo: { write: () => undefined }, ownsProcess: false });
   undo.defer(() => daemon.stop());
   const host = `127.0.0.1:${daemon.addresses.registry.port}`;
   const all = [...upstreams.values()];
