@@ -20,6 +20,12 @@ export class Workspace {
     return path;
   }
 
+  /** One that is removed when it is disposed of. */
+  scratch(name: string): Disposable & { readonly path: string } {
+    const path = this.directory(name);
+    return { path, [Symbol.dispose]: () => this.remove(path) };
+  }
+
   /** Removes a directory below the workspace together with whatever a container runtime has mounted there. */
   remove(path: string): void {
     for (const mount of mountsBelow(path)) {

@@ -19,7 +19,8 @@ async function pushTree(
   command: readonly string[],
   fill: (tree: string) => void,
 ): Promise<Artifact> {
-  const directory = workspace.directory('data-image');
+  using temporary = workspace.scratch('data-image');
+  const directory = temporary.path;
   const [tree, scratch] = [join(directory, 'tree'), join(directory, 'scratch')];
   for (const path of [tree, scratch]) mkdirSync(path);
   fill(tree);
@@ -27,7 +28,6 @@ async function pushTree(
   const layers = [await packLayer(tree, scratch)];
   layout.finish(layout.addImage({ family: oci, layers, command, architecture: 'amd64' }));
   await run(tools.crane, ['push', layout.directory, `${upstream.host}/${repository}:1`]);
-  workspace.remove(directory);
   return { name: repository, kind: 'image', repository, tag: '1', direct: await directPull(upstream, repository, '1') };
 }
 

@@ -17,7 +17,8 @@ type Maker = Pick<Stage, 'tools' | 'workspace'>;
 export async function pushModelcar(maker: Maker, upstream: Upstream): Promise<Artifact> {
   const { tools, workspace } = maker;
   const repository = 'models/car';
-  const directory = workspace.directory('modelcar');
+  using temporary = workspace.scratch('modelcar');
+  const directory = temporary.path;
   const [tree, scratch] = [join(directory, 'tree'), join(directory, 'scratch')];
   for (const path of [join(tree, 'models'), scratch]) mkdirSync(path, { recursive: true });
   const says = `modelcar ${directory}`;
@@ -29,7 +30,6 @@ export async function pushModelcar(maker: Maker, upstream: Upstream): Promise<Ar
   const command = ['/bin/sh', '-c', 'test -s /models/model.safetensors && cat /models/README.md'];
   layout.finish(layout.addImage({ family: oci, layers, command, architecture: 'amd64' }));
   await run(tools.crane, ['push', layout.directory, `${upstream.host}/${repository}:1`]);
-  workspace.remove(directory);
   return {
     name: 'modelcar',
     kind: 'image',
@@ -60,11 +60,12 @@ async function pushArtifact({ tools }: Maker, upstream: Upstream, push: Push): P
 
 /** A model of whisper.cpp with its encoder for another kind of machine: files, and nothing that unpacks them. */
 export async function pushWhisper(maker: Maker, upstream: Upstream): Promise<Artifact> {
-  const directory = maker.workspace.directory('whisper');
+  using temporary = maker.workspace.scratch('whisper');
+  const directory = temporary.path;
   const [model, encoder] = [join(directory, 'ggml-tiny.bin'), join(directory, 'ggml-tiny-encoder.mlmodelc.zip')];
   writeWhisper(model, 77_000_000);
   writeNoiseFile(encoder, 3_000_000);
-  const artifact = await pushArtifact(maker, upstream, {
+  return await pushArtifact(maker, upstream, {
     repository: 'models/whisper',
     artifactType: 'application/vnd.whisper.model.v1',
     annotations: { 'org.opencontainers.image.title': 'ggml-tiny', 'org.opencontainers.image.licenses': 'MIT' },
@@ -73,8 +74,6 @@ export async function pushWhisper(maker: Maker, upstream: Upstream): Promise<Art
       [encoder, 'application/zip'],
     ]),
   });
-  maker.workspace.remove(directory);
-  return artifact;
 }
 
 export const scene: Scene = { side: 8192, rowsPerStrip: 16 };
@@ -88,7 +87,8 @@ export interface Earth {
 
 /** A scene and its STAC item. */
 export async function pushEarth(maker: Maker, upstream: Upstream): Promise<Earth> {
-  const directory = maker.workspace.directory('earth');
+  using temporary = maker.workspace.scratch('earth');
+  const directory = temporary.path;
   const [tiff, item] = [join(directory, 'visual.tif'), join(directory, 'item.json')];
   writeGeoTiff(tiff, scene);
   writeFileSync(item, stacItem(scene, directory, './visual.tif'));
@@ -101,7 +101,6 @@ export async function pushEarth(maker: Maker, upstream: Upstream): Promise<Earth
       [tiff, geoTiffType],
     ]),
   });
-  maker.workspace.remove(directory);
   const [largest] = [...artifact.direct.blobs].toSorted(([, one], [, other]) => other - one);
   if (largest === undefined) throw new Error('an artifact without blobs');
   return { artifact, digest: largest[0], sizeBytes: largest[1] };

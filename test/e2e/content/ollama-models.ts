@@ -38,23 +38,20 @@ export async function pushGgufModel(
   upstream: Upstream,
   name: string,
 ): Promise<void> {
-  const directory = workspace.directory('gguf');
-  try {
-    const file = join(directory, 'model.gguf');
-    const bytesOfRow = 16_384;
-    writeGguf(file, name, Math.ceil(1_600_000_000 / bytesOfRow));
-    const layout = new ImageLayout(join(directory, 'layout'));
-    const json = (part: string, value: object): Descriptor => layout.addJson(typeOf(part), value);
-    const text = (part: string, value: string): Descriptor => layout.addBlob(Buffer.from(value), typeOf(part));
-    await push(tools, upstream, name, layout, [
-      await layout.addFile(file, typeOf('model')),
-      text('template', '{{ .Prompt }}'),
-      text('license', `Nothing is granted by this text. ${name} ${directory}`),
-      json('params', { stop: ['<|end|>'], temperature: 0.5 }),
-    ]);
-  } finally {
-    workspace.remove(directory);
-  }
+  using temporary = workspace.scratch('gguf');
+  const directory = temporary.path;
+  const file = join(directory, 'model.gguf');
+  const bytesOfRow = 16_384;
+  writeGguf(file, name, Math.ceil(1_600_000_000 / bytesOfRow));
+  const layout = new ImageLayout(join(directory, 'layout'));
+  const json = (part: string, value: object): Descriptor => layout.addJson(typeOf(part), value);
+  const text = (part: string, value: string): Descriptor => layout.addBlob(Buffer.from(value), typeOf(part));
+  await push(tools, upstream, name, layout, [
+    await layout.addFile(file, typeOf('model')),
+    text('template', '{{ .Prompt }}'),
+    text('license', `Nothing is granted by this text. ${name} ${directory}`),
+    json('params', { stop: ['<|end|>'], temperature: 0.5 }),
+  ]);
 }
 
 /** A model of one blob per tensor, which Ollama 0.16 and later pull whole, 64 at a time. */
@@ -63,19 +60,16 @@ export async function pushTensorModel(
   upstream: Upstream,
   name: string,
 ): Promise<void> {
-  const directory = workspace.directory('tensors');
-  try {
-    const layout = new ImageLayout(join(directory, 'layout'));
-    const tensors = Array.from({ length: 96 }, (_, index) => ({
-      ...layout.addBlob(randomBytes(200_000 + index * 10_000), typeOf('tensor')),
-      name: `blk.${index}.weight`,
-    }));
-    const described = {
-      ...layout.addJson(typeOf('json'), { architectures: ['Test'], name }),
-      name: 'model_index.json',
-    };
-    await push(tools, upstream, name, layout, [...tensors, described]);
-  } finally {
-    workspace.remove(directory);
-  }
+  using temporary = workspace.scratch('tensors');
+  const directory = temporary.path;
+  const layout = new ImageLayout(join(directory, 'layout'));
+  const tensors = Array.from({ length: 96 }, (_, index) => ({
+    ...layout.addBlob(randomBytes(200_000 + index * 10_000), typeOf('tensor')),
+    name: `blk.${index}.weight`,
+  }));
+  const described = {
+    ...layout.addJson(typeOf('json'), { architectures: ['Test'], name }),
+    name: 'model_index.json',
+  };
+  await push(tools, upstream, name, layout, [...tensors, described]);
 }

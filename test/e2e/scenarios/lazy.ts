@@ -52,19 +52,16 @@ async function mountAndRead(
   weir: string,
   { digest, tocDigest, files }: Layer,
 ): Promise<string> {
-  const directory = workspace.directory('stargz');
-  try {
-    const names = opened.map((index) => [...files.keys()][index] ?? '');
-    const image = `${upstream.name}/${repository}:1`;
-    const { stdout } = await run(tools.stargzClient, ['read', weir, image, digest, tocDigest, directory, ...names]);
-    const seen = JSON.parse(stdout) as { mountMs: number; readMs: number; files: Readonly<Record<string, string>> };
-    const wrong = names.filter((name) => seen.files[name] !== files.get(name));
-    if (wrong.length > 0) throw new CheckError(`other bytes in ${wrong.join(' ')}`);
-    await untilStored(`http://${weir}/v2/${upstream.name}/${repository}/blobs/${digest}`);
-    return `mounted in ${seen.mountMs} ms, ${names.length} files in ${seen.readMs} ms`;
-  } finally {
-    workspace.remove(directory);
-  }
+  using temporary = workspace.scratch('stargz');
+  const directory = temporary.path;
+  const names = opened.map((index) => [...files.keys()][index] ?? '');
+  const image = `${upstream.name}/${repository}:1`;
+  const { stdout } = await run(tools.stargzClient, ['read', weir, image, digest, tocDigest, directory, ...names]);
+  const seen = JSON.parse(stdout) as { mountMs: number; readMs: number; files: Readonly<Record<string, string>> };
+  const wrong = names.filter((name) => seen.files[name] !== files.get(name));
+  if (wrong.length > 0) throw new CheckError(`other bytes in ${wrong.join(' ')}`);
+  await untilStored(`http://${weir}/v2/${upstream.name}/${repository}/blobs/${digest}`);
+  return `mounted in ${seen.mountMs} ms, ${names.length} files in ${seen.readMs} ms`;
 }
 
 /** The transfer of the rest goes on behind the client's back, and is part of the cost. */
@@ -84,26 +81,23 @@ function onceEach(phase: Phase, requests: readonly LoggedRequest[], { digest, si
 }
 
 async function push({ tools, workspace }: Stage, { upstream }: Seeded): Promise<Layer> {
-  const directory = workspace.directory('estargz');
-  try {
-    const [tree, tar, layer] = [join(directory, 'tree'), join(directory, 'layer.tar'), join(directory, 'layer.esgz')];
-    mkdirSync(tree);
-    const files = new Map<string, string>();
-    for (let index = 0; index < fileCount; index++) {
-      const name = `file-${String(index).padStart(2, '0')}`;
-      // Bytes that do not compress, and are those of this run alone.
-      const bytes = createHash('shake256', { outputLength: fileBytes }).update(`${workspace.root} ${index}`).digest();
-      writeFileSync(join(tree, name), bytes);
-      files.set(name, createHash('sha256').update(bytes).digest('hex'));
-    }
-    await run('tar', ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '-C', tree, '-cf', tar, '.']);
-    const { stdout } = await run(tools.stargzClient, ['build', tar, layer]);
-    const { tocDigest } = JSON.parse(stdout) as { readonly tocDigest: string };
-    const at = `${upstream.host}/${repository}:1`;
-    const types = ['-artifact-type=application/vnd.weir-e2e.layer'];
-    await run(tools.orasClient, ['push', ...types, at, `${layer}=application/vnd.oci.image.layer.v1.tar+gzip`]);
-    return { digest: await hashFile(layer), sizeBytes: statSync(layer).size, tocDigest, files };
-  } finally {
-    workspace.remove(directory);
+  using temporary = workspace.scratch('estargz');
+  const directory = temporary.path;
+  const [tree, tar, layer] = [join(directory, 'tree'), join(directory, 'layer.tar'), join(directory, 'layer.esgz')];
+  mkdirSync(tree);
+  const files = new Map<string, string>();
+  for (let index = 0; index < fileCount; index++) {
+    const name = `file-${String(index).padStart(2, '0')}`;
+    // Bytes that do not compress, and are those of this run alone.
+    const bytes = createHash('shake256', { outputLength: fileBytes }).update(`${workspace.root} ${index}`).digest();
+    writeFileSync(join(tree, name), bytes);
+    files.set(name, createHash('sha256').update(bytes).digest('hex'));
   }
+  await run('tar', ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '-C', tree, '-cf', tar, '.']);
+  const { stdout } = await run(tools.stargzClient, ['build', tar, layer]);
+  const { tocDigest } = JSON.parse(stdout) as { readonly tocDigest: string };
+  const at = `${upstream.host}/${repository}:1`;
+  const types = ['-artifact-type=application/vnd.weir-e2e.layer'];
+  await run(tools.orasClient, ['push', ...types, at, `${layer}=application/vnd.oci.image.layer.v1.tar+gzip`]);
+  return { digest: await hashFile(layer), sizeBytes: statSync(layer).size, tocDigest, files };
 }
