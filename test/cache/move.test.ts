@@ -4,14 +4,36 @@ import type { Generation } from '../../src/cache/generation.ts';
 import { move } from '../../src/cache/move.ts';
 import { PieceMap } from '../../src/cache/piece-map.ts';
 import { Sources } from '../../src/cache/sources.ts';
+import type { Digest } from '../../src/oci/digest.ts';
 import { StoreError } from '../../src/store/blob-store.ts';
 import type { LineBody } from '../../src/upstream/line.ts';
+import type { Upstream } from '../../src/upstream/upstream.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { Gate } from '../support/gate.ts';
 import { BlobUpstream } from './support/blob-upstream.ts';
 import { content, repository } from './support/engine.ts';
 
 const mib = 1024 * 1024;
+const allotment = { cover: () => true } as unknown as Allotment;
+
+/** A generation that is written to by `write`, and by no thread. */
+function generationOf(
+  pieces: PieceMap,
+  write: (buffers: readonly Uint8Array[], position: number) => Promise<void>,
+): Generation {
+  const spool = { allocatedBytes: () => 0, write };
+  return { pieces, state: 'open', remote: undefined, spool, written: () => undefined } as unknown as Generation;
+}
+
+function sourceOf(upstream: Upstream, digest: Digest): Sources {
+  return new Sources({
+    upstream,
+    digest,
+    clock: new FakeClock(),
+    repository: repository('a/b'),
+    onAccept: () => true,
+  });
+}
 
 describe('a transfer whose claim was cut off in the middle of a chunk', () => {
   it('ends there, although the claim is extended again while the disk is slow', async () => {
@@ -21,19 +43,10 @@ describe('a transfer whose claim was cut off in the middle of a chunk', () => {
     const claim = pieces.claim(0, bytes.length);
     const file = Buffer.alloc(bytes.length);
     const slow = new Gate();
-    const generation = {
-      pieces,
-      state: 'open',
-      remote: undefined,
-      spool: {
-        allocatedBytes: () => 0,
-        async write(buffers: readonly Uint8Array[], position: number) {
-          await slow.pass();
-          Buffer.concat(buffers).copy(file, position);
-        },
-      },
-      written: () => undefined,
-    } as unknown as Generation;
+    const generation = generationOf(pieces, async (buffers, position) => {
+      await slow.pass();
+      Buffer.concat(buffers).copy(file, position);
+    });
     upstream.script = () => ({
       beforeChunk: async (position) => {
         if (position !== 2 * mib) return;
@@ -45,14 +58,7 @@ describe('a transfer whose claim was cut off in the middle of a chunk', () => {
         });
       },
     });
-    const source = new Sources({
-      upstream,
-      digest: upstream.digest,
-      clock: new FakeClock(),
-      repository: repository('a/b'),
-      onAccept: () => true,
-    });
-    const allotment = { cover: () => true } as unknown as Allotment;
+    const source = sourceOf(upstream, upstream.digest);
     await move({ generation, source, allotment, claim }, new AbortController().signal);
     expect(claim.position).toBe(3 * mib);
     expect(file.subarray(0, claim.position).equals(bytes.subarray(0, claim.position))).toBe(true);
@@ -66,18 +72,10 @@ describe('a transfer whose writes have failed', () => {
     const claim = pieces.claim(0, mib);
     const slow = new Gate();
     const ended: string[] = [];
-    const generation = {
-      pieces,
-      state: 'open',
-      remote: undefined,
-      spool: {
-        allocatedBytes: () => 0,
-        async write() {
-          await slow.pass();
-          throw new StoreError('sick', 'the disk is broken');
-        },
-      },
-    } as unknown as Generation;
+    const generation = generationOf(pieces, async () => {
+      await slow.pass();
+      throw new StoreError('sick', 'the disk is broken');
+    });
     upstream.script = (_, index) => (index === 0 ? { cutAfter: 64 * 1024 } : {});
     const onThread = {
       toLine: () => {
@@ -85,22 +83,16 @@ describe('a transfer whose writes have failed', () => {
         return { abort: () => ended.push('aborted'), ended: () => ended.push('ended') } as unknown as LineBody;
       },
     };
-    const source = new Sources({
-      upstream: new Proxy(upstream, {
-        get: (target, name) =>
-          name === 'openBlob'
-            ? async (...asked: Parameters<BlobUpstream['openBlob']>) => {
-                const body = await target.openBlob(...asked);
-                return target.asked.length === 1 ? body : { ...body, ...onThread };
-              }
-            : (Reflect.get(target, name, target) as unknown),
-      }),
-      digest: upstream.digest,
-      clock: new FakeClock(),
-      repository: repository('a/b'),
-      onAccept: () => true,
+    const handingOver = new Proxy(upstream, {
+      get: (target, name) =>
+        name === 'openBlob'
+          ? async (...asked: Parameters<BlobUpstream['openBlob']>) => {
+              const body = await target.openBlob(...asked);
+              return target.asked.length === 1 ? body : { ...body, ...onThread };
+            }
+          : (Reflect.get(target, name, target) as unknown),
     });
-    const allotment = { cover: () => true } as unknown as Allotment;
+    const source = sourceOf(handingOver, upstream.digest);
     const moved = move({ generation, source, allotment, claim }, new AbortController().signal);
     expect(await moved.catch((error: unknown) => error)).toBeInstanceOf(StoreError);
     expect(ended).toEqual(['aborted', 'ended']);
