@@ -132,46 +132,46 @@ describe('a failed sync', () => {
   });
 });
 
+/** A store in which a right blob was put that nobody has proved. */
+async function withFoundBlob(
+  work: (store: TestStore['store'], blob: ReturnType<typeof content>) => Promise<void>,
+): Promise<void> {
+  await using temp = await tempDirectory('commit');
+  await using opened = await openTestStore(temp.path);
+  await opened.recovered;
+  const blob = content();
+  await writeFile(blobFile(temp.path, blob.digest), blob.bytes);
+  await work(opened.store, blob);
+}
+
 describe('proving a blob that was found', () => {
-  it('makes it durable first: when that fails it stays suspect', async () => {
-    await using temp = await tempDirectory('commit');
-    await using opened = await openTestStore(temp.path);
-    await opened.recovered;
-    const { bytes, digest } = content();
-    await writeFile(blobFile(temp.path, digest), bytes);
-    // Its bytes, then its name.
-    for (const nth of [1, 2]) {
-      const injected = failAt('sync', nth, 'EIO');
-      await rejects(opened.store.prove(digest, 1000), 'sick');
+  it('makes it durable first: when that fails it stays suspect', () =>
+    withFoundBlob(async (store, { digest }) => {
+      // Its bytes, then its name.
+      for (const nth of [1, 2]) {
+        const injected = failAt('sync', nth, 'EIO');
+        await rejects(store.prove(digest, 1000), 'sick');
+        expect(injected.hasFailed).toBe(true);
+        vi.restoreAllMocks();
+        expect(await store.stat(digest)).toMatchObject({ isSuspect: true });
+      }
+      await store.prove(digest, 1000);
+      expect(await store.stat(digest)).toMatchObject({ isSuspect: false });
+    }));
+
+  it('of another user takes what it can of that: the bytes are right, and the mode is not ours to change', () =>
+    withFoundBlob(async (store, { digest }) => {
+      const injected = failAt('chmod', 1, 'EPERM');
+      await store.prove(digest, 1000);
       expect(injected.hasFailed).toBe(true);
-      vi.restoreAllMocks();
-      expect(await opened.store.stat(digest)).toMatchObject({ isSuspect: true });
-    }
-    await opened.store.prove(digest, 1000);
-    expect(await opened.store.stat(digest)).toMatchObject({ isSuspect: false });
-  });
+      expect(await store.stat(digest)).toMatchObject({ isSuspect: false });
+    }));
 
-  it('of another user takes what it can of that: the bytes are right, and the mode is not ours to change', async () => {
-    await using temp = await tempDirectory('commit');
-    await using opened = await openTestStore(temp.path);
-    await opened.recovered;
-    const { bytes, digest } = content();
-    await writeFile(blobFile(temp.path, digest), bytes);
-    const injected = failAt('chmod', 1, 'EPERM');
-    await opened.store.prove(digest, 1000);
-    expect(injected.hasFailed).toBe(true);
-    expect(await opened.store.stat(digest)).toMatchObject({ isSuspect: false });
-  });
-
-  it('is not needed to read it whole: right bytes are given also when it fails', async () => {
-    await using temp = await tempDirectory('commit');
-    await using opened = await openTestStore(temp.path);
-    await opened.recovered;
-    const { bytes, digest } = content();
-    await writeFile(blobFile(temp.path, digest), bytes);
-    const injected = failAt('sync', 1, 'EIO');
-    expect(Buffer.from((await opened.store.readAll(digest, 1000)) ?? []).equals(bytes)).toBe(true);
-    expect(injected.hasFailed).toBe(true);
-    expect(await opened.store.stat(digest)).toMatchObject({ isSuspect: true });
-  });
+  it('is not needed to read it whole: right bytes are given also when it fails', () =>
+    withFoundBlob(async (store, { digest, bytes }) => {
+      const injected = failAt('sync', 1, 'EIO');
+      expect(Buffer.from((await store.readAll(digest, 1000)) ?? []).equals(bytes)).toBe(true);
+      expect(injected.hasFailed).toBe(true);
+      expect(await store.stat(digest)).toMatchObject({ isSuspect: true });
+    }));
 });
