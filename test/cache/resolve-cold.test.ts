@@ -11,6 +11,16 @@ const byDigest = `${repo}@${image.digest}`;
 let upstream: FakeUpstream;
 let rig: PolicyRig;
 
+/** A private upstream's: the tag was asked by HEAD, and its manifest has come by way of another repository. */
+async function heardOf(): Promise<PolicyRig> {
+  upstream.hasCredential = true;
+  upstream.push('library/other', image, 'x');
+  const all = new PolicyRig([upstream], { policy: { access: 'all' } });
+  await all.head(name);
+  await all.get('library/other:x');
+  return all;
+}
+
 beforeEach(() => {
   upstream = new FakeUpstream();
   upstream.push(repo, image, '3.20');
@@ -91,11 +101,7 @@ describe('a tag that nobody has asked for before', () => {
   });
 
   it('is bound and linked by a GET that finds the manifest here by way of another repository, for every outage', async () => {
-    upstream.hasCredential = true;
-    upstream.push('library/other', image, 'x');
-    using all = new PolicyRig([upstream], { policy: { access: 'all' } });
-    await all.head(name);
-    await all.get('library/other:x');
+    using all = await heardOf();
     expect((await all.get(name)).digest).toBe(image.digest);
     upstream.mood = 'unreachable';
     all.restart();
@@ -114,11 +120,7 @@ describe('a tag that nobody has asked for before', () => {
   });
 
   it('is linked when a HEAD confirms it and the manifest has come by way of another repository', async () => {
-    upstream.hasCredential = true;
-    upstream.push('library/other', image, 'x');
-    using all = new PolicyRig([upstream], { policy: { access: 'all' } });
-    await all.head(name);
-    await all.get('library/other:x');
+    using all = await heardOf();
     await all.clock.advance(60_000);
     await all.get(name);
     upstream.mood = 'unreachable';
