@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { Gate, eventually } from '../support/gate.ts';
-import { BlobUpstream } from './support/blob-upstream.ts';
+import { BlobUpstream, holdFirst } from './support/blob-upstream.ts';
 import { Engine, content } from './support/engine.ts';
 
 const mib = 1024 * 1024;
@@ -16,10 +16,9 @@ describe('a want far ahead of the prefix', () => {
   ])('costs nothing but its question where the upstream %s Range', async (kind, script) => {
     const upstream = new BlobUpstream(blob);
     const slow = new Gate('whole transfer');
-    upstream.script = ({ range }, index) => {
-      if (index === 0) return { beforeChunk: (position) => (position >= mib ? slow.pass() : undefined) };
-      return kind === 'refuses' && range !== undefined ? { fail: upstream.error('rangeRefused') } : script;
-    };
+    upstream.script = holdFirst(slow, mib, ({ range }) =>
+      kind === 'refuses' && range !== undefined ? { fail: upstream.error('rangeRefused') } : script,
+    );
     await using engine = new Engine([upstream]);
     const whole = engine.get(upstream);
     await slow.arrived();
@@ -39,8 +38,7 @@ describe('wants that come one after the other', () => {
   it('overtake a whole transfer, each of them nearer to it than the one before', async () => {
     const upstream = new BlobUpstream(blob);
     const slow = new Gate('whole transfer');
-    upstream.script = (_, index) =>
-      index === 0 ? { beforeChunk: (position) => (position >= mib ? slow.pass() : undefined) } : {};
+    upstream.script = holdFirst(slow, mib);
     await using engine = new Engine([upstream]);
     const whole = engine.get(upstream);
     await slow.arrived();
@@ -61,10 +59,7 @@ describe('a want that is refused', () => {
   it('does not close the fill, whose one transfer goes on, to anybody', async () => {
     const upstream = new BlobUpstream(blob);
     const slow = new Gate('whole transfer');
-    upstream.script = (_, index) => {
-      if (index === 0) return { beforeChunk: (position) => (position >= mib ? slow.pass() : undefined) };
-      return index === 1 ? { fail: upstream.error('notFound') } : {};
-    };
+    upstream.script = holdFirst(slow, mib, (_, index) => (index === 1 ? { fail: upstream.error('notFound') } : {}));
     await using engine = new Engine([upstream]);
     const whole = engine.get(upstream);
     await slow.arrived();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { Gate, eventually } from '../support/gate.ts';
-import { BlobUpstream } from './support/blob-upstream.ts';
+import { BlobUpstream, holdFirst } from './support/blob-upstream.ts';
 import { Engine, content } from './support/engine.ts';
 
 const mib = 1024 * 1024;
@@ -54,8 +54,7 @@ describe('a range of a blob that is not cached', () => {
   it('overtakes a whole transfer that is far behind it', async () => {
     const upstream = new BlobUpstream(blob);
     const slow = new Gate('slow');
-    upstream.script = (_, index) =>
-      index === 0 ? { beforeChunk: (position) => (position >= mib ? slow.pass() : undefined) } : {};
+    upstream.script = holdFirst(slow, mib);
     await using engine = new Engine([upstream]);
     const whole = engine.get(upstream);
     await slow.arrived();

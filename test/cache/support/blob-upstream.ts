@@ -6,6 +6,7 @@ import type { Digest } from '../../../src/oci/digest.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { UpstreamError } from '../../../src/upstream/errors.ts';
 import type { BlobBody, BlobRequest, Upstream } from '../../../src/upstream/upstream.ts';
+import type { Gate } from '../../support/gate.ts';
 
 export interface Asked {
   readonly repository: string;
@@ -31,6 +32,16 @@ export interface Script {
   /** Called before each chunk; holding it holds the body. */
   readonly beforeChunk?: (position: number) => Promise<void> | undefined;
   readonly endpoint?: string;
+}
+
+/** Holds the first request's body once `bytes` of it have left; `others` say what the rest do. */
+export function holdFirst(
+  gate: Gate,
+  bytes: number,
+  others: BlobUpstream['script'] = () => ({}),
+): BlobUpstream['script'] {
+  const held: Script = { beforeChunk: (position) => (position >= bytes ? gate.pass() : undefined) };
+  return (request, index) => (index === 0 ? held : others(request, index));
 }
 
 export class BlobUpstream implements Upstream {
