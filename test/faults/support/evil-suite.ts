@@ -48,12 +48,6 @@ export function describeMatrix(title: string, { misbehaviours, cells, secrets = 
       );
     });
 
-    it('clients get what has come, and hear by its end that it is not right: bodies break off', () => {
-      const may = matrix.results.filter(({ cell }) => cell.expected.includes('broken'));
-      const did = may.filter(({ evil }) => evil.verdict === 'broken');
-      expect(did.length).toBeGreaterThanOrEqual(may.length / 2);
-    });
-
     it('everything was tried', () => {
       expect(new Set(misbehaviours.map(({ name }) => name)).size).toBe(misbehaviours.length);
       expect(matrix.results).toHaveLength(cells);
@@ -114,7 +108,14 @@ export function describeMatrix(title: string, { misbehaviours, cells, secrets = 
       expect(await matrix.weir.stop()).toBe(0);
     });
 
-    // Only some matrices plant credentials.
+    // Only some matrices have any, or plant credentials.
+    if (misbehaviours.some((row) => row.expect.includes('broken'))) {
+      it('clients get what has come, and hear by its end that it is not right: bodies break off', () => {
+        const may = matrix.results.filter(({ cell }) => cell.expected.includes('broken'));
+        const did = may.filter(({ evil }) => evil.verdict === 'broken');
+        expect(did.length).toBeGreaterThan(may.length / 2);
+      });
+    }
     if (secrets.length === 0) return;
     it('no credential goes elsewhere or into the log', () => {
       const asked = [...matrix.thief.requests];
