@@ -89,6 +89,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     threads: config.serve.threads,
     sendfileConcurrency: Math.max(1, Math.floor(threadPoolSize() / 2)),
     upstreams: config.upstreams,
+    trustedProxies: config.trustedProxies,
     cache: running.cache,
     generations: running.generations,
     metrics,

@@ -7,6 +7,7 @@ import { Sendfile } from './http/sendfile.ts';
 import { keepAliveMs, Listener, type ListenOptions } from './http/server.ts';
 import { StallWatch } from './http/stall-watch.ts';
 import type { Cache } from './cache/answers.ts';
+import { type AddressBlock, ClientAddresses } from './lib/client-address.ts';
 import type { Generations } from './lib/generations.ts';
 import { createRouter, type RoutedUpstream } from './upstream/routing.ts';
 
@@ -14,6 +15,8 @@ export interface ServeFrontOptions extends Omit<ListenOptions, 'name' | 'handler
   readonly cache: Cache;
   readonly generations: Generations;
   readonly upstreams: readonly RoutedUpstream[];
+  /** Proxies whose X-Forwarded-For counts. */
+  readonly trustedProxies: readonly AddressBlock[];
   readonly events: HttpEvents;
   readonly accessLog: ((line: string) => void) | undefined;
   /** Calls of sendfile at once. */
@@ -48,6 +51,7 @@ export async function listenFront(options: ServeFrontOptions): Promise<ServingFr
     logger,
     cache,
     router: createRouter(options.upstreams),
+    clients: new ClientAddresses(options.trustedProxies),
     events,
     body: { pool: new BufferPool(), sendfile, stalls: new StallWatch(clock), clock },
     accessLog,

@@ -1,5 +1,6 @@
 /** What the owner and a thread that serves clients say to each other, beside what the cache is asked. */
 import type { MessagePort } from 'node:worker_threads';
+import type { AddressBlock } from './lib/client-address.ts';
 import type { LogFields } from './lib/log.ts';
 import type { RequestSeries } from './metrics/request-tally.ts';
 import type { RoutedUpstream } from './upstream/routing.ts';
@@ -11,6 +12,7 @@ export interface ServeSetup {
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
   readonly maxConnections: number | undefined;
   readonly upstreams: readonly RoutedUpstream[];
+  readonly trustedProxies: readonly AddressBlock[];
   readonly isAccessLogged: boolean;
   readonly sendfileConcurrency: number;
   /** Of Generations. */

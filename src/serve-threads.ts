@@ -4,6 +4,7 @@
  */
 import type { Cache } from './cache/answers.ts';
 import { Listener, ListenError, type ListenOptions } from './http/server.ts';
+import type { AddressBlock } from './lib/client-address.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Generations } from './lib/generations.ts';
 import type { Logger } from './lib/log.ts';
@@ -21,6 +22,7 @@ export interface ServeThreadsOptions {
   readonly maxConnections: number | undefined;
   readonly sendfileConcurrency: number;
   readonly upstreams: readonly RoutedUpstream[];
+  readonly trustedProxies: readonly AddressBlock[];
   readonly isAccessLogged: boolean;
   readonly cache: Cache;
   readonly generations: Generations;
@@ -96,7 +98,7 @@ export class ServeThreads {
 
   async #add(): Promise<void> {
     const { threads, maxConnections, sendfileConcurrency, host, tls, upstreams, isAccessLogged } = this.#options;
-    const { cache, clock, logger, onLines, generations } = this.#options;
+    const { cache, clock, logger, onLines, generations, trustedProxies } = this.#options;
     const thread = new ServeThread({
       setup: {
         host,
@@ -104,6 +106,7 @@ export class ServeThreads {
         tls,
         maxConnections: maxConnections === undefined ? undefined : Math.ceil(maxConnections / threads),
         upstreams: upstreams.map(({ key, hosts, isDefault }) => ({ key, hosts, isDefault })),
+        trustedProxies,
         isAccessLogged,
         sendfileConcurrency: Math.max(1, Math.floor(sendfileConcurrency / threads)),
         generations: generations.buffer,

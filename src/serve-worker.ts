@@ -54,7 +54,7 @@ class Lines {
 }
 
 function serve(setup: ServeSetup): void {
-  const { host, port, tls, maxConnections, upstreams, isAccessLogged, sendfileConcurrency } = setup;
+  const { host, port, tls, maxConnections, upstreams, trustedProxies, isAccessLogged, sendfileConcurrency } = setup;
   const logger = reportingLogger();
   const lines = new Lines();
   const tally = new RequestTally(upstreams.map(({ key }) => key));
@@ -73,6 +73,7 @@ function serve(setup: ServeSetup): void {
         cache: new RemoteCache(setup.cachePort),
         generations: new Generations(setup.generations),
         upstreams,
+        trustedProxies,
         events: tally,
         accessLog: isAccessLogged ? lines.add : undefined,
         sendfileConcurrency,

@@ -1,6 +1,7 @@
 /** How clients are served: by the owner itself, or by several threads. */
 import { availableParallelism } from 'node:os';
 import type { Cache } from './cache/answers.ts';
+import type { AddressBlock } from './lib/client-address.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Generations } from './lib/generations.ts';
 import type { Logger } from './lib/log.ts';
@@ -19,6 +20,7 @@ export interface ServeOptions {
   /** Of the process. */
   readonly sendfileConcurrency: number;
   readonly upstreams: readonly RoutedUpstream[];
+  readonly trustedProxies: readonly AddressBlock[];
   readonly cache: Cache;
   readonly generations: Generations;
   readonly clock: Clock;

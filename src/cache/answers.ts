@@ -14,8 +14,9 @@ export interface RepositoryQuery {
   readonly repository: Repository;
 }
 
-/** Tells requests of one client from those of others as well as can be, for what is done ahead of it; no right hangs on it. */
+/** Tells requests of one client from those of others as well as can be, so that each has its share; no right hangs on it. */
 export interface FromClient {
+  /** As `clientAddress` writes it. Undefined: nobody asked, or nobody knows who. */
   readonly client?: string | undefined;
 }
 
@@ -113,7 +114,7 @@ export interface LeasedAnswer extends Omit<ManifestAnswer, 'mediaType'> {
   readonly freshMs: number | undefined;
 }
 
-export interface TagsQuery extends RepositoryQuery {
+export interface TagsQuery extends RepositoryQuery, FromClient {
   /** At most this many; undefined: the upstream's own page size. */
   readonly n: number | undefined;
   readonly last: string | undefined;
@@ -126,7 +127,7 @@ export interface TagsAnswer {
   readonly outcome: Outcome;
 }
 
-export interface ReferrersQuery extends RepositoryQuery {
+export interface ReferrersQuery extends RepositoryQuery, FromClient {
   readonly digest: Digest;
   readonly artifactType: string | undefined;
   readonly n: number | undefined;

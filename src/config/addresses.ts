@@ -1,5 +1,6 @@
 /** Addresses as people write them: where to listen, which host is meant, which URL to ask. */
 import { isIP, isIPv4 } from 'node:net';
+import { type AddressBlock, parseBlock } from '../lib/client-address.ts';
 import type { ListenAddress } from './config.ts';
 import type { Parsed } from './units.ts';
 
@@ -41,6 +42,12 @@ export function parseListen(text: string): Parsed<ListenAddress> {
     return { problem: 'write host:port, like 127.0.0.1:5000, [::1]:5000 or 0.0.0.0:5000 (every address)' };
   }
   return { value: { host: parsed.host, port: parsed.port } };
+}
+
+/** One address, or a network: `10.0.0.0/8`, `fd00::/8`. */
+export function parseProxy(text: string): Parsed<AddressBlock> {
+  const value = parseBlock(text);
+  return value === undefined ? { problem: 'write an address or a network, like 10.0.0.7 or 10.0.0.0/8' } : { value };
 }
 
 export function formatListen({ host, port }: ListenAddress): string {

@@ -2,11 +2,14 @@
  * The configuration as the rest of weir sees it: checked, complete, frozen, in plain values. `load` makes it from the
  * file and the environment; docs/configuration.md says what each key means.
  */
+import type { AddressBlock } from '../lib/client-address.ts';
 import type { Secret } from '../lib/secret.ts';
 import type { SizeOrPercent } from './units.ts';
 
 export interface Config {
   readonly listen: ListenAddress;
+  /** Peers on `listen` whose X-Forwarded-For counts. */
+  readonly trustedProxies: readonly AddressBlock[];
   /** HTTPS on `listen`; undefined: plain HTTP. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
   readonly admin: {

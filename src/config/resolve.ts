@@ -15,6 +15,7 @@ export function resolveConfig(settings: Settings, builtin: ReadonlySet<string>, 
   const defaultKey = marked ?? (isHubRefused ? undefined : hubKey);
   return deepFreeze<Config>({
     listen: settings.listen,
+    trustedProxies: settings.trustedProxies,
     tls: tls === undefined ? undefined : { certFile: absolute(tls.cert, place), keyFile: absolute(tls.key, place) },
     admin: { listen: admin.listen, tokenFile: absoluteIf(admin.tokenFile, place) },
     cache: { root: absolute(cache.root, place), maxSizeBytes: cache.maxSize, minFree: cache.minFree },

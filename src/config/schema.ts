@@ -3,7 +3,7 @@
  * and config/weir.schema.json are all made from this.
  */
 import * as v from 'valibot';
-import { keyPattern, parseListen } from './addresses.ts';
+import { keyPattern, parseListen, parseProxy } from './addresses.ts';
 import { boolean, duration, integer, list, oneOf, path, size, sizeOrPercent, text } from './leaf.ts';
 import { upstreamSchema } from './schema-upstream.ts';
 
@@ -15,6 +15,10 @@ function group<const E extends v.ObjectEntries>(meaning: string, entries: E) {
 
 export const configSchema = v.strictObject({
   listen: v.optional(text('Where clients reach `/v2/`.', 'host:port', parseListen), '127.0.0.1:5000'),
+  trustedProxies: list(
+    'Proxies in front of `listen` whose `X-Forwarded-For` names the client: its last entry that is none of them. It decides whose share of connections and transfers a request takes, and no right.',
+    text('An address or a network.', 'address or network', parseProxy),
+  ),
   tls: v.optional(
     group('HTTPS on `listen`. Without it, plain HTTP.', {
       cert: path('PEM file of the certificate and its chain.'),

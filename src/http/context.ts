@@ -1,6 +1,7 @@
 /** What the handlers of `/v2/` need, made once by the composition root. */
 import type { Cache } from '../cache/answers.ts';
 import type { OutcomeLabel } from '../cache/outcome.ts';
+import type { ClientAddresses } from '../lib/client-address.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Router } from '../upstream/routing.ts';
@@ -27,6 +28,8 @@ export interface HttpEvents {
 export interface FrontDeps {
   readonly cache: Cache;
   readonly router: Router;
+  /** Tells one client from another. */
+  readonly clients: ClientAddresses;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly events: HttpEvents;

@@ -37,7 +37,7 @@ type Read = Extract<V2Request, { kind: 'manifest' | 'blob' | 'tags' | 'referrers
 type Catalog = Extract<V2Request, { kind: 'catalog' }>;
 
 async function read(deps: FrontDeps, exchange: Exchange, request: Read, repository: RepositoryQuery): Promise<void> {
-  const client = exchange.req.socket.remoteAddress;
+  const client = deps.clients.of(exchange.req.socket.remoteAddress, forwardedFor(exchange));
   const base = `/v2/${request.name}`;
   const ns = request.ns[0];
   switch (request.kind) {
@@ -54,17 +54,23 @@ async function read(deps: FrontDeps, exchange: Exchange, request: Read, reposito
     }
     case 'tags': {
       const address = { path: `${base}/tags/list`, name: request.name, ns };
-      await serveTags(deps, exchange, { ...repository, n: request.n, last: request.last }, address);
+      await serveTags(deps, exchange, { ...repository, client, n: request.n, last: request.last }, address);
       return;
     }
     case 'referrers': {
       const { digest, artifactType, n, last } = request;
       exchange.reference = digest;
       const address = { path: `${base}/referrers/${digest}`, name: request.name, ns };
-      await serveReferrers(deps, exchange, { ...repository, digest, artifactType, n, last }, address);
+      await serveReferrers(deps, exchange, { ...repository, client, digest, artifactType, n, last }, address);
       return;
     }
   }
+}
+
+function forwardedFor({ req }: Exchange): string | undefined {
+  const value = req.headers['x-forwarded-for'];
+  // node:http joins lines of this header.
+  return typeof value === 'string' ? value : undefined;
 }
 
 /** Where the client finds this blob again. */

@@ -107,11 +107,21 @@ describe('zero configuration', () => {
 });
 
 describe('the file', () => {
+  it('names proxies by address or network', () => {
+    expect(config().trustedProxies).toEqual([]);
+    expect(config("trustedProxies: [10.0.0.0/8, '::1']").trustedProxies).toEqual([
+      { address: '10.0.0.0', prefix: 8 },
+      { address: '::1', prefix: 128 },
+    ]);
+    expect(problems('trustedProxies: [proxy.example]').join()).toContain('write an address or a network');
+  });
+
   it('sets everything that the documentation shows', () => {
     const secret = file('hunter2');
     const found = config(
       `
 listen: 0.0.0.0:80
+trustedProxies: [10.1.2.0/24]
 tls: { cert: ${secret}, key: ${secret} }
 admin: { listen: "[::1]:81", tokenFile: ${secret} }
 cache: { root: /var/lib/weir, maxSize: 1.5TiB, minFree: 10GB }
@@ -142,6 +152,7 @@ upstreams:
     );
     expect(found).toEqual({
       listen: { host: '0.0.0.0', port: 80 },
+      trustedProxies: [{ address: '10.1.2.0', prefix: 24 }],
       tls: { certFile: secret, keyFile: secret },
       admin: { listen: { host: '::1', port: 81 }, tokenFile: secret },
       cache: { root: '/var/lib/weir', maxSizeBytes: 1.5 * 1024 ** 4, minFree: { kind: 'bytes', bytes: 1e10 } },

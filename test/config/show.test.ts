@@ -32,6 +32,7 @@ upstreams:
 describe('config show', () => {
   it('says every value in effect, and where it comes from', () => {
     expect(showYaml(load(yaml, { WEIR_TAGS_TTL: '5m' }))).toBe(`listen: 0.0.0.0:5000 # weir.yaml:2
+trustedProxies: [] # default
 admin:
   listen: 127.0.0.1:5001 # default
 cache:

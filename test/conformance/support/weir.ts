@@ -107,6 +107,7 @@ export class WeirUnderTest implements AsyncDisposable {
       maxConnections: undefined,
       threads: 1,
       sendfileConcurrency: 1,
+      trustedProxies: [],
       upstreams: [{ key, hosts: [], isDefault: true }],
       cache: running.cache,
       generations: running.generations,

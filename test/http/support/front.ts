@@ -10,6 +10,7 @@ import { createFront } from '../../../src/http/front.ts';
 import type { Sendfile } from '../../../src/http/sendfile.ts';
 import { Listener } from '../../../src/http/server.ts';
 import { StallWatch } from '../../../src/http/stall-watch.ts';
+import { ClientAddresses } from '../../../src/lib/client-address.ts';
 import { type Clock, systemClock } from '../../../src/lib/clock.ts';
 import { Generations } from '../../../src/lib/generations.ts';
 import type { LogFields, Logger } from '../../../src/lib/log.ts';
@@ -66,6 +67,7 @@ export class LinesLogger implements Logger {
 }
 
 export interface FrontOptions {
+  readonly clients?: ClientAddresses;
   readonly cache?: FakeCache;
   readonly clock?: Clock;
   readonly isAccessLogged?: boolean;
@@ -120,6 +122,7 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
     events: { requestEnded: (event: EndedRequest) => void ended.push(event) },
     body: { pool, sendfile: options.sendfile, stalls, clock },
     accessLog: (options.isAccessLogged ?? true) ? (line: string) => log.access(line) : undefined,
+    clients: options.clients ?? new ClientAddresses(),
     headDeadlineMs: options.headDeadlineMs ?? 22_000,
   };
   const listener = await Listener.listen({
