@@ -118,7 +118,7 @@ export const upstreamSchema = v.strictObject({
     text('A host or an origin.', 'host or origin', parseRealm),
   ),
   allowHosts: list(
-    'Hosts that redirects may lead to although their address is private; without a port, any port.',
+    'Hosts that redirects may lead to although their address is private, of this machine or link-local; without a port, any port.',
     text('A host.', 'host', parseHost),
   ),
   tls: v.optional(v.pipe(tls, v.description('How to trust this upstream, and be trusted by it.')), {}),

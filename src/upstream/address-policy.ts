@@ -4,40 +4,19 @@
  * metadata server. What decides is the address that is dialled, never the host name: names can be made to resolve to
  * anything, and to something else the second time.
  *
- * An upstream that is itself in a private network may point into it; that is how private registries are built. The
- * configured endpoints, and hosts that configuration lists, are dialled wherever they lie.
+ * An upstream that is itself in a private network may point into it; that is how private registries are built. Loopback,
+ * link-local addresses and metadata services are no such network: only an upstream that is there itself may point there.
+ * The configured endpoints, and hosts that configuration lists, are dialled wherever they lie.
  */
 import { lookup as systemLookup } from 'node:dns';
-import { BlockList, isIP, type LookupFunction } from 'node:net';
+import type { LookupFunction } from 'node:net';
+import { type AddressClass, classifyAddress } from './address-class.ts';
 import { hostMatches, isSameOrigin, originMatches } from './origin.ts';
 
-/** `nat64`: a public IPv4 address behind the well-known NAT64 prefix, as all are in a network that has IPv6 only. */
-export type AddressClass = 'public' | 'private' | 'nat64';
-
-/**
- * Special-purpose blocks (IANA registries, RFC 6890), and every IPv6 form that carries an IPv4 address inside. Two lists,
- * because a BlockList takes an IPv4 address and its IPv4-mapped form for one: `::ffff:0:0/96` would match all of IPv4.
- */
-const specialIPv4 = blockList(`
-  0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24
-  192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4`);
-const specialIPv6 = blockList(`
-  ::/96 ::ffff:0:0/96 ::ffff:0:0:0/96 64:ff9b::/96 64:ff9b:1::/48 100::/64 2001::/23 2001:db8::/32 2002::/16 3fff::/20
-  5f00::/16 fc00::/7 fe80::/10 fec0::/10 ff00::/8`);
-const nat64 = blockList('64:ff9b::/96');
-
-const strictness: readonly AddressClass[] = ['public', 'nat64', 'private'];
-
-/** What is no IP address is `private`. */
-export function classifyAddress(address: string): AddressClass {
-  const plain = address.replace(/%.*$/, '');
-  const family = isIP(plain);
-  if (family === 0) return 'private';
-  if (family === 4) return specialIPv4.check(plain, 'ipv4') ? 'private' : 'public';
-  if (!specialIPv6.check(plain, 'ipv6')) return 'public';
-  const isNat64 = nat64.check(plain, 'ipv6') && classifyAddress(embeddedIPv4(plain)) === 'public';
-  return isNat64 ? 'nat64' : 'private';
-}
+/** From the least to the most that an upstream may do that lies there. */
+const strictness: readonly AddressClass[] = ['public', 'nat64', 'private', 'loopback', 'linkLocal'];
+/** Endpoints have a few addresses; more are no reason to allow more. */
+const maxOwnAddresses = 16;
 
 export interface AddressPolicyOptions {
   /** The endpoint on whose behalf connections are made. */
@@ -60,6 +39,8 @@ export class AddressPolicy {
    * name of a public registry could make it private for a moment.
    */
   #home: AddressClass | undefined;
+  /** The link-local ones of the endpoint. */
+  readonly #ownAddresses = new Set<string>();
 
   constructor(options: AddressPolicyOptions) {
     this.#options = options;
@@ -76,9 +57,8 @@ export class AddressPolicy {
   /** False: no connection to this address for this URL. Also learns where the endpoint itself lies. */
   accepts(url: URL, address: string): boolean {
     const found = this.#classify(address);
-    if (isSameOrigin(url, this.#options.home)) this.#home = stricter(found, this.#home);
-    if (this.isConfigured(url) || found === 'public' || this.#home === 'private') return true;
-    return found === 'nat64' && this.#home === 'nat64';
+    if (isSameOrigin(url, this.#options.home)) this.#learn(found, address);
+    return this.isConfigured(url) || this.#mayLeadTo(found, address);
   }
 
   /**
@@ -98,6 +78,28 @@ export class AddressPolicy {
       });
     };
   }
+
+  #learn(found: AddressClass, address: string): void {
+    this.#home = stricter(found, this.#home);
+    if (found === 'linkLocal' && this.#ownAddresses.size < maxOwnAddresses)
+      this.#ownAddresses.add(withoutZone(address));
+  }
+
+  #mayLeadTo(found: AddressClass, address: string): boolean {
+    const home = this.#home ?? 'public';
+    switch (found) {
+      case 'public':
+        return true;
+      case 'nat64':
+        return home !== 'public';
+      case 'private':
+        return home === 'private' || home === 'loopback' || home === 'linkLocal';
+      case 'loopback':
+        return home === 'loopback';
+      case 'linkLocal':
+        return home === 'linkLocal' && this.#ownAddresses.has(withoutZone(address));
+    }
+  }
 }
 
 function stricter(found: AddressClass, known: AddressClass | undefined): AddressClass {
@@ -105,24 +107,6 @@ function stricter(found: AddressClass, known: AddressClass | undefined): Address
   return strictness.indexOf(found) < strictness.indexOf(known) ? found : known;
 }
 
-function blockList(subnets: string): BlockList {
-  const list = new BlockList();
-  for (const subnet of subnets.trim().split(/\s+/)) {
-    const [address = '', prefix = ''] = subnet.split('/');
-    list.addSubnet(address, Number(prefix), isIP(address) === 6 ? 'ipv6' : 'ipv4');
-  }
-  return list;
-}
-
-/** The last 32 bits, in either notation. */
-function embeddedIPv4(address: string): string {
-  const dotted = /[0-9.]+\.[0-9.]+$/.exec(address);
-  if (dotted !== null) return dotted[0];
-  const { hostname } = new URL(`http://[${address}]/`);
-  const groups = hostname.slice(1, -1).split('::').at(-1)?.split(':') ?? [];
-  const [high, low] = [groups.at(-2), groups.at(-1)].map((group) =>
-    Number.parseInt(group === '' ? '0' : (group ?? '0'), 16),
-  );
-  const bytes = [high ?? 0, low ?? 0].flatMap((group) => [group >> 8, group & 255]);
-  return bytes.join('.');
+function withoutZone(address: string): string {
+  return address.replace(/%.*$/, '');
 }

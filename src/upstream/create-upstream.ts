@@ -2,7 +2,8 @@
 import type { lookup } from 'node:dns';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
-import { type AddressClass, AddressPolicy } from './address-policy.ts';
+import type { AddressClass } from './address-class.ts';
+import { AddressPolicy } from './address-policy.ts';
 import { Authorizer } from './auth.ts';
 import type { CredentialSource } from './credentials.ts';
 import type { Endpoint } from './endpoint.ts';

@@ -55,7 +55,7 @@ export async function dial(
  * the proxy's to resolve, and so is the judgement about what they resolve to.
  */
 export function refuseLiteral(url: URL, { policy, upstream }: Pick<DialOptions, 'policy' | 'upstream'>): void {
-  const host = dialledHost(url);
+  const host = dialledHost(url).replace(/\.$/, '');
   const isLocalName = host === 'localhost' || host.endsWith('.localhost');
   if (isIP(host) === 0 && !isLocalName) return;
   if (!policy.accepts(url, isLocalName ? '127.0.0.1' : host)) throw refusedAddress(url, upstream);
@@ -198,6 +198,6 @@ function isTimeout(cause: unknown): boolean {
 }
 
 export function refusedAddress(url: URL, upstream: string): UpstreamError {
-  const message = `${url.host} has a private address, and the upstream is public: not allowed`;
+  const message = `${url.host} has an address to which ${upstream} may not lead: private, of this machine or link-local`;
   return new UpstreamError('redirectRefused', message, { upstream });
 }

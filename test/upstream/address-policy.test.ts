@@ -2,7 +2,8 @@ import type { LookupAddress } from 'node:dns';
 import { isIP } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AddressPolicy, type AddressPolicyOptions, classifyAddress } from '../../src/upstream/address-policy.ts';
+import { classifyAddress } from '../../src/upstream/address-class.ts';
+import { AddressPolicy, type AddressPolicyOptions } from '../../src/upstream/address-policy.ts';
 
 const home = new URL('https://registry.example');
 const publicAddress = '8.8.8.8';
@@ -28,11 +29,23 @@ const publicOnes = `
   2001:200::1 2606:4700::1111`;
 
 const privateOnes = `
-  127.0.0.1 127.255.255.254 0.0.0.0 10.1.2.3 172.16.0.1 172.31.255.255 192.168.1.1 169.254.169.254 100.64.0.1
-  192.0.0.1 198.18.0.1 224.0.0.1 255.255.255.255 240.0.0.1 :: ::1 fe80::1 fe80::1%eth0 fec0::1 fc00::1
-  fd12:3456::1 ff02::1 2001:db8::1 ::ffff:127.0.0.1 ::ffff:a9fe:a9fe ::ffff:8.8.8.8 ::8.8.8.8 2002:7f00:1::
-  2002:808:808:: 2001:0:4136:e378:8000:63bf:3fff:fdd2 64:ff9b::127.0.0.1 64:ff9b::a9fe:a9fe 64:ff9b:1::1
-  localhost registry.example 1.2.3 0x7f.1`;
+  10.1.2.3 172.16.0.1 172.31.255.255 192.168.1.1 100.64.0.1 192.0.0.1 198.18.0.1 224.0.0.1 255.255.255.255 240.0.0.1
+  fec0::1 fc00::1 fd12:3456::1 ff02::1 2001:db8::1 ::ffff:8.8.8.8 ::8.8.8.8 2002:808:808:: 64:ff9b:1::1 64:ff9b:1::a00:1
+  64:ff9b::a00:1 2001:0:4136:e378:8000:63bf:3fff:fdd2 localhost registry.example 1.2.3 0x7f.1`;
+
+const loopbackOnes = `
+  127.0.0.1 127.255.255.254 0.0.0.0 0.1.2.3 :: ::1 ::ffff:127.0.0.1 ::ffff:7f00:1 ::ffff:0.0.0.0 ::127.0.0.1
+  ::ffff:0:127.0.0.1 2002:7f00:1:: 2002:7f00:1::abcd 64:ff9b::127.0.0.1 64:ff9b:1::7f00:1 2001:0:7f00:1::
+  2001:0:808:808::80ff:fffe`;
+
+/** Metadata services: Amazon, Google, Azure and most others; Alibaba; Oracle; and what they are over IPv6. */
+const linkLocalOnes = `
+  169.254.169.254 169.254.170.2 169.254.0.1 100.100.100.200 192.0.0.192 168.63.129.16 fe80::1 fe80::1%eth0
+  febf:ffff::1 fe80::a9fe:a9fe fd00:ec2::254 fd00:ec2::23 FD00:EC2:0:0:0:0:0:254 fd20:ce::254 fd00:c1::a9fe:a9fe
+  fd00:42::42 ::ffff:169.254.169.254 ::ffff:a9fe:a9fe ::ffff:100.100.100.200 ::a9fe:a9fe ::ffff:0:a9fe:a9fe
+  2002:a9fe:a9fe:: 2002:6464:64c8::1 2002:c000:c0::1 64:ff9b::a9fe:a9fe 64:ff9b::169.254.169.254
+  64:ff9b::100.100.100.200 64:ff9b::192.0.0.192 64:ff9b:1::a9fe:a9fe 64:ff9b:1:a9fe:a9:fe00:: 64:ff9b:1:a9:fe:a9fe::
+  64:ff9b:1:0:a9:fea9:fe00:: 2001:0:a9fe:a9fe:: 2001:0:808:808::5601:5601`;
 
 function wordsOf(text: string): string[] {
   return text.trim().split(/\s+/);
@@ -45,6 +58,14 @@ describe('address classes', () => {
 
   it.each(wordsOf(privateOnes))('%s is private', (address) => {
     expect(classifyAddress(address)).toBe('private');
+  });
+
+  it.each(wordsOf(loopbackOnes))('%s is this machine', (address) => {
+    expect(classifyAddress(address)).toBe('loopback');
+  });
+
+  it.each(wordsOf(linkLocalOnes))('%s is link-local, or a metadata service', (address) => {
+    expect(classifyAddress(address)).toBe('linkLocal');
   });
 
   it.each(['64:ff9b::8.8.8.8', '64:ff9b::808:808', '64:FF9B:0:0:0:0:808:0808'])(
@@ -61,12 +82,13 @@ describe('address classes', () => {
         const dotted = bytes.join('.');
         const hex = bytes.map((value) => value.toString(16).padStart(2, '0'));
         const groups = `${hex[0]}${hex[1]}:${hex[2]}${hex[3]}`;
-        for (const text of [`::ffff:${dotted}`, `::${groups}`, `2002:${groups}::1`, `2001:0:${groups}::`]) {
-          expect(isIP(text)).toBe(6);
-          expect(classifyAddress(text)).toBe('private');
-        }
         const inner = classifyAddress(dotted);
-        expect(classifyAddress(`64:ff9b::${groups}`)).toBe(inner === 'public' ? 'nat64' : 'private');
+        const nowhereElse = inner === 'public' || inner === 'private' ? 'private' : inner;
+        for (const text of [`::ffff:${dotted}`, `::ffff:0:${groups}`, `::${groups}`, `2002:${groups}::1`]) {
+          expect([text, isIP(text), classifyAddress(text)]).toEqual([text, 6, nowhereElse]);
+        }
+        expect(classifyAddress(`2001:0:${groups}::`)).not.toMatch(/public|nat64/);
+        expect(classifyAddress(`64:ff9b::${groups}`)).toBe(inner === 'public' ? 'nat64' : nowhereElse);
       }),
     );
   });
@@ -93,6 +115,56 @@ describe('address policy', () => {
     expect(policy.accepts(elsewhere, '10.0.0.9')).toBe(true);
     policy.accepts(home, publicAddress);
     expect(policy.accepts(elsewhere, '10.0.0.9')).toBe(false);
+  });
+
+  const machine = ['127.0.0.1', '0.0.0.0', '::1', '::ffff:127.0.0.1', '64:ff9b::7f00:1', '2002:7f00:1::'];
+  const metadata = [
+    '169.254.169.254',
+    'fd00:ec2::254',
+    '100.100.100.200',
+    '192.0.0.192',
+    '::ffff:a9fe:a9fe',
+    'fe80::1',
+  ];
+
+  it('a private upstream leads neither to this machine nor to a metadata service', () => {
+    const policy = policyOf({}, '10.0.0.7');
+    for (const address of [...machine, ...metadata]) {
+      expect([address, policy.accepts(elsewhere, address)]).toEqual([address, false]);
+    }
+  });
+
+  it('an upstream on this machine leads to this machine and its network, not to a metadata service', () => {
+    const policy = policyOf({}, '127.0.0.1');
+    for (const address of ['127.0.0.2', '::1', '10.0.0.9', 'fd12::1', '1.1.1.1', '64:ff9b::808:808']) {
+      expect([address, policy.accepts(elsewhere, address)]).toEqual([address, true]);
+    }
+    for (const address of metadata) expect([address, policy.accepts(elsewhere, address)]).toEqual([address, false]);
+  });
+
+  it('an upstream with a link-local address leads to that address, and to no other of the kind', () => {
+    const policy = policyOf({}, '169.254.20.10');
+    expect(policy.accepts(elsewhere, '169.254.20.10')).toBe(true);
+    expect(policy.accepts(elsewhere, '10.0.0.9')).toBe(true);
+    for (const address of [...machine, ...metadata]) {
+      expect([address, policy.accepts(elsewhere, address)]).toEqual([address, false]);
+    }
+  });
+
+  it.each([
+    ['this machine', '127.0.0.1', '127.0.0.2'],
+    ['a link-local address', '169.254.169.254', '169.254.169.254'],
+  ])('a private upstream whose name leads to %s for once may lead nowhere else for it', (_, first, wanted) => {
+    const policy = policyOf({}, first);
+    policy.accepts(home, '10.0.0.7');
+    policy.accepts(home, first);
+    expect(policy.accepts(elsewhere, '10.0.0.9')).toBe(true);
+    expect(policy.accepts(elsewhere, wanted)).toBe(false);
+  });
+
+  it('what configuration names may be a metadata service', () => {
+    const policy = policyOf({ allowHosts: ['tokens.lan'] }, '10.0.0.7');
+    expect(policy.accepts(new URL('http://tokens.lan/x'), '169.254.169.254')).toBe(true);
   });
 
   it('a public upstream does not become private by resolving to a private address for once', () => {

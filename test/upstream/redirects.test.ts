@@ -2,12 +2,14 @@
 import type { LookupAddress } from 'node:dns';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
+import type { AddressClass } from '../../src/upstream/address-class.ts';
 import { type Credential, credentialIdentity, type CredentialSource } from '../../src/upstream/credentials.ts';
 import { Secret } from '../../src/lib/secret.ts';
 import { expectNoLeaks, type ResourceSnapshot, takeSnapshot } from '../support/leaks.ts';
 import { ScriptedUpstream } from '../support/scripted-upstream.ts';
 import { TokenIssuer } from '../support/upstream/auth.ts';
 import { answer, redirect } from '../support/upstream/behaviour.ts';
+import { LocalLine } from './support/local-line.ts';
 import { clientOf, failureOf, never, readAll, recorder, ref, repo } from './support/clients.ts';
 import { noTls } from './support/senders.ts';
 import { serve } from './support/servers.ts';
@@ -308,6 +310,64 @@ describe('redirects', () => {
       }, '127.0.0.3');
       await using client = clientOf(upstream.url, { transport });
       expect(String(await readAll(await client.openBlob(question, never)))).toBe(content);
+    });
+  });
+
+  describe('of a private upstream', () => {
+    const names: Record<string, string> = { 'metadata.example': '127.0.0.2' };
+    const lookup = ((name: string, _: object, done: (error: null, found: LookupAddress[]) => void) =>
+      done(null, [{ address: names[name] ?? '127.0.0.1', family: 4 }])) as never;
+
+    describe.each(['loopback', 'linkLocal'] as const)('to what is %s', (kind) => {
+      // On this machine 127.0.0.1 plays the private network.
+      const transport = {
+        classifyAddress: (address: string): AddressClass => (address.endsWith('127.0.0.1') ? 'private' : kind),
+        lookup,
+      };
+
+      it.each([
+        ['an address', (port: number) => `http://127.0.0.2:${port}/latest/meta-data/iam/security-credentials/role`],
+        ['an address in another notation', (port: number) => `http://0x7f000002:${port}/x`],
+        ['an IPv4-mapped address', (port: number) => `http://[::ffff:127.0.0.2]:${port}/x`],
+        ['a name', (port: number) => `http://metadata.example:${port}/x`],
+        ['another registry', (port: number) => `http://metadata.example:${port}/v2/a/b/blobs/${digest}`],
+      ])('by %s: no way of dialling goes there', async (_, place) => {
+        await using upstream = await registry();
+        await using inside = await serve((_request, response) => response.end('secret'), '127.0.0.2');
+        upstream.on({ kind: 'blob' }, redirect(place(inside.port)));
+        upstream.on({ kind: 'manifest' }, redirect(place(inside.port)));
+        await using client = clientOf(new URL(upstream.url), { transport });
+        const line = new LocalLine();
+        for (const ask of [
+          () => client.openBlob(question, never),
+          () => client.openBlob({ ...question, line }, never),
+          () => client.getManifest(question.repository, ref('latest'), never),
+          () => client.headManifest(question.repository, ref('latest'), never),
+        ]) {
+          expect((await failureOf(ask())).kind).toBe('redirectRefused');
+        }
+        expect(inside.connections).toBe(0);
+        await line.close();
+      });
+
+      it('by the realm of a challenge: no token is asked for there', async () => {
+        await using inside = await serve((_request, response) => response.end('{"token":"x"}'), '127.0.0.2');
+        await using upstream = await serve((_request, response) => {
+          response.writeHead(401, { 'www-authenticate': `Bearer realm="${inside.url.href}token"` }).end();
+        });
+        await using client = clientOf(upstream.url, { transport });
+        const error = await failureOf(client.getManifest(question.repository, ref('latest'), never));
+        expect(error.kind).toBe('redirectRefused');
+        expect(inside.connections).toBe(0);
+      });
+
+      it('by allowHosts: what the operator lists is followed', async () => {
+        await using upstream = await registry();
+        await using inside = await serve((_request, response) => response.end(content), '127.0.0.2');
+        upstream.on({ kind: 'blob' }, redirect(`http://metadata.example:${inside.port}/x`));
+        await using client = clientOf(new URL(upstream.url), { transport, allowHosts: ['metadata.example'] });
+        expect(String(await readAll(await client.openBlob(question, never)))).toBe(content);
+      });
     });
   });
 });
