@@ -3,7 +3,7 @@
  * deleted unread, and a new one takes its place. When the disk refuses even that, the catalog lives in memory: weir
  * then forgets at its next start, and serves until then.
  */
-import { readdirSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, constants, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Logger } from '../lib/log.ts';
@@ -56,6 +56,7 @@ export function openCatalogReadOnly(path: string): DatabaseSync {
 }
 
 function openChecked(path: string): OpenedCatalogFile {
+  if (path !== inMemory) makePrivateFile(path);
   // Nobody else writes; a command that looks at the file may hold it for a moment.
   const database = new DatabaseSync(path, { timeout: 500 });
   try {
@@ -70,6 +71,16 @@ function openChecked(path: string): OpenedCatalogFile {
   } catch (error) {
     database.close();
     throw error;
+  }
+}
+
+/** SQLite would make it readable to everybody, and gives the mode of the database to the files beside it. */
+function makePrivateFile(path: string): void {
+  const create = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | constants.O_RDWR;
+  try {
+    closeSync(openSync(path, create, 0o600));
+  } catch {
+    // It is there, or SQLite will say what is wrong.
   }
 }
 

@@ -2,7 +2,7 @@
  * The steps that turn a proved spool file into a blob, in the only order that survives a kill and a power loss at any
  * instant: content durable, then the name, then the name durable.
  */
-import { type FileHandle, link, lstat, mkdir, rename, rm } from 'node:fs/promises';
+import { type FileHandle, link, lstat, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncDirectory } from '../lib/atomic-file.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -10,6 +10,7 @@ import { StoreError } from './blob-store.ts';
 import { hasCode } from './io-errors.ts';
 import { blobPath, partPath, type StorePaths } from './paths.ts';
 import { allocatedBytesOf, openRegular } from './regular-file.ts';
+import { makeOwnDirectory } from './root-tree.ts';
 
 export interface CommitRequest {
   readonly paths: StorePaths;
@@ -104,7 +105,8 @@ async function linkMakingDirectory(part: string, blob: string): Promise<void> {
     await link(part, blob);
   } catch (error) {
     if (!hasCode(error, 'ENOENT')) throw error;
-    await mkdir(dirname(blob), { recursive: true });
+    await makeOwnDirectory(dirname(dirname(blob)));
+    await makeOwnDirectory(dirname(blob));
     await syncDirectory(dirname(dirname(blob)));
     await link(part, blob);
   }

@@ -15,6 +15,9 @@ import { refName } from './ref-name.ts';
 /** When the upstream had last confirmed the binding, as of this writing: epoch milliseconds. */
 export const checkedAtAnnotation = 'weir.checked-at-ms';
 
+/** It names every repository and tag: for weir, and for the group that an operator gives the root to. */
+const indexMode = 0o640;
+
 const delayMs = 1000;
 /** With very many tags, writing may take at most this share of the time. */
 const restFactor = 20;
@@ -80,7 +83,7 @@ export class IndexFile {
     const startedMs = clock.monotonic();
     this.#isChanged = false;
     try {
-      await writeFileAtomic(path, this.#text());
+      await writeFileAtomic(path, this.#text(), { mode: indexMode });
     } catch (error) {
       this.#isChanged = true;
       logger.warn({ path, err: error }, 'index.json cannot be written; it stays as it was');

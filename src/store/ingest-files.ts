@@ -1,5 +1,5 @@
 /** The ingest directory: which spool files are open, which are kept, and how much disk they take together. */
-import { mkdir, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import type { Logger } from '../lib/log.ts';
@@ -9,6 +9,7 @@ import { hasCode, storeError } from './io-errors.ts';
 import { PartialTable } from './partials.ts';
 import { newPartName, partPath, type StorePaths } from './paths.ts';
 import { allocatedBytesOf, openRegular } from './regular-file.ts';
+import { makeOwnDirectory } from './root-tree.ts';
 import type { SharedFile, ZombieCount } from './shared-file.ts';
 import { clipIntervals, intervalBytes } from './side-file.ts';
 import { DiskIngest, type SpoolOwner } from './spool.ts';
@@ -134,7 +135,8 @@ export class IngestFiles implements SpoolOwner {
       } catch (error) {
         // Somebody has tidied up under us.
         if (!hasCode(error, 'ENOENT')) throw error;
-        await mkdir(this.paths.ingest, { recursive: true, mode: 0o700 });
+        await makeOwnDirectory(this.paths.own, 0o700);
+        await makeOwnDirectory(this.paths.ingest, 0o700);
         return await open(path, exclusively, 0o600);
       }
     } catch (error) {

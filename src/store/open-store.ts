@@ -1,5 +1,5 @@
 /** Opening a cache root as a whole: the parts of this room, put together and taken apart in the right order. */
-import { readdir } from 'node:fs/promises';
+import { readdir, realpath } from 'node:fs/promises';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { BlobFiles } from './blob-files.ts';
@@ -42,7 +42,7 @@ export interface OpenedStore {
 
 /** Takes the root for this process. Rejects with StoreError: `locked`, `layout`, `full`, `sick`. */
 export async function openStore(options: OpenStoreOptions): Promise<OpenedStore> {
-  const paths = storePaths(options.root);
+  const paths = await pathsOf(options.root);
   const root = await openRoot(paths, options.logger);
   try {
     return await assemble(options, paths, root, await readdir(paths.ingest));
@@ -60,7 +60,7 @@ export async function openStoreForReading(
   options: Omit<OpenStoreOptions, 'partialTtlMs'>,
 ): Promise<Pick<OpenedStore, 'store' | 'catalog' | 'close'>> {
   const { clock, logger } = options;
-  const paths = storePaths(options.root);
+  const paths = await pathsOf(options.root);
   if (!(await inspectRoot(paths))) throw new StoreError('layout', `${paths.root} is not a weir cache`);
   let catalog: SqliteCatalog;
   try {
@@ -79,6 +79,11 @@ export async function openStoreForReading(
     catalog.close();
   };
   return { store, catalog, close };
+}
+
+/** The path of the root may lead over links; where they lead is settled once. */
+async function pathsOf(root: string): Promise<StorePaths> {
+  return storePaths(await realpath(root).catch(() => root)); // what keeps it from being found is said by whoever opens it
 }
 
 async function assemble(

@@ -18,9 +18,13 @@ export const rootVersion = 1;
 
 export const blobAlgorithms: readonly DigestAlgorithm[] = ['sha256', 'sha512'];
 
-const temporarySuffix = '.tmp';
 const partSuffix = '.part';
 const sideSuffix = '.json';
+/** What `writeFileAtomic` may leave behind of the files in the root and in `weir/`, and nothing that somebody else makes. */
+const temporaryName =
+  /^(?:oci-layout|index\.json|version|clean|index\.before-weir\.json|catalog\.db(?:-wal|-shm|-journal)?)\.[0-9a-f]{12}\.tmp$/;
+const ingestName = /^(?:sha256|sha512)-[0-9a-f]+\.[0-9a-f]{12}\.(?:part|json|json\.[0-9a-f]{12}\.tmp)$/;
+const badCatalogName = /^catalog\.db\.bad-[0-9]+(?:-wal|-shm|-journal)?$/;
 const partName = /^(sha256|sha512)-([0-9a-f]+)\.[0-9a-f]{12}\.part$/;
 
 export interface StorePaths {
@@ -100,9 +104,14 @@ export function quarantinePath(paths: StorePaths, digest: Digest, atMs: number):
   return join(paths.quarantine, `${stem(digest)}.${atMs}`);
 }
 
-/** What `writeFileAtomic` may leave behind when the process is killed. */
+/** What `writeFileAtomic` may leave behind in the root or in `weir/` when the process is killed. */
 export function isTemporaryName(name: string): boolean {
-  return name.endsWith(temporarySuffix);
+  return temporaryName.test(name);
+}
+
+/** A name that weir makes in the ingest directory: a spool, its side file, or what a killed write left of one. */
+export function isIngestName(name: string): boolean {
+  return ingestName.test(name);
 }
 
 /** Where a catalog that cannot be used goes; its `-wal` and `-shm` follow it. */
@@ -111,7 +120,7 @@ export function badCatalogPath(catalog: string, atMs: number): string {
 }
 
 export function isBadCatalogName(name: string): boolean {
-  return name.startsWith('catalog.db.bad-');
+  return badCatalogName.test(name);
 }
 
 /** The files that SQLite keeps beside a database. */

@@ -33,7 +33,8 @@ export class Quarantine {
   async take(digest: Digest, reason: string, nowMs: number): Promise<void> {
     const path = quarantinePath(this.#paths, digest, nowMs);
     await rename(blobPath(this.#paths, digest), path);
-    await writeFile(`${path}${reasonSuffix}`, `${digest}: ${reason}\n`);
+    // wx: nothing that was planted there is written through.
+    await writeFile(`${path}${reasonSuffix}`, `${digest}: ${reason}\n`, { flag: 'wx', mode: 0o600 });
     await this.#trim();
   }
 

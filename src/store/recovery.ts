@@ -2,7 +2,7 @@
  * What happens beside serving after each start: leftovers of the last run go, the catalog and the blobs are made to
  * agree. Nothing waits for this; until a file or row has been looked at here, each request looks for itself.
  */
-import { readdir, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
@@ -10,9 +10,10 @@ import type { Digest } from '../oci/digest.ts';
 import type { BlobFiles } from './blob-files.ts';
 import { judge, lookAtBlob } from './blob-verdict.ts';
 import type { PartialTable } from './partials.ts';
-import { digestOfPartName, partNameOfSide, type StorePaths } from './paths.ts';
+import { digestOfPartName, isIngestName, partNameOfSide, type StorePaths } from './paths.ts';
 import type { Quarantine } from './quarantine.ts';
 import { RecoveryThread } from './recovery-thread.ts';
+import { removeName } from './root-tree.ts';
 import type { SqliteCatalog } from './sqlite-catalog.ts';
 
 export interface RecoverySummary {
@@ -104,12 +105,12 @@ export class Recovery {
       this.#signal.throwIfAborted();
       await partials.look(digest);
     }
-    // Everything else in there is ours too: what a killed write left, and side files without their `.part`.
+    // What a killed write left, and side files without their `.part`. A name that weir does not make is somebody else's.
     const left = new Set(await readdir(paths.ingest));
     for (const name of ingestNames) {
       const part = partNameOfSide(name) ?? name;
       const isSpool = digestOfPartName(part) !== undefined && left.has(part);
-      if (left.has(name) && !isSpool) await rm(join(paths.ingest, name), { recursive: true, force: true });
+      if (left.has(name) && !isSpool && isIngestName(name)) await removeName(join(paths.ingest, name));
     }
   }
 

@@ -6,10 +6,10 @@
  * the process, however that ends. POSIX locks have one trap: closing *any* descriptor of the file in this process drops
  * them, so nobody may open `weir/lock` through node:fs while it is held.
  */
-import { truncateSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from './blob-store.ts';
-import { storeError } from './io-errors.ts';
+import { hasCode, storeError } from './io-errors.ts';
 import type { StorePaths } from './paths.ts';
 import { sqliteCode, sqliteCodes } from './sqlite-errors.ts';
 
@@ -21,6 +21,7 @@ export interface RootLock {
 /** Throws StoreError: `locked` when another process holds the root, `sick` when it cannot be locked at all. */
 export function lockRoot(paths: StorePaths): RootLock {
   try {
+    makeFile(paths.lock);
     return take(paths.lock);
   } catch (error) {
     const code = sqliteCode(error);
@@ -32,11 +33,36 @@ export function lockRoot(paths: StorePaths): RootLock {
   // Garbage in the file. Emptied in place, because with a new file under the name two daemons could each lock their own.
   // Nobody can hold a lock that this drops: with garbage in it the file has never been locked.
   try {
-    truncateSync(paths.lock, 0);
+    empty(paths.lock);
     return take(paths.lock);
   } catch (error) {
     if (sqliteCode(error) === sqliteCodes.busy) throw lockedError(paths.root, error);
     throw storeError(error, `locking the cache root ${paths.root}`);
+  }
+}
+
+/** SQLite would follow a link, and make a new file readable to everybody. */
+function makeFile(path: string): void {
+  const create = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | constants.O_RDWR;
+  try {
+    closeSync(openSync(path, create, 0o600));
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error;
+    if (lstatSync(path).isSymbolicLink()) throw new StoreError('layout', `${path} is a symbolic link; remove it`);
+  }
+}
+
+/** Only a file that is weir's alone: with a second name it may be anybody's. */
+function empty(path: string): void {
+  const descriptor = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const stats = fstatSync(descriptor);
+    if (!stats.isFile() || stats.nlink !== 1) {
+      throw new StoreError('layout', `${path} is no lock file of weir's and has other names; remove it`);
+    }
+    ftruncateSync(descriptor, 0);
+  } finally {
+    closeSync(descriptor);
   }
 }
 

@@ -16,6 +16,7 @@ import { hasCode, storeError } from './io-errors.ts';
 import { blobAlgorithms, blobDirectory, isTemporaryName, rootVersion, type StorePaths } from './paths.ts';
 import { maxIndexBytes, readRegular } from './regular-file.ts';
 import { lockRoot, type RootLock } from './root-lock.ts';
+import { makeOwnDirectory, makePrivate, refuseLinks, removeName, separateCatalog } from './root-tree.ts';
 
 /** More than any of the files read here has. */
 const smallBytes = 4096;
@@ -47,7 +48,7 @@ export async function openRoot(paths: StorePaths, logger: Logger): Promise<Root>
   const isOurs = await inspectRoot(paths);
   let lock: RootLock | undefined;
   try {
-    await mkdir(paths.own, { recursive: true, mode: 0o700 });
+    await makeOwnDirectory(paths.own, 0o700);
     lock = lockRoot(paths);
     await completeTree(paths, logger, isOurs);
     if (created !== undefined) await syncDirectory(dirname(created));
@@ -60,13 +61,14 @@ export async function openRoot(paths: StorePaths, logger: Logger): Promise<Root>
 
 /**
  * Whether weir has written here before (false: empty, or a foreign OCI image layout). Rejects with StoreError `layout`
- * for anything that weir must not touch.
+ * for anything that weir must not touch, a link under one of its own names included.
  */
 export async function inspectRoot(paths: StorePaths): Promise<boolean> {
   try {
     // The mount point of a fresh ext file system is not empty.
     const names = new Set((await readdir(paths.root)).filter((name) => name !== 'lost+found'));
     if (names.size === 0) return false;
+    await refuseLinks(paths);
     const own = new Set(names.has('weir') ? await readdir(paths.own).catch(emptyUnlessDirectory) : []);
     if (own.has('version') || own.has('lock')) {
       await refuseNewer(paths);
@@ -96,9 +98,12 @@ export function wasStoredAt(stop: CleanStop | undefined, stats: Stats): boolean 
 }
 
 async function completeTree(paths: StorePaths, logger: Logger, isOurs: boolean): Promise<void> {
-  for (const algorithm of blobAlgorithms) await mkdir(blobDirectory(paths, algorithm), { recursive: true });
-  await mkdir(paths.ingest, { recursive: true, mode: 0o700 });
-  await mkdir(paths.quarantine, { recursive: true, mode: 0o700 });
+  await makeOwnDirectory(paths.blobs);
+  for (const algorithm of blobAlgorithms) await makeOwnDirectory(blobDirectory(paths, algorithm));
+  await makeOwnDirectory(paths.ingest, 0o700);
+  await makeOwnDirectory(paths.quarantine, 0o700);
+  await makePrivate(paths);
+  await separateCatalog(paths);
   const marker = await readRegular(paths.layout, smallBytes);
   if (marker === undefined || !isLayoutMarker(marker)) {
     if (isOurs) logger.warn({ path: paths.layout }, 'the layout marker was missing or damaged; it is written again');
@@ -124,7 +129,7 @@ async function keepForeignIndex(paths: StorePaths): Promise<void> {
 
 async function removeTemporaries(directory: string): Promise<void> {
   const names = await readdir(directory);
-  for (const name of names) if (isTemporaryName(name)) await rm(join(directory, name), { force: true });
+  for (const name of names) if (isTemporaryName(name)) await removeName(join(directory, name));
 }
 
 async function takeCleanMarker(paths: StorePaths): Promise<CleanStop | undefined> {

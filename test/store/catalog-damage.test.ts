@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
 import { silentLogger } from '../../src/lib/log.ts';
@@ -203,15 +203,6 @@ describe('a damaged catalog', () => {
     expect(opened.logger.complaints()).toEqual([
       'the catalog cannot be opened; it is kept in memory until the next start',
     ]);
-  });
-
-  it('(a link that leads nowhere) is not followed to its end', async () => {
-    await using temp = await filledRoot();
-    await rm(temp.file('weir', 'catalog.db'));
-    await symlink('/nowhere/at/all', temp.file('weir', 'catalog.db'));
-    await using opened = await openTestStore(temp.path);
-    await opened.recovered;
-    await expectAllThere(opened);
   });
 
   it('found while weir runs is replaced in place, and index.json is not emptied meanwhile', async () => {

@@ -130,7 +130,7 @@ describe('partials after a restart', () => {
     await temp[Symbol.asyncDispose]();
   });
 
-  it('go when their side file says nothing, and whatever else lies there goes too', async () => {
+  it('go when their side file says nothing, and what weir did not make stays', async () => {
     const blob = content();
     await using temp = await killedRootWith((opened) => keepPartial(opened, blob, 500));
     const directory = temp.file('weir', 'ingest');
@@ -147,11 +147,13 @@ describe('partials after a restart', () => {
     await writeFile(`${directory}/${part('no part')}.json`, '{}');
     await writeFile(`${directory}/${part('half')}.json.0123456789ab.tmp`, '{');
     await writeFile(`${directory}/stranger`, 'x');
-    await mkdir(`${directory}/tree`);
-    await writeFile(`${directory}/tree/file`, 'x');
+    await mkdir(`${directory}/${part('tree')}.json`);
+    await writeFile(`${directory}/${part('tree')}.json/file`, 'x');
     await using opened = await openTestStore(temp.path);
     expect(await opened.recovered).toMatchObject({ isComplete: true, partials: 1 });
-    expect((await ingestNames(temp.path)).toSorted()).toEqual(kept.toSorted());
+    const foreign = ['stranger', `${part('tree')}.json`];
+    expect((await ingestNames(temp.path)).toSorted()).toEqual([...kept, ...foreign].toSorted());
+    expect(await readFile(`${directory}/${part('tree')}.json/file`, 'utf8')).toBe('x');
   });
 
   it('with a second name are finished: the blob stays, the spool goes', async () => {
