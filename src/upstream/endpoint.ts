@@ -8,7 +8,7 @@ import { failure } from './failure.ts';
 import { firstOf, linesOf } from './framing.ts';
 import type { Line } from './line.ts';
 import { isSameOrigin, withoutSecrets } from './origin.ts';
-import { type Hop, isRedirect, maxRedirects, nextHop } from './redirect.ts';
+import { type Hop, isRedirect, maxRedirects, nextHop, type Place, placeOf } from './redirect.ts';
 import type { IncomingResponse, Sender } from './sender.ts';
 import { readText } from './small-body.ts';
 
@@ -68,9 +68,9 @@ const userAgent = 'weir';
 
 /** The state of a walk along redirects. */
 interface Walk {
-  url: URL;
+  readonly place: Place;
   /** Undefined where nothing must be shown. */
-  exchange: AuthExchange | undefined;
+  readonly exchange: AuthExchange | undefined;
 }
 
 /**
@@ -81,9 +81,12 @@ interface Walk {
 export async function askEndpoint(endpoint: Endpoint, ask: Ask, attempt: Attempt): Promise<Answer> {
   const start = (): Walk => {
     const authorizer = ask.isAnonymous === true ? endpoint.anonymous : endpoint.authorizer;
-    return { url: new URL(`${endpoint.name}${ask.path}`), exchange: authorizer.begin(endpoint.url, ask.repository) };
+    const place = placeOf(new URL(`${endpoint.name}${ask.path}`));
+    return { place, exchange: authorizer.begin(endpoint.url, ask.repository) };
   };
   let walk = start();
+  const below = endpoint.url.pathname.replace(/\/+$/, '');
+  const rules = { mayDowngrade: endpoint.mayDowngrade, asked: { repository: ask.repository, below } };
   let hops = 0;
   let mayRestart = ask.method === 'GET';
   const been = new Set<string>();
@@ -92,16 +95,16 @@ export async function askEndpoint(endpoint: Endpoint, ask: Ask, attempt: Attempt
     const { status } = response;
     if (isRedirect(status)) {
       await response.discard();
-      been.add(walk.url.href);
-      const hop = nextHop(walk.url, firstOf(response.headers.location), endpoint.mayDowngrade);
+      been.add(textOf(walk.place));
+      const hop = nextHop(walk.place, firstOf(response.headers.location), rules);
       walk = follow(hop, walk, ask, endpoint, attempt);
       if (++hops > maxRedirects) throw refusal(attempt, `more than ${maxRedirects} redirects`);
-      if (been.has(walk.url.href)) throw refusal(attempt, `a loop at ${withoutSecrets(walk.url)}`);
+      if (been.has(textOf(walk.place))) throw refusal(attempt, `a loop at ${withoutSecrets(walk.place.url)}`);
       continue;
     }
     if (status !== 401 && status !== 403) return answerOf(response, walk);
     if (walk.exchange !== undefined) {
-      await learn(response, walk.exchange, walk.url, attempt);
+      await learn(response, walk.exchange, walk.place.url, attempt);
       continue;
     }
     // A signed URL that has expired on the way: the registry signs another one.
@@ -113,8 +116,12 @@ export async function askEndpoint(endpoint: Endpoint, ask: Ask, attempt: Attempt
   }
 }
 
-function answerOf(response: IncomingResponse, { url, exchange }: Walk): Answer {
-  return { response, url, from: exchange === undefined ? 'elsewhere' : 'registry' };
+function textOf({ url, target }: Place): string {
+  return `${url.origin}${target}`;
+}
+
+function answerOf(response: IncomingResponse, { place, exchange }: Walk): Answer {
+  return { response, url: place.url, from: exchange === undefined ? 'elsewhere' : 'registry' };
 }
 
 function follow(hop: Hop, walk: Walk, ask: Ask, endpoint: Endpoint, attempt: Attempt): Walk {
@@ -122,16 +129,16 @@ function follow(hop: Hop, walk: Walk, ask: Ask, endpoint: Endpoint, attempt: Att
     case 'refused':
       throw refusal(attempt, hop.reason);
     case 'same':
-      return { url: hop.url, exchange: walk.exchange };
+      return { place: hop.place, exchange: walk.exchange };
     case 'elsewhere':
       attempt.hasLeftRegistry = true;
-      return { url: hop.url, exchange: undefined };
+      return { place: hop.place, exchange: undefined };
     case 'registry': {
-      attempt.hasLeftRegistry = !isSameOrigin(hop.url, endpoint.url);
+      attempt.hasLeftRegistry = !isSameOrigin(hop.place.url, endpoint.url);
       // Our credentials for another registry would let whoever redirects read there as us, and hand on what they read.
       const isOurs = endpoint.isSibling(hop.registry) && hop.repository === ask.repository;
       const authorizer = isOurs && ask.isAnonymous !== true ? endpoint.authorizer : endpoint.anonymous;
-      return { url: hop.url, exchange: authorizer.begin(hop.registry, hop.repository) };
+      return { place: hop.place, exchange: authorizer.begin(hop.registry, hop.repository) };
     }
   }
 }
@@ -151,7 +158,7 @@ async function send(endpoint: Endpoint, ask: Ask, walk: Walk, attempt: Attempt):
   const response = await endpoint.sender.send(
     {
       method: ask.method,
-      url: walk.url,
+      ...walk.place,
       headers,
       credentialSet: authorization?.credentialSet ?? 'anonymous',
       headTimeoutMs: Math.min(headTimeoutMs, leftMs),

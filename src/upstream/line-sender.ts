@@ -100,13 +100,13 @@ export class LineSender implements Sender {
     });
   }
 
-  #order({ url, headers, credentialSet }: OutgoingRequest): LineOrder {
+  #order({ url, target, headers, credentialSet }: OutgoingRequest): LineOrder {
     const { upstream, connectTimeoutMs, tlsTimeoutMs, bodyLimits } = this.#options;
     return {
       upstream,
       pool: `${this.#name} ${url.origin} ${credentialSet}`,
       origin: url.origin,
-      path: `${url.pathname}${url.search}`,
+      path: target ?? `${url.pathname}${url.search}`,
       headers,
       connectTimeoutMs,
       tlsTimeoutMs,

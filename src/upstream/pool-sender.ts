@@ -133,16 +133,15 @@ export class PoolSender implements Sender {
   }
 
   #head(request: OutgoingRequest, { client }: Connection, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
-    const { url, method, headers, body } = request;
+    const { url, method, headers, body, target = `${url.pathname}${url.search}` } = request;
     const proxy = url.protocol === 'http:' ? this.#options.proxyFor(url) : undefined;
-    const path = `${url.pathname}${url.search}`;
     const throughProxy = proxy !== undefined && {
       host: url.host,
       ...(proxy.authorization !== undefined && { 'proxy-authorization': proxy.authorization }),
     };
     return client.request({
       method,
-      path: proxy === undefined ? path : `${url.origin}${path}`,
+      path: proxy === undefined ? target : `${url.origin}${target}`,
       headers: { ...headers, ...throughProxy },
       body: body ?? null,
       signal,

@@ -15,7 +15,7 @@ import { failure } from './failure.ts';
 import { firstOf, linesOf } from './framing.ts';
 import { withoutSecrets } from './origin.ts';
 import type { PoolSenderOptions } from './pool-sender.ts';
-import { isRedirect, maxRedirects, nextHop } from './redirect.ts';
+import { isRedirect, maxRedirects, nextHop, type Place, placeOf } from './redirect.ts';
 import type { IncomingResponse } from './sender.ts';
 import { readText } from './small-body.ts';
 
@@ -95,16 +95,16 @@ export class EndpointProbe {
   /** GET below the endpoint without any credential, along redirects. Rejects with UpstreamError. */
   async ask(path: string, signal: AbortSignal): Promise<Told> {
     return this.#translated(signal, async () => {
-      let url = new URL(`${this.#endpoint.name}${path}`);
+      let place = placeOf(new URL(`${this.#endpoint.name}${path}`));
       for (let hops = 0; ; hops++) {
-        const told = await this.#send('GET', url, undefined, 'anonymous', signal);
+        const told = await this.#send('GET', place, undefined, 'anonymous', signal);
         if (!isRedirect(told.status)) return told;
-        const hop = nextHop(url, firstOf(told.headers.location), this.#endpoint.mayDowngrade);
+        const hop = nextHop(place, firstOf(told.headers.location), this.#endpoint);
         if (hop.kind === 'refused')
           throw failure('redirectRefused', this.upstream, `redirect not followed: ${hop.reason}`);
         if (hops >= maxRedirects)
           throw failure('redirectRefused', this.upstream, `more than ${maxRedirects} redirects`);
-        url = hop.url;
+        place = hop.place;
       }
     });
   }
@@ -120,7 +120,7 @@ export class EndpointProbe {
       const exchange = authorizer.begin(this.url, repository);
       for (;;) {
         const { header, credentialSet } = await exchange.authorization(signal);
-        const told = await this.#send('HEAD', url, header, credentialSet, signal);
+        const told = await this.#send('HEAD', placeOf(url), header, credentialSet, signal);
         const isCredentialUsed = credentialSet !== 'anonymous';
         const { status, headers, body } = told;
         if (status !== 401 && status !== 403) return { ...told, isCredentialUsed, isDenied: false };
@@ -140,7 +140,7 @@ export class EndpointProbe {
 
   async #send(
     method: 'GET' | 'HEAD',
-    url: URL,
+    place: Place,
     authorization: string | undefined,
     credentialSet: string,
     signal: AbortSignal,
@@ -152,7 +152,10 @@ export class EndpointProbe {
     };
     const { clock } = this.#way;
     const sentAtMs = clock.now();
-    const response = await this.#endpoint.sender.send({ method, url, headers, credentialSet, headTimeoutMs }, signal);
+    const response = await this.#endpoint.sender.send(
+      { method, ...place, headers, credentialSet, headTimeoutMs },
+      signal,
+    );
     const receivedAtMs = clock.now();
     const body = await readText(response);
     signal.throwIfAborted();
@@ -160,7 +163,7 @@ export class EndpointProbe {
       status: response.status,
       headers: response.headers,
       body,
-      place: withoutSecrets(url),
+      place: withoutSecrets(place.url),
       sentAtMs,
       receivedAtMs,
     };

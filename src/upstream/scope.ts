@@ -2,8 +2,8 @@
  * What a token is asked for: `type:name:action[,action]` (distribution's docs/content/spec/auth/scope.md).
  *
  * weir computes the scope of each request itself. The scope in a challenge counts only as far as it cannot speak about
- * another repository: GHCR's `/v2/` names the placeholder `repository:user/image:pull` whatever was asked for, while ECR
- * Public insists on a scope of its own, `aws`.
+ * another repository, in whatever spelling: GHCR's `/v2/` names the placeholder `repository:user/image:pull` whatever was
+ * asked for, while ECR Public insists on a scope of its own, `aws`.
  */
 import type { Repository } from '../oci/reference.ts';
 
@@ -17,6 +17,8 @@ export interface Scope {
 const maxScopes = 8;
 const maxLength = 512;
 const visible = /^[\x21-\x7e]+$/;
+/** Perhaps with a class. A token server may take `Repository` for another spelling, and with our credential. */
+const repositoryType = /^repository(?:\([a-z0-9]+\))?$/;
 /** weir only reads. GHCR denies an anonymous client that asks for more, and a token should not be able to do more. */
 const writingActions: ReadonlySet<string> = new Set(['push', 'delete', '*']);
 
@@ -44,21 +46,19 @@ export function challengeScopes(parameter: string | undefined): readonly string[
 
 /**
  * What to ask a token server for, in order to read `repository`: sorted, without duplicates, `repository:<name>:pull`
- * always among it. Of the registry's own `hints` count those about the same repository and those about none.
+ * always among it. Of the registry's own `hints` count those about the same repository, and words that are no scopes.
  */
 export function wantedScopes(repository: Repository, hints: readonly string[]): readonly string[] {
   const actionsByType = new Map([['repository', new Set(['pull'])]]);
   const others = new Set<string>();
   for (const hint of hints) {
-    const type = hint.split(':', 1)[0] ?? hint;
-    // `registry:catalog:*` belongs to another request than a read.
-    if (type === 'registry') continue;
-    if (type !== 'repository' && !type.startsWith('repository(')) {
-      others.add(hint);
+    if (!hint.includes(':')) {
+      if (hint !== 'repository' && hint !== 'registry') others.add(hint);
       continue;
     }
     const scope = parseScope(hint);
-    if (scope?.name !== repository) continue;
+    if (scope?.name !== repository || !repositoryType.test(scope.type)) continue;
+    const { type } = scope;
     const actions = actionsByType.get(type) ?? new Set(['pull']);
     for (const action of scope.actions) if (!writingActions.has(action)) actions.add(action);
     actionsByType.set(type, actions);

@@ -8,6 +8,8 @@ import type { Line, LineBody } from './line.ts';
 export interface OutgoingRequest {
   readonly method: 'GET' | 'HEAD' | 'POST';
   readonly url: URL;
+  /** Path and query, as Latin-1, where they are to be sent otherwise than `url` writes them. */
+  readonly target?: string;
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;

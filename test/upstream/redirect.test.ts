@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isRedirect, nextHop } from '../../src/upstream/redirect.ts';
+import { parseRepository } from '../../src/oci/reference.ts';
+import { isRedirect, nextHop, placeOf } from '../../src/upstream/redirect.ts';
 
-const from = new URL('https://registry.example/v2/a/b/blobs/sha256:00');
-const refuseAll = (): boolean => false;
+const from = placeOf(new URL('https://registry.example/v2/a/b/blobs/sha256:00'));
+const refuseAll = { mayDowngrade: (): boolean => false };
 const digest = `sha256:${'0'.repeat(64)}`;
 
 describe('redirects', () => {
@@ -34,7 +35,7 @@ describe('redirects', () => {
   ])('%s', (_, location, kind, url) => {
     const hop = nextHop(from, location, refuseAll);
     expect(hop).toMatchObject({ kind });
-    expect(hop.kind !== 'refused' && hop.url.href).toBe(url);
+    expect(hop.kind !== 'refused' && hop.place.url.href).toBe(url);
   });
 
   it.each(['manifests/v1', `blobs/${digest}`, 'tags/list?n=5', `referrers/${digest}`])(
@@ -66,10 +67,12 @@ describe('redirects', () => {
   });
 
   it('plain http may follow https where configuration names the place, and plain http always', () => {
-    const mayDowngrade = ({ host }: URL): boolean => host === 'store.lan';
-    expect(nextHop(from, 'http://store.lan/x', mayDowngrade)).toMatchObject({ kind: 'elsewhere' });
-    expect(nextHop(from, 'http://cdn.example/x', mayDowngrade)).toMatchObject({ kind: 'refused' });
-    expect(nextHop(new URL('http://lab/v2/'), 'http://cdn.example/x', refuseAll)).toMatchObject({ kind: 'elsewhere' });
+    const rules = { mayDowngrade: ({ host }: URL): boolean => host === 'store.lan' };
+    expect(nextHop(from, 'http://store.lan/x', rules)).toMatchObject({ kind: 'elsewhere' });
+    expect(nextHop(from, 'http://cdn.example/x', rules)).toMatchObject({ kind: 'refused' });
+    expect(nextHop(placeOf(new URL('http://lab/v2/')), 'http://cdn.example/x', refuseAll)).toMatchObject({
+      kind: 'elsewhere',
+    });
   });
 
   it('whatever the Location says, nothing but http and https without a user is followed, and only the origin is the same', () => {
@@ -96,15 +99,79 @@ describe('redirects', () => {
     const seen = { same: 0, registry: 0, elsewhere: 0, refused: 0 };
     fc.assert(
       fc.property(location, (text) => {
-        const hop = nextHop(from, text, () => true);
+        const hop = nextHop(from, text, { mayDowngrade: () => true });
         seen[hop.kind]++;
         if (hop.kind === 'refused') return;
-        expect(['http:', 'https:']).toContain(hop.url.protocol);
-        expect(hop.url.username + hop.url.password).toBe('');
-        expect(hop.kind === 'same').toBe(hop.url.origin === from.origin);
+        const { url, target } = hop.place;
+        expect(['http:', 'https:']).toContain(url.protocol);
+        expect(url.username + url.password).toBe('');
+        expect(hop.kind === 'same').toBe(url.origin === from.url.origin);
+        // Whatever is sent can stand in the first line of a request, and nothing in it is taken for a place.
+        expect(target).toMatch(/^\/[\x21-\x7e\x80-\xff]*$/);
+        expect(new URL(`${url.origin}${target}`).origin).toBe(url.origin);
       }),
       { numRuns: 3000 },
     );
     expect(Math.min(seen.same, seen.elsewhere, seen.refused)).toBeGreaterThan(50);
+  });
+
+  describe('ask for what their sender wrote, octet by octet', () => {
+    const utf8 = Buffer.from('ä').toString('latin1');
+    it.each([
+      ["https://cdn.example/a'b?sig=o'k", "/a'b?sig=o'k"],
+      ['https://cdn.example/a/%2e%2e/b?x=%2E', '/a/%2e%2e/b?x=%2E'],
+      ['https://cdn.example/a|b?c|d', '/a|b?c|d'],
+      [`https://cdn.example/${utf8}?${utf8}`, `/${utf8}?${utf8}`],
+      ['https://cdn.example/%2B%2F+/=~^{}"`?a="b"<c>', '/%2B%2F+/=~^{}"`?a="b"<c>'],
+      ['https://cdn.example//twice//', '//twice//'],
+      ['HTTPS://CDN.example:443?x=1', '/?x=1'],
+      ['https://cdn.example', '/'],
+      ['//cdn.example/%C3%a4#part', '/%C3%a4'],
+      ['/s/%2e%2e/x?y#z', '/s/%2e%2e/x?y'],
+      ["other'?x='1", "/v2/a/b/blobs/other'?x='1"],
+      ["?x='1", "/v2/a/b/blobs/sha256:00?x='1"],
+      // What leads up as it is written leads up.
+      ['https://cdn.example/a/./b/../c/..', '/a/'],
+      ['../../x', '/v2/a/x'],
+      ['https://cdn.example/../..', '/'],
+    ])('%s', (location, target) => {
+      expect(nextHop(from, location, refuseAll)).toMatchObject({ place: { target } });
+    });
+
+    it.each([
+      ['a blank', 'https://cdn.example/a b?c d', '/a%20b?c%20d'],
+      ['a tab, which parsers leave out', 'https://cdn.example/a\tb', '/ab'],
+      ['no authority', 'https:cdn.example', '/v2/a/b/blobs/cdn.example'],
+      ['backslashes for slashes', '\\\\cdn.example\\x', '/x'],
+      ['too many slashes', '///cdn.example/x', '/x'],
+      ['a backslash that ends the host', 'https://cdn.example\\@evil.example/x', '/@evil.example/x'],
+    ])('but %s is sent as the URL was understood', (_, location, target) => {
+      expect(nextHop(from, location, refuseAll)).toMatchObject({ place: { target } });
+    });
+  });
+
+  describe('on the same origin', () => {
+    const repository = parseRepository('a/b');
+    const rules = { ...refuseAll, ...(repository && { asked: { repository, below: '/base' } }) };
+    const there = placeOf(new URL('https://registry.example/base/v2/a/b/blobs/sha256:00'));
+
+    it.each([
+      `/base/v2/secret/blobs/${digest}`,
+      '/v2/secret/manifests/v1',
+      '/base/v2/a/%2e%2e/secret/tags/list',
+      `/base/v2/%73ecret/blobs/${digest}`,
+    ])('to %s is as a stranger, since it is another repository', (location) => {
+      expect(nextHop(there, location, rules)).toMatchObject({
+        kind: 'registry',
+        repository: expect.stringMatching(/secret$/),
+      });
+    });
+
+    it.each([`/base/v2/a/b/blobs/${digest}`, '/base/artifacts-downloads/x', '/x?y'])(
+      'to %s is as who we are',
+      (location) => {
+        expect(nextHop(there, location, rules)).toMatchObject({ kind: 'same' });
+      },
+    );
   });
 });

@@ -12,7 +12,7 @@ import { answer, redirect } from '../support/upstream/behaviour.ts';
 import { LocalLine } from './support/local-line.ts';
 import { clientOf, failureOf, never, readAll, recorder, ref, repo } from './support/clients.ts';
 import { noTls } from './support/senders.ts';
-import { serve } from './support/servers.ts';
+import { serve, serveRaw } from './support/servers.ts';
 
 const canary = 'c4n4ry-s3cret';
 const content = 'hello world';
@@ -62,6 +62,37 @@ describe('redirects', () => {
       'host',
       'user-agent',
     ]);
+  });
+
+  it.each([
+    ['a quote, and dots that are encoded', "/cdn/o'k/%2e%2e/x?sig='%2E"],
+    ['a bar', '/cdn/a|b?c|d'],
+    ['UTF-8 as it is', `/cdn/${Buffer.from('ä').toString('latin1')}?${Buffer.from('ü').toString('latin1')}`],
+  ])('are asked for as they were written: %s', async (_, target) => {
+    await using upstream = await registry();
+    await using storage = await serveRaw((socket) => {
+      socket.end(`HTTP/1.1 200 OK\r\nContent-Length: ${content.length}\r\n\r\n${content}`);
+    });
+    upstream.on({ kind: 'blob' }, redirect(`${storage.url.origin}${target}`));
+    await using client = clientOf(new URL(upstream.url));
+    const line = new LocalLine();
+    expect(String(await readAll(await client.openBlob(question, never)))).toBe(content);
+    expect(String(await readAll(await client.openBlob({ ...question, line }, never)))).toBe(content);
+    expect(storage.seen.map(({ url }) => url)).toEqual([target, target]);
+    await line.close();
+  });
+
+  it('to another repository of the same registry carry no credential there', async () => {
+    await using upstream = await privateRegistry();
+    upstream.content.addBlob('victim/secret', content);
+    upstream.on({ kind: 'blob', repository: 'a/b' }, redirect(`/v2/victim/secret/blobs/${digest}`));
+    await using client = clientOf(new URL(upstream.url), { credentials: generous });
+    expect((await failureOf(client.openBlob(question, never))).kind).toBe('denied');
+    const there = upstream.requests.filter(({ repository }) => repository === 'victim/secret');
+    expect(there.length).toBeGreaterThan(0);
+    expect(there.filter(({ headers }) => headers['authorization'] !== undefined)).toEqual([]);
+    // The first one was asked with it.
+    expect(upstream.requests.some(({ headers }) => headers['authorization'] !== undefined)).toBe(true);
   });
 
   it('keeps the range and the method', async () => {

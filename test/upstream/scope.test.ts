@@ -55,6 +55,16 @@ describe('wantedScopes', () => {
       'repository(plugin):a/b:pull',
       ['repository(plugin):a/b:pull', 'repository:a/b:pull'],
     ],
+    [
+      'drops another spelling of the type, which a server may take for the same',
+      'Repository:victim/secret:pull REPOSITORY:a/b:pull repository%20:a/b:pull',
+      ['repository:a/b:pull'],
+    ],
+    [
+      'drops other types',
+      'x:y:z x:y plugin:a/b:pull repository(:a/b:pull repository(A):a/b:pull',
+      ['repository:a/b:pull'],
+    ],
     ['drops the catalog', 'registry:catalog:*', ['repository:a/b:pull']],
     ['drops what is half a scope', 'repository:a/b repository', ['repository:a/b:pull']],
   ];
