@@ -3,6 +3,7 @@ import { Coalesce } from '../lib/coalesce.ts';
 import { type Digest, digestAlgorithm } from '../oci/digest.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { ContentKind, RepositoryKey } from '../store/catalog.ts';
+import { byAnybody } from '../store/origin.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { CacheError } from './errors.ts';
@@ -103,7 +104,7 @@ class UpstreamRights implements RepositoryRights {
       }
       throw error;
     }
-    this.#deps.catalog.addLink(key, digest, kind);
+    this.#deps.catalog.addLink(key, digest, kind, { origin: byAnybody });
   }
 
   /**

@@ -6,6 +6,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
 import type { Generations } from '../lib/generations.ts';
 import type { Catalog, ManifestRecord, RepositoryKey, TagKey, TagRecord } from '../store/catalog.ts';
+import { byAnybody } from '../store/origin.ts';
 import { type Age, ageOf, Ages, type Moment } from './age.ts';
 import { repositoryText, tagText } from './keys.ts';
 
@@ -80,7 +81,7 @@ export class TagBindings {
     for (const { key, record, asked } of this.#heard.values()) {
       if (record.digest !== digest || key.repository !== repository.repository) continue;
       if (key.upstream !== repository.upstream) continue;
-      this.#catalog.addLink(key, digest, 'manifest');
+      this.#catalog.addLink(key, digest, 'manifest', { origin: byAnybody, mediaType });
       this.#record(key, { ...record, mediaType, sizeBytes }, asked);
       this.#changed(key);
     }

@@ -7,6 +7,7 @@ import type { Logger } from '../lib/log.ts';
 import { digestAlgorithm, digestOf, type Digest } from '../oci/digest.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { Catalog, RepositoryKey } from '../store/catalog.ts';
+import { byAnybody } from '../store/origin.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { BlobQuery, BlobView, LeasedAnswer } from './answers.ts';
@@ -206,7 +207,7 @@ export class Blobs {
       negativeKey(key, digest),
       async (work) => {
         const found = await upstream.statBlob(repository, digest, work);
-        catalog.addLink(key, digest, 'blob');
+        catalog.addLink(key, digest, 'blob', { origin: byAnybody });
         return found.sizeBytes;
       },
       signal,

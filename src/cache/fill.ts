@@ -5,6 +5,7 @@
 import type { Repository } from '../oci/reference.ts';
 import type { RequestRange } from '../oci/range.ts';
 import type { Digest } from '../oci/digest.ts';
+import { byAnybody } from '../store/origin.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { Attendance, type PrefetchTerms } from './attendance.ts';
@@ -58,8 +59,7 @@ export class Fill {
     this.digest = digest;
     this.upstream = upstream;
     const { clock } = context;
-    const allotment = context.space.allot(prefetch?.sparesSinceMs);
-    this.#allotment = allotment;
+    const allotment = (this.#allotment = context.space.allot(prefetch?.sparesSinceMs));
     this.#attendance = new Attendance({ clock, allotment, prefetch, onDeserted: () => this.#deserted() });
     this.sources = new Sources({
       upstream,
@@ -242,7 +242,8 @@ export class Fill {
     // Larger than the whole cache: the first write will find no room, and everybody gets a transfer of his own.
     if (sizeBytes !== undefined && this.#context.space.isTooLarge(sizeBytes)) this.#allotment.refuse();
     if (known === undefined && sizeBytes !== undefined) generation.setSize(sizeBytes);
-    this.#context.catalog.addLink({ upstream: this.upstream.key, repository }, this.digest, 'blob');
+    const key = { upstream: this.upstream.key, repository };
+    this.#context.catalog.addLink(key, this.digest, 'blob', { origin: byAnybody });
     this.#succession.head.resolve({ kind: 'filling', generation });
     return true;
   }

@@ -4,6 +4,7 @@ import { type Digest, digestAlgorithm } from '../oci/digest.ts';
 import { isManifestType } from '../oci/media-type.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { ManifestRecord, RepositoryKey } from '../store/catalog.ts';
+import { byAnybody } from '../store/origin.ts';
 import type { ManifestBody, Upstream } from '../upstream/upstream.ts';
 import { CacheError } from './errors.ts';
 import { contentText } from './keys.ts';
@@ -103,7 +104,7 @@ export class ManifestFetch {
     // A digest by another algorithm contradicts nothing.
     const isOther = digestAlgorithm(got) === digestAlgorithm(digest) && got !== digest;
     if (isOther || sizeBytes === undefined || !isManifestType(mediaType)) return undefined;
-    this.#deps.catalog.addLink(key, digest, 'manifest');
+    this.#deps.catalog.addLink(key, digest, 'manifest', { origin: byAnybody, mediaType });
     return { digest, mediaType, sizeBytes };
   }
 
@@ -114,7 +115,8 @@ export class ManifestFetch {
       throw new CacheError('mismatch', key.upstream, `${key.upstream}/${key.repository}: ${manifest.message}`);
     }
     const fetched = await this.#shelf.keep(manifest);
-    this.#deps.catalog.addLink(key, manifest.digest, 'manifest');
+    const { digest, mediaType } = manifest;
+    this.#deps.catalog.addLink(key, digest, 'manifest', { origin: byAnybody, mediaType });
     this.#onFetched(key, fetched);
     return fetched;
   }

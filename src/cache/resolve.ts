@@ -4,6 +4,7 @@
  */
 import { isManifestType } from '../oci/media-type.ts';
 import type { TagKey } from '../store/catalog.ts';
+import { byAnybody } from '../store/origin.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { type Age, freshSeconds, staleSeconds } from './age.ts';
@@ -170,7 +171,7 @@ export class TagResolver {
     const here = await shelf.stat(digest);
     if (here !== undefined) {
       // Asked through this repository, the upstream has named it: that is the proof that a link needs.
-      this.#deps.catalog.addLink(key, digest, 'manifest');
+      this.#deps.catalog.addLink(key, digest, 'manifest', { origin: byAnybody });
       return { binding: bindings.confirm(key, here, asked), content: undefined };
     }
     const isNew = binding === undefined || !binding.isRecorded;

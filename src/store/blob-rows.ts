@@ -128,6 +128,11 @@ export class BlobRows implements DatabaseListener {
     return this.#totals;
   }
 
+  /** Something else has changed what they take. */
+  recount(): void {
+    this.#totals = undefined;
+  }
+
   setBlobPinned(digest: Digest, isPinned: boolean): void {
     this.#changed(digest);
     this.#database.run('UPDATE blobs SET is_pinned = ? WHERE digest = ?', bit(isPinned), digest);

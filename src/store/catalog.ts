@@ -8,6 +8,7 @@
  */
 import type { Digest } from '../oci/digest.ts';
 import type { Repository, Tag } from '../oci/reference.ts';
+import type { Origin } from './origin.ts';
 
 /** A manifest is never served as a blob nor a blob as a manifest, though both lie in one store. */
 export type ContentKind = 'manifest' | 'blob';
@@ -27,6 +28,20 @@ export interface ManifestRecord {
   readonly digest: Digest;
   readonly mediaType: string;
   readonly sizeBytes: number;
+}
+
+export interface LinkRecord {
+  readonly origin: Origin;
+  /** Of a manifest, as it was given under this repository; undefined where nobody said. */
+  readonly mediaType?: string | undefined;
+}
+
+/** Where the bytes of a blob came from, as one upstream sees it. */
+export interface Provenance {
+  /** Some upstream that sent them gave them, or answered 200 for them, to strangers; or the operator brought them. */
+  readonly isPublic: boolean;
+  /** This upstream has sent them. */
+  readonly isOwn: boolean;
 }
 
 export interface RepositoryKey {
@@ -82,12 +97,27 @@ export interface Catalog {
   recordManifest(record: ManifestRecord): void;
 
   // --- links: proof that a repository may serve a digest -------------------------------------------------------------
+  link(key: RepositoryKey, digest: Digest, kind: ContentKind): LinkRecord | undefined;
   hasLink(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean;
-  addLink(key: RepositoryKey, digest: Digest, kind: ContentKind): void;
+  /** A word that proves less than the one that is there changes nothing; an equal one replaces it. */
+  addLink(key: RepositoryKey, digest: Digest, kind: ContentKind, word: LinkRecord): void;
   /** Repositories that hold a link to the digest, at most `limit`. */
   linksOf(digest: Digest, kind: ContentKind, limit: number): readonly RepositoryKey[];
   /** Drops all links and tags of a repository. */
   forgetRepository(key: RepositoryKey): void;
+
+  // --- bytes: who sent them, and what manifests name ------------------------------------------------------------------
+  /** This upstream has sent the bytes; `isPublic` as strangers get them, which stays true once it is. */
+  addSender(digest: Digest, upstream: string, isPublic: boolean): void;
+  provenance(digest: Digest, upstream: string): Provenance;
+  /** What a stored manifest names; undefined: too many to keep, so that the document has to be read. */
+  recordEdges(parent: Digest, children: readonly Digest[] | undefined): void;
+  /** The links of the manifests of this repository that name the digest, as far as edges are kept; at most `limit`. */
+  namedBy(key: RepositoryKey, child: Digest, limit: number): readonly LinkRecord[];
+  /** Manifests linked at the repository whose documents have to be read for that, with their links; at most `limit`. */
+  unreadManifests(key: RepositoryKey, limit: number): readonly (LinkRecord & { readonly digest: Digest })[];
+  /** Stored manifests that nobody has looked at yet, by digest, behind `after`; at most `limit`. */
+  manifestsToRead(after: string, limit: number): readonly Digest[];
 
   // --- tags --------------------------------------------------------------------------------------------------------
   tag(key: TagKey): TagRecord | undefined;
@@ -98,7 +128,7 @@ export interface Catalog {
   setTagPinned(key: TagKey, isPinned: boolean): void;
   tagsOf(key: RepositoryKey): readonly Tag[];
   /** Every cached tag, for index.json. */
-  allTags(): Iterable<TagKey & TagRecord>;
+  allTags(): Iterable<TagKey & TagRecord & { readonly origin: Origin }>;
   /** Repositories of an upstream with at least one link or tag, by byte, those behind the name `after`; read in pages. */
   repositoriesOf(upstream: string, after?: string): Iterable<RepositoryKey>;
 

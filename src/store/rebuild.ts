@@ -11,6 +11,7 @@ import { type LayoutEntry, parseLayoutIndex } from '../oci/layout.ts';
 import { maxManifestBytes, readManifest } from '../oci/manifest.ts';
 import { type BlobStore, StoreError } from './blob-store.ts';
 import type { Catalog, RepositoryKey } from './catalog.ts';
+import { byAnybody } from './origin.ts';
 import { checkedAtAnnotation } from './index-file.ts';
 import type { StorePaths } from './paths.ts';
 import { parseRefName } from './ref-name.ts';
@@ -71,7 +72,7 @@ async function walk(
   signal: AbortSignal,
 ): Promise<void> {
   const key = { upstream, repository };
-  catalog.addLink(key, root, 'manifest');
+  catalog.addLink(key, root, 'manifest', { origin: byAnybody });
   const queue = [{ digest: root, mediaType: rootType }];
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
     signal.throwIfAborted();
@@ -81,7 +82,7 @@ async function walk(
     walked.add(mark);
     const bytes = await readDocument(store, digest, logger);
     if (bytes === undefined) continue;
-    catalog.addLink(key, digest, 'manifest');
+    catalog.addLink(key, digest, 'manifest', { origin: byAnybody });
     if (catalog.manifest(digest) === undefined) {
       catalog.recordManifest({ digest, mediaType, sizeBytes: bytes.byteLength });
     }
@@ -89,7 +90,8 @@ async function walk(
     if (facts.kind === 'invalid') continue;
     queue.push(...facts.children);
     for (const blob of facts.blobs) {
-      if ((await store.stat(blob.digest)) !== undefined) catalog.addLink(key, blob.digest, 'blob');
+      if ((await store.stat(blob.digest)) !== undefined)
+        catalog.addLink(key, blob.digest, 'blob', { origin: byAnybody });
     }
   }
 }

@@ -1,25 +1,20 @@
-/** Repositories, what each of them may serve (links), and whether each is public. */
+/** Repositories, and whether each is public. */
 import { LRUCache } from 'lru-cache';
-import { type Digest } from '../oci/digest.ts';
 import { parseRepository } from '../oci/reference.ts';
 import type { CatalogDatabase, DatabaseListener, Row } from './catalog-database.ts';
-import type { ContentKind, RepositoryKey, VerdictRecord } from './catalog.ts';
+import type { RepositoryKey, VerdictRecord } from './catalog.ts';
 import { bit, factOf, integerOf, readable, textOf } from './rows.ts';
 
 const hotRepositories = 4096;
-const hotLinks = 32_768;
 const pageRows = 100;
 
 export class RepositoryRows implements DatabaseListener {
   readonly #database: CatalogDatabase;
   readonly #ids: LRUCache<string, number> | undefined;
-  /** Links that are there. Absence is not kept: the next fill may add one, and looking it up is rare. */
-  readonly #links: LRUCache<string, true> | undefined;
 
   constructor(database: CatalogDatabase, isOwner: boolean) {
     this.#database = database;
     this.#ids = isOwner ? new LRUCache({ max: hotRepositories }) : undefined;
-    this.#links = isOwner ? new LRUCache({ max: hotLinks }) : undefined;
     if (isOwner) database.listen(this);
   }
 
@@ -48,50 +43,6 @@ export class RepositoryRows implements DatabaseListener {
       key.repository,
     );
     return this.id(key);
-  }
-
-  hasLink(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean {
-    const text = linkText(key, digest, kind);
-    if (this.#links?.get(text) === true) return true;
-    const id = this.id(key);
-    if (id === undefined) return false;
-    const row = this.#database.get(
-      'SELECT 1 FROM links WHERE repository_id = ? AND digest = ? AND kind = ?',
-      id,
-      digest,
-      kind,
-    );
-    if (row !== undefined) this.#links?.set(text, true);
-    return row !== undefined;
-  }
-
-  addLink(key: RepositoryKey, digest: Digest, kind: ContentKind): void {
-    if (this.hasLink(key, digest, kind)) return;
-    const id = this.idOrNew(key);
-    if (id === undefined) return;
-    this.#database.run(
-      'INSERT INTO links (repository_id, digest, kind) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
-      id,
-      digest,
-      kind,
-    );
-  }
-
-  linksOf(digest: Digest, kind: ContentKind, limit: number): readonly RepositoryKey[] {
-    const rows = this.#database.all(
-      `SELECT upstream, repository FROM links JOIN repositories ON id = repository_id
-       WHERE digest = ? AND kind = ? LIMIT ?`,
-      digest,
-      kind,
-      limit,
-    );
-    return readable(rows, readRepositoryKey);
-  }
-
-  /** Links only; the caller forgets the tags. */
-  forgetLinks(id: number): void {
-    this.#links?.clear();
-    this.#database.run('DELETE FROM links WHERE repository_id = ?', id);
   }
 
   /** In pages, as long as somebody wants more. */
@@ -138,7 +89,6 @@ export class RepositoryRows implements DatabaseListener {
 
   forget(): void {
     this.#ids?.clear();
-    this.#links?.clear();
   }
 }
 
@@ -151,8 +101,4 @@ export function readRepositoryKey(row: Row): RepositoryKey | undefined {
   const upstream = textOf(row, 'upstream');
   const repository = parseRepository(textOf(row, 'repository') ?? '');
   return upstream === undefined || repository === undefined ? undefined : { upstream, repository };
-}
-
-function linkText(key: RepositoryKey, digest: Digest, kind: ContentKind): string {
-  return `${kind}\n${digest}\n${repositoryText(key)}`;
 }

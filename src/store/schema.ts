@@ -1,5 +1,6 @@
 /** The tables of the catalog, as steps from each version to the next. A step that was released never changes. */
 import { DatabaseSync } from 'node:sqlite';
+import { isLogicError } from './sqlite-errors.ts';
 
 const migrations: readonly string[] = [
   `
@@ -73,6 +74,45 @@ const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX listings_by_check ON listings (checked_at_ms);
   `,
+  `
+  -- Who gave the word, and for manifests the type as it was given under that repository.
+  ALTER TABLE links ADD COLUMN origin TEXT NOT NULL DEFAULT 'legacy';
+  ALTER TABLE links ADD COLUMN media_type TEXT;
+  CREATE INDEX legacy_links ON links (repository_id) WHERE origin = 'legacy';
+  -- From now on is_public says that some link of the repository counts for everybody.
+  UPDATE links SET origin = 'anonymous' WHERE repository_id IN (SELECT id FROM repositories WHERE is_public = 1);
+  UPDATE repositories SET is_public = 0 WHERE is_public IS NULL;
+
+  -- Which upstreams have sent the bytes of a blob; is_public: and gave, or would have given, them to anybody.
+  CREATE TABLE senders (
+    digest TEXT NOT NULL,
+    upstream TEXT NOT NULL,
+    is_public INTEGER NOT NULL,
+    PRIMARY KEY (digest, upstream)
+  ) STRICT, WITHOUT ROWID;
+
+  -- What each manifest names: blobs and manifests. They count as part of its size and go with its bytes.
+  CREATE TABLE edges (
+    parent TEXT NOT NULL,
+    child TEXT NOT NULL,
+    PRIMARY KEY (parent, child)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX edges_by_child ON edges (child);
+  CREATE TRIGGER edge_added AFTER INSERT ON edges BEGIN
+    UPDATE totals SET allocated_bytes = allocated_bytes + 320;
+  END;
+  CREATE TRIGGER edge_removed AFTER DELETE ON edges BEGIN
+    UPDATE totals SET allocated_bytes = allocated_bytes - 320;
+  END;
+  -- 1: all are kept; 0: too many, read the document; NULL: nobody has looked yet.
+  ALTER TABLE manifests ADD COLUMN has_edges INTEGER;
+  CREATE INDEX unread_manifests ON manifests (digest) WHERE has_edges IS NULL;
+  CREATE TRIGGER bytes_gone AFTER DELETE ON blobs BEGIN
+    DELETE FROM edges WHERE parent = OLD.digest;
+    DELETE FROM senders WHERE digest = OLD.digest;
+    UPDATE manifests SET has_edges = NULL WHERE digest = OLD.digest;
+  END;
+  `,
 ];
 
 export const schemaVersion = migrations.length;
@@ -84,8 +124,8 @@ const completeId = 0x77656972;
 export class SchemaError extends Error {
   readonly kind: 'newer' | 'foreign';
 
-  constructor(kind: SchemaError['kind'], message: string) {
-    super(message);
+  constructor(kind: SchemaError['kind'], message: string, options?: ErrorOptions) {
+    super(message, options);
     this.name = 'SchemaError';
     this.kind = kind;
   }
@@ -101,11 +141,16 @@ export function markComplete(database: DatabaseSync): void {
   database.exec(`PRAGMA application_id = ${completeId}`);
 }
 
-/** Brings an opened database to the current version, each step in a transaction of its own. */
-export function migrate(database: DatabaseSync): void {
-  for (let version = versionOf(database); version < schemaVersion; version++) {
+/** Brings an opened database to the current version, or to an earlier one, each step in a transaction of its own. */
+export function migrate(database: DatabaseSync, target: number = schemaVersion): void {
+  for (let version = versionOf(database); version < target; version++) {
     const step = migrations[version] ?? '';
-    database.exec(`BEGIN; ${step}; PRAGMA user_version = ${version + 1}; COMMIT`);
+    try {
+      database.exec(`BEGIN; ${step}; PRAGMA user_version = ${version + 1}; COMMIT`);
+    } catch (error) {
+      if (!isLogicError(error)) throw error;
+      throw new SchemaError('foreign', `its tables are not those of version ${version}`, { cause: error });
+    }
   }
 }
 

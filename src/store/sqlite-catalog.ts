@@ -8,8 +8,10 @@ import { CatalogDatabase } from './catalog-database.ts';
 import type {
   Catalog,
   ContentKind,
+  LinkRecord,
   ListingRecord,
   ManifestRecord,
+  Provenance,
   RepositoryKey,
   SealedBlob,
   TagKey,
@@ -17,6 +19,9 @@ import type {
   VerdictRecord,
 } from './catalog.ts';
 import { DocumentRows } from './document-rows.ts';
+import { LinkRows } from './link-rows.ts';
+import type { Origin } from './origin.ts';
+import { ProvenanceRows } from './provenance-rows.ts';
 import { RepositoryRows } from './repository-rows.ts';
 import { TagRows } from './tag-rows.ts';
 
@@ -34,6 +39,8 @@ export class SqliteCatalog implements Catalog {
   readonly #blobs: BlobRows;
   readonly #documents: DocumentRows;
   readonly #repositories: RepositoryRows;
+  readonly #links: LinkRows;
+  readonly #provenance: ProvenanceRows;
   readonly #tags: TagRows;
 
   constructor(options: SqliteCatalogOptions) {
@@ -42,6 +49,8 @@ export class SqliteCatalog implements Catalog {
     this.#blobs = new BlobRows(this.database, options.clock, isOwner);
     this.#documents = new DocumentRows(this.database, isOwner);
     this.#repositories = new RepositoryRows(this.database, isOwner);
+    this.#links = new LinkRows(this.database, this.#repositories, isOwner);
+    this.#provenance = new ProvenanceRows(this.database, this.#repositories);
     this.#tags = new TagRows(this.database, this.#repositories, isOwner);
   }
 
@@ -98,22 +107,51 @@ export class SqliteCatalog implements Catalog {
     this.#documents.recordManifest(record);
   }
 
-  hasLink(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean {
-    return this.#repositories.hasLink(key, digest, kind);
+  link(key: RepositoryKey, digest: Digest, kind: ContentKind): LinkRecord | undefined {
+    return this.#links.link(key, digest, kind);
   }
 
-  addLink(key: RepositoryKey, digest: Digest, kind: ContentKind): void {
-    this.#repositories.addLink(key, digest, kind);
+  hasLink(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean {
+    return this.#links.link(key, digest, kind) !== undefined;
+  }
+
+  addLink(key: RepositoryKey, digest: Digest, kind: ContentKind, word: LinkRecord): void {
+    this.#links.add(key, digest, kind, word);
   }
 
   linksOf(digest: Digest, kind: ContentKind, limit: number): readonly RepositoryKey[] {
-    return this.#repositories.linksOf(digest, kind, limit);
+    return this.#links.linksOf(digest, kind, limit);
+  }
+
+  addSender(digest: Digest, upstream: string, isPublic: boolean): void {
+    this.#provenance.addSender(digest, upstream, isPublic);
+  }
+
+  provenance(digest: Digest, upstream: string): Provenance {
+    return this.#provenance.provenance(digest, upstream);
+  }
+
+  recordEdges(parent: Digest, children: readonly Digest[] | undefined): void {
+    this.#provenance.recordEdges(parent, children);
+    this.#blobs.recount();
+  }
+
+  namedBy(key: RepositoryKey, child: Digest, limit: number): readonly LinkRecord[] {
+    return this.#provenance.namedBy(key, child, limit);
+  }
+
+  unreadManifests(key: RepositoryKey, limit: number): readonly (LinkRecord & { readonly digest: Digest })[] {
+    return this.#provenance.unreadManifests(key, limit);
+  }
+
+  manifestsToRead(after: string, limit: number): readonly Digest[] {
+    return this.#provenance.manifestsToRead(after, limit);
   }
 
   forgetRepository(key: RepositoryKey): void {
     const id = this.#repositories.id(key);
     if (id === undefined) return;
-    this.#repositories.forgetLinks(id);
+    this.#links.forgetLinksOf(id);
     this.#tags.forgetTagsOf(id);
   }
 
@@ -141,7 +179,7 @@ export class SqliteCatalog implements Catalog {
     return this.#tags.tagsOf(key);
   }
 
-  allTags(): Iterable<TagKey & TagRecord> {
+  allTags(): Iterable<TagKey & TagRecord & { readonly origin: Origin }> {
     return this.#tags.allTags();
   }
 

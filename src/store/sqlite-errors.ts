@@ -1,6 +1,7 @@
 /** SQLite's primary result codes, as far as weir decides on them (sqlite.org/rescode.html). */
 
 export const sqliteCodes = {
+  error: 1,
   permission: 3,
   busy: 5,
   locked: 6,
@@ -45,4 +46,9 @@ export function isDamage(error: unknown): boolean {
 export function isSickness(error: unknown): boolean {
   const code = sqliteCode(error);
   return code !== undefined && sickness.has(code);
+}
+
+/** A statement does not fit the tables that are there. */
+export function isLogicError(error: unknown): boolean {
+  return sqliteCode(error) === sqliteCodes.error;
 }

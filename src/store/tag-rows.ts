@@ -4,6 +4,7 @@ import { parseDigest } from '../oci/digest.ts';
 import { parseTag, type Tag } from '../oci/reference.ts';
 import type { CatalogDatabase, DatabaseListener, Row } from './catalog-database.ts';
 import type { RepositoryKey, TagKey, TagRecord } from './catalog.ts';
+import { type Origin, parseOrigin } from './origin.ts';
 import { readRepositoryKey, type RepositoryRows, repositoryText } from './repository-rows.ts';
 import { bit, factOf, integerOf, readable, textOf } from './rows.ts';
 
@@ -94,11 +95,14 @@ export class TagRows implements DatabaseListener {
   }
 
   /** In pages, so that no statement stays open while the caller does something else: it would hold the log back. */
-  *allTags(): Generator<TagKey & TagRecord> {
+  *allTags(): Generator<TagKey & TagRecord & { readonly origin: Origin }> {
     let last: readonly [number, string] = [0, ''];
     for (;;) {
       const rows = this.#database.all(
-        `SELECT upstream, repository, tags.* FROM tags JOIN repositories ON id = repository_id
+        `SELECT upstream, repository, tags.*, (
+           SELECT origin FROM links
+           WHERE links.repository_id = tags.repository_id AND links.digest = tags.digest AND kind = 'manifest'
+         ) AS origin FROM tags JOIN repositories ON id = repository_id
          WHERE (repository_id, tag) > (?, ?) ORDER BY repository_id, tag LIMIT ?`,
         ...last,
         pageRows,
@@ -134,11 +138,12 @@ function isSameBinding(one: TagRecord, other: TagRecord): boolean {
   );
 }
 
-function readFullTag(row: Row): (TagKey & TagRecord) | undefined {
+function readFullTag(row: Row): (TagKey & TagRecord & { readonly origin: Origin }) | undefined {
   const key = readRepositoryKey(row);
   const tag = parseTag(textOf(row, 'tag') ?? '');
   const record = readTagRecord(row);
-  return key === undefined || tag === undefined || record === undefined ? undefined : { ...key, tag, ...record };
+  if (key === undefined || tag === undefined || record === undefined) return undefined;
+  return { ...key, tag, ...record, origin: parseOrigin(textOf(row, 'origin') ?? '') };
 }
 
 function readTagRecord(row: Row): TagRecord | undefined {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CacheError } from '../../src/cache/errors.ts';
+import { byAnybody } from '../../src/store/origin.ts';
 import { Gate, eventually, patienceMs, within } from '../support/gate.ts';
 import { BlobUpstream } from './support/blob-upstream.ts';
 import { Engine, content, repository } from './support/engine.ts';
@@ -25,7 +26,9 @@ describe('a store in trouble', () => {
   it('that cannot even look is passed by', async () => {
     const upstream = new BlobUpstream(blob);
     await using engine = new Engine([upstream]);
-    engine.catalog.addLink({ upstream: 'lab', repository: repository('a/b') }, upstream.digest, 'blob');
+    engine.catalog.addLink({ upstream: 'lab', repository: repository('a/b') }, upstream.digest, 'blob', {
+      origin: byAnybody,
+    });
     engine.store.failsStat = true;
     engine.store.isSick = true;
     expect((await engine.get(upstream)).digest).toBe(upstream.digest);
@@ -73,7 +76,9 @@ describe('a suspect blob', () => {
     const two = new BlobUpstream(right, { key: 'two' });
     await using engine = new Engine([one, two]);
     for (const { key } of [one, two])
-      engine.catalog.addLink({ upstream: key, repository: repository('a/b') }, one.digest, 'blob');
+      engine.catalog.addLink({ upstream: key, repository: repository('a/b') }, one.digest, 'blob', {
+        origin: byAnybody,
+      });
     engine.store.blobs.set(one.digest, content(right.byteLength, 9));
     engine.store.suspects.add(one.digest);
     const slow = new Gate('the second look');

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BrokenBodyError } from '../../src/cache/errors.ts';
 import { StoreError } from '../../src/store/blob-store.ts';
+import { byAnybody } from '../../src/store/origin.ts';
 import { Gate, eventually } from '../support/gate.ts';
 import { BlobUpstream } from './support/blob-upstream.ts';
 import { Engine, content } from './support/engine.ts';
@@ -181,7 +182,9 @@ describe('a suspect blob', () => {
   it('is proved from its own file, without the upstream', async () => {
     const upstream = new BlobUpstream(blob);
     await using engine = new Engine([upstream]);
-    engine.catalog.addLink({ upstream: 'lab', repository: 'a/b' as never }, upstream.digest, 'blob');
+    engine.catalog.addLink({ upstream: 'lab', repository: 'a/b' as never }, upstream.digest, 'blob', {
+      origin: byAnybody,
+    });
     engine.store.blobs.set(upstream.digest, Buffer.from(blob));
     engine.store.suspects.add(upstream.digest);
     expect((await engine.get(upstream)).digest).toBe(upstream.digest);
@@ -194,7 +197,9 @@ describe('a suspect blob', () => {
   it('is put into quarantine when it is wrong, and brought again', async () => {
     const upstream = new BlobUpstream(blob);
     await using engine = new Engine([upstream]);
-    engine.catalog.addLink({ upstream: 'lab', repository: 'a/b' as never }, upstream.digest, 'blob');
+    engine.catalog.addLink({ upstream: 'lab', repository: 'a/b' as never }, upstream.digest, 'blob', {
+      origin: byAnybody,
+    });
     const rotten = Buffer.from(blob);
     rotten[5] = (rotten[5] ?? 0) ^ 4;
     engine.store.blobs.set(upstream.digest, rotten);
@@ -208,7 +213,9 @@ describe('a suspect blob', () => {
   it('that is wrong and cannot be put aside is brought again all the same', async () => {
     const upstream = new BlobUpstream(blob);
     await using engine = new Engine([upstream]);
-    engine.catalog.addLink({ upstream: 'lab', repository: 'a/b' as never }, upstream.digest, 'blob');
+    engine.catalog.addLink({ upstream: 'lab', repository: 'a/b' as never }, upstream.digest, 'blob', {
+      origin: byAnybody,
+    });
     engine.store.blobs.set(upstream.digest, Buffer.alloc(blob.byteLength));
     engine.store.suspects.add(upstream.digest);
     engine.store.quarantine = () => Promise.reject(new StoreError('sick', 'operation not permitted'));

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BrokenBodyError, CacheError } from '../../src/cache/errors.ts';
 import { UpstreamError } from '../../src/upstream/errors.ts';
+import { byAnybody } from '../../src/store/origin.ts';
 import { Gate, eventually } from '../support/gate.ts';
 import { BlobUpstream } from './support/blob-upstream.ts';
 import { Engine, content } from './support/engine.ts';
@@ -173,7 +174,9 @@ describe('a fill', () => {
     upstream.script = ({ repository }) =>
       repository === 'a/b' ? { beforeHead: head.pass(), fail: upstream.error('denied') } : {};
     await using engine = new Engine([upstream]);
-    engine.catalog.addLink({ upstream: 'lab', repository: 'c/d' as never }, upstream.digest, 'blob');
+    engine.catalog.addLink({ upstream: 'lab', repository: 'c/d' as never }, upstream.digest, 'blob', {
+      origin: byAnybody,
+    });
     const refused = engine.get(upstream);
     await head.arrived();
     const served = engine.get(upstream, { repository: 'c/d' });

@@ -1,6 +1,7 @@
 /** A digest is a manifest in a repository, or a blob, and each is found by its own route alone. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
+import { byAnybody } from '../../src/store/origin.ts';
 import { FakeUpstream, imageManifest } from './support/fake-upstream.ts';
 import { PolicyRig } from './support/policy-rig.ts';
 
@@ -24,7 +25,7 @@ afterEach(() => {
 
 describe('manifests and blobs', () => {
   it('are kept apart: what is linked as a blob is not served as a manifest', async () => {
-    rig.catalog.addLink(rig.key(repo), config.digest, 'blob');
+    rig.catalog.addLink(rig.key(repo), config.digest, 'blob', { origin: byAnybody });
     await expect(rig.get(`${repo}@${config.digest}`)).rejects.toMatchObject({ kind: 'notFound' });
     expect(upstream.calls).toEqual([`GET ${repo}@${config.digest}`]);
   });
@@ -40,7 +41,7 @@ describe('manifests and blobs', () => {
       upstream.mood = kind;
       // Unknown here: nobody can say.
       await expect(rig.head(`${repo}@${config.digest}`)).rejects.toMatchObject({ kind });
-      rig.catalog.addLink(rig.key(repo), config.digest, 'blob');
+      rig.catalog.addLink(rig.key(repo), config.digest, 'blob', { origin: byAnybody });
       await expect(rig.head(`${repo}@${config.digest}`)).rejects.toMatchObject({
         kind: 'manifestUnknown',
         cause: { kind },

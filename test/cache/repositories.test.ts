@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeUpstream, imageManifest } from './support/fake-upstream.ts';
 import { PolicyRig } from './support/policy-rig.ts';
+import { byAnybody } from '../../src/store/origin.ts';
 
 const all = { upstream: undefined, n: undefined, last: undefined };
 
@@ -52,7 +53,7 @@ describe('_catalog', () => {
   it('leaves out what is not proven public, now or any more', async () => {
     ghcr.repository('library/a').isPublic = false;
     await expect(rig.get('library/a:1', { upstream: 'ghcr.io' })).rejects.toMatchObject({ kind: 'denied' });
-    rig.catalog.addLink(rig.key('library/a', 'ghcr.io'), imageManifest('x').digest, 'manifest');
+    rig.catalog.addLink(rig.key('library/a', 'ghcr.io'), imageManifest('x').digest, 'manifest', { origin: byAnybody });
     expect(rig.listings.catalog({ ...all, upstream: 'ghcr.io' }).repositories).toEqual(['team/a']);
     await rig.clock.advance(3_600_000);
     expect(rig.listings.catalog({ ...all, upstream: 'ghcr.io' }).repositories).toEqual([]);
@@ -86,7 +87,8 @@ describe('_catalog', () => {
     for (const key of ['a', 'a-b', 'a.b', 'a0']) {
       const policy = rig.policies.get('docker.io');
       if (policy !== undefined) rig.policies.set(key, { ...policy, upstream: new FakeUpstream(key) });
-      for (const name of ['x', 'z/y']) rig.catalog.addLink(rig.key(name, key), imageManifest('x').digest, 'manifest');
+      for (const name of ['x', 'z/y'])
+        rig.catalog.addLink(rig.key(name, key), imageManifest('x').digest, 'manifest', { origin: byAnybody });
     }
     const seen: string[] = [];
     for (let last: string | undefined = ''; last !== undefined;) {

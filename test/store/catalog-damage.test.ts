@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { silentLogger } from '../../src/lib/log.ts';
 import { parseLayoutIndex } from '../../src/oci/layout.ts';
 import { SqliteCatalog } from '../../src/store/sqlite-catalog.ts';
+import { byAnybody } from '../../src/store/origin.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { eventually } from '../support/gate.ts';
 import { buildImage, buildIndex, type BuiltManifest } from '../support/image-builder.ts';
@@ -21,13 +22,13 @@ async function fill({ store, catalog, clock }: TestStore): Promise<void> {
   for (const { digest, bytes, mediaType } of [image, index]) {
     await store.put(digest, bytes);
     catalog.recordManifest({ digest, mediaType, sizeBytes: bytes.length });
-    catalog.addLink(key, digest, 'manifest');
+    catalog.addLink(key, digest, 'manifest', { origin: byAnybody });
   }
   for (const { digest, bytes } of image.blobs) {
     await store.put(digest, bytes);
-    for (const repository of [key, port]) catalog.addLink(repository, digest, 'blob');
+    for (const repository of [key, port]) catalog.addLink(repository, digest, 'blob', { origin: byAnybody });
   }
-  catalog.addLink(port, image.digest, 'manifest');
+  catalog.addLink(port, image.digest, 'manifest', { origin: byAnybody });
   const checked = { checkedAtMs: clock.now(), isDenied: false };
   const { digest, mediaType, bytes } = index;
   catalog.putTag(tag, { digest, mediaType, sizeBytes: bytes.length, ...checked });
@@ -191,7 +192,7 @@ describe('a damaged catalog', () => {
       expect(opened.logger.complaints(), `page ${i}`).toHaveLength(1);
       await opened.close();
     }
-  });
+  }, 120_000);
 
   it('(a directory in its place) leaves weir with a catalog in memory until the next start', async () => {
     await using temp = await filledRoot();

@@ -5,6 +5,7 @@ import { silentLogger } from '../../src/lib/log.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import type { TagRecord } from '../../src/store/catalog.ts';
 import { SqliteCatalog } from '../../src/store/sqlite-catalog.ts';
+import { byAnybody } from '../../src/store/origin.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { tempDirectory } from '../support/temp.ts';
 import { repositoryKey, tagKey } from './support/harness.ts';
@@ -319,8 +320,8 @@ describe('links in the catalog', () => {
     using under = openCatalog();
     const { catalog } = under;
     const key = repositoryKey('team/app', 'ghcr.io');
-    catalog.addLink(key, digest('x'), 'blob');
-    catalog.addLink(key, digest('x'), 'blob');
+    catalog.addLink(key, digest('x'), 'blob', { origin: byAnybody });
+    catalog.addLink(key, digest('x'), 'blob', { origin: byAnybody });
     expect(catalog.hasLink(key, digest('x'), 'blob')).toBe(true);
     expect(catalog.hasLink(key, digest('x'), 'manifest')).toBe(false);
     expect(catalog.hasLink(key, digest('y'), 'blob')).toBe(false);
@@ -331,8 +332,9 @@ describe('links in the catalog', () => {
   it('tell who may serve a digest, up to a limit', () => {
     using under = openCatalog();
     const { catalog } = under;
-    for (const name of ['a', 'b', 'c']) catalog.addLink(repositoryKey(name), digest('x'), 'blob');
-    catalog.addLink(repositoryKey('d'), digest('x'), 'manifest');
+    for (const name of ['a', 'b', 'c'])
+      catalog.addLink(repositoryKey(name), digest('x'), 'blob', { origin: byAnybody });
+    catalog.addLink(repositoryKey('d'), digest('x'), 'manifest', { origin: byAnybody });
     expect(catalog.linksOf(digest('x'), 'blob', 10)).toEqual(['a', 'b', 'c'].map((name) => repositoryKey(name)));
     expect(catalog.linksOf(digest('x'), 'blob', 2)).toHaveLength(2);
     expect(catalog.linksOf(digest('y'), 'blob', 10)).toEqual([]);
@@ -342,7 +344,7 @@ describe('links in the catalog', () => {
     using under = openCatalog();
     const { catalog } = under;
     for (const name of ['a', 'b']) {
-      catalog.addLink(repositoryKey(name), digest('x'), 'blob');
+      catalog.addLink(repositoryKey(name), digest('x'), 'blob', { origin: byAnybody });
       catalog.putTag(tagKey(name, 'v1'), record('x'));
       expect(catalog.hasLink(repositoryKey(name), digest('x'), 'blob')).toBe(true);
       expect(catalog.tag(tagKey(name, 'v1'))).toBeDefined();
@@ -354,16 +356,16 @@ describe('links in the catalog', () => {
     expect(catalog.tagsOf(repositoryKey('a'))).toEqual([]);
     expect(catalog.hasLink(repositoryKey('b'), digest('x'), 'blob')).toBe(true);
     expect(catalog.tag(tagKey('b', 'v1'))).toBeDefined();
-    catalog.addLink(repositoryKey('a'), digest('x'), 'blob');
+    catalog.addLink(repositoryKey('a'), digest('x'), 'blob', { origin: byAnybody });
     expect(catalog.hasLink(repositoryKey('a'), digest('x'), 'blob')).toBe(true);
   });
 
   it('make their repository a known one, and so do tags, but verdicts do not', () => {
     using under = openCatalog();
     const { catalog } = under;
-    catalog.addLink(repositoryKey('z'), digest('x'), 'blob');
+    catalog.addLink(repositoryKey('z'), digest('x'), 'blob', { origin: byAnybody });
     catalog.putTag(tagKey('a', 'v1'), record('x'));
-    catalog.addLink(repositoryKey('m', 'a.example'), digest('x'), 'manifest');
+    catalog.addLink(repositoryKey('m', 'a.example'), digest('x'), 'manifest', { origin: byAnybody });
     catalog.putVerdict(repositoryKey('only/asked'), { isPublic: true, checkedAtMs: 1 });
     expect([...catalog.repositoriesOf('a.example')]).toEqual([repositoryKey('m', 'a.example')]);
     expect([...catalog.repositoriesOf('docker.io')]).toEqual([repositoryKey('a'), repositoryKey('z')]);
@@ -393,7 +395,7 @@ describe('the rest of the catalog', () => {
 
     const key = repositoryKey('a');
     expect(catalog.verdict(key)).toBeUndefined();
-    catalog.addLink(key, digest('m'), 'blob');
+    catalog.addLink(key, digest('m'), 'blob', { origin: byAnybody });
     expect(catalog.verdict(key)).toBeUndefined();
     catalog.putVerdict(key, { isPublic: true, checkedAtMs: 5 });
     expect(catalog.verdict(key)).toEqual({ isPublic: true, checkedAtMs: 5 });
@@ -442,7 +444,7 @@ describe('the rest of the catalog', () => {
       under.catalog.putTag(key, record('x'));
       under.catalog.setTagPinned(key, true);
       under.catalog.recordSealed({ digest: digest('x'), sizeBytes: 1, allocatedBytes: 4096 });
-      under.catalog.addLink(key, digest('x'), 'manifest');
+      under.catalog.addLink(key, digest('x'), 'manifest', { origin: byAnybody });
       under.catalog.putListing('k', { body: '[]', checkedAtMs: 4 });
     }
     using under = openCatalog(temp.file('c.db'));

@@ -78,9 +78,10 @@ function fill(options: ManyBlobsOptions, images: number, upstream: string): void
   const addBlob = database.prepare(
     'INSERT INTO blobs (digest, size_bytes, allocated_bytes, last_used_ms) VALUES (?, ?, ?, ?)',
   );
-  const addManifest = database.prepare('INSERT INTO manifests VALUES (?, ?, ?)');
+  const addManifest = database.prepare('INSERT INTO manifests VALUES (?, ?, ?, 1)');
   const addRepository = database.prepare('INSERT INTO repositories (id, upstream, repository) VALUES (?, ?, ?)');
-  const addLink = database.prepare('INSERT INTO links VALUES (?, ?, ?)');
+  const addLink = database.prepare(`INSERT INTO links VALUES (?, ?, ?, 'anonymous', NULL)`);
+  const addEdge = database.prepare('INSERT INTO edges VALUES (?, ?)');
   const addTag = database.prepare(
     'INSERT INTO tags (repository_id, tag, digest, media_type, size_bytes, checked_at_ms) VALUES (?, ?, ?, ?, ?, ?)',
   );
@@ -96,6 +97,7 @@ function fill(options: ManyBlobsOptions, images: number, upstream: string): void
       closeSync(file);
       const allocatedBytes = bytes === undefined ? 0 : Math.ceil(sizeBytes / blockBytes) * blockBytes;
       addBlob.run(digest, sizeBytes, allocatedBytes, nowMs - images + index);
+      if (digest !== image.manifest) addEdge.run(image.manifest, digest);
       addLink.run(repositoryId, digest, digest === image.manifest ? 'manifest' : 'blob');
     }
     const manifestBytes = files.at(-1)?.sizeBytes ?? 0;

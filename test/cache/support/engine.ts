@@ -19,6 +19,7 @@ import { SqliteCatalog } from '../../../src/store/sqlite-catalog.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { patienceMs, within } from '../../support/gate.ts';
 import type { Upstream } from '../../../src/upstream/upstream.ts';
+import { byAnybody } from '../../../src/store/origin.ts';
 import type { BlobUpstream } from './blob-upstream.ts';
 import { FaultyStore } from './faulty-store.ts';
 
@@ -118,7 +119,7 @@ export class Engine implements AsyncDisposable {
         this.asked.push(key.repository);
         const upstream = upstreams.find((candidate) => candidate.key === key.upstream);
         if (this.forbidden.has(key.repository) && upstream !== undefined) throw upstream.error('denied');
-        catalog.addLink(key, digest, kind);
+        catalog.addLink(key, digest, kind, { origin: byAnybody });
       },
     };
     this.blobs = new Blobs({
