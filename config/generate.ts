@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { toJsonSchema } from '@valibot/to-json-schema';
 import { configSchema } from '../src/config/schema.ts';
 import { type Node, type Path, pathText, treeOf, variableName } from '../src/config/tree.ts';
-import { builtinUpstreams, defaultUrl } from '../src/config/upstreams.ts';
+import { defaultUrl } from '../src/config/upstreams.ts';
+import { builtinUpstreams } from '../src/oci/known-registries.ts';
 
 /** For editors: `# yaml-language-server: $schema=…`. */
 export function jsonSchemaText(): string {
@@ -146,7 +147,7 @@ The proxies in \`HTTP_PROXY\`, \`HTTPS_PROXY\` and \`NO_PROXY\` (or the same in 
 \`proxy\` says otherwise.`;
 
 const upstreamRules =
-  'Nothing that a client sends makes weir ask a host that is not named here or built in. An upstream whose name has a port, `host:5000`, is also reached as `host-5000`.';
+  'Nothing that a client sends makes weir ask a host that is not named here or built in. An upstream whose name has a port, `host:5000`, is also reached as `host-5000`. A name of one part is always a repository of the default upstream. A first part with a dot that is no upstream’s name (`llama.cpp/server`) goes to the default upstream as well, unless that is Docker Hub, whose names have none; what names a well-known registry, has a port or is `localhost` never does. Names of repositories may have capitals, and those that differ in case are different.';
 
 if (import.meta.main) {
   const root = join(import.meta.dirname, '..');

@@ -105,7 +105,7 @@ export class ServeThreads {
         port: this.address.port,
         tls,
         maxConnections: maxConnections === undefined ? undefined : Math.ceil(maxConnections / threads),
-        upstreams: upstreams.map(({ key, hosts, isDefault }) => ({ key, hosts, isDefault })),
+        upstreams: upstreams.map(({ key, hosts, isDefault, isHub }) => ({ key, hosts, isDefault, isHub })),
         trustedProxies,
         isAccessLogged,
         sendfileConcurrency: Math.max(1, Math.floor(sendfileConcurrency / threads)),

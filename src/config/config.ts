@@ -62,6 +62,8 @@ export interface UpstreamConfig {
   /** Serves requests that name no upstream. */
   readonly isDefault: boolean;
   readonly isBuiltin: boolean;
+  /** Docker Hub, by its key or by the host of its URL: names of one part lie below `library/` there. */
+  readonly isHub: boolean;
   /**
    * Base URLs in the order in which they are tried, at least one: http or https, no credentials, no query, no trailing
    * slash. `/v2/` is appended to it.

@@ -4,7 +4,8 @@ import { findCredentials, findProxies } from './environment.ts';
 import { absolute, type Place } from './files.ts';
 import type { Settings, UpstreamSettings } from './schema.ts';
 import { Secret } from '../lib/secret.ts';
-import { defaultUrl, hubKey } from './upstreams.ts';
+import { hubKey, isHubName } from '../oci/known-registries.ts';
+import { defaultUrl } from './upstreams.ts';
 
 /** `builtin`: keys of upstreams that nobody wrote. */
 export function resolveConfig(settings: Settings, builtin: ReadonlySet<string>, place: Place): Config {
@@ -41,10 +42,12 @@ function resolveUpstream(
   place: Place,
 ): Omit<UpstreamConfig, 'isDefault' | 'isBuiltin'> {
   const { tls, proxy } = upstream;
+  const url = upstream.url ?? defaultUrl(key);
   return {
     key,
     hosts: upstream.hosts,
-    endpoints: [...new Set([upstream.url ?? defaultUrl(key), ...upstream.endpoints])],
+    isHub: isHubName(key) || isHubName(new URL(url).hostname),
+    endpoints: [...new Set([url, ...upstream.endpoints])],
     access: upstream.access,
     auth: resolveAuth(upstream, place),
     tagTtlMs: upstream.tags.ttl ?? tags.ttl,

@@ -1,24 +1,7 @@
 /** Which upstreams there are: the user's, the built-in ones, the one that WEIR_DEFAULT_UPSTREAM names. */
+import { builtinUpstreams, hubAliases, hubKey, isHubName } from '../oci/known-registries.ts';
 import { keyProblem, parseUrl } from './addresses.ts';
 import { isPlain, type Plain } from './known-keys.ts';
-
-/** The well-known public registries; their keys are their names in image references. */
-export const builtinUpstreams: readonly string[] = [
-  'docker.io',
-  'ghcr.io',
-  'quay.io',
-  'registry.k8s.io',
-  'gcr.io',
-  'mcr.microsoft.com',
-  'public.ecr.aws',
-  'registry.gitlab.com',
-  'nvcr.io',
-  'lscr.io',
-];
-
-export const hubKey = 'docker.io';
-/** Other names of Docker Hub. Its images are named docker.io, which is a web site; the registry is registry-1. */
-export const hubAliases: readonly string[] = ['index.docker.io', 'registry-1.docker.io'];
 
 /** The base URL of an upstream that has none written. */
 export function defaultUrl(key: string): string {
@@ -43,7 +26,7 @@ export function withDefaultUpstream(
   const url = parseUrl(address);
   if ('problem' in url) return url;
   const { host } = new URL(url.value);
-  const key = host === hubKey || hubAliases.includes(host) ? hubKey : host;
+  const key = isHubName(host) ? hubKey : host;
   if (keyProblem(key) !== undefined) return { problem: 'the host cannot be the name of an upstream' };
   const found = written[key];
   const entry = isPlain(found) ? found : {};

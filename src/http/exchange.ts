@@ -50,6 +50,8 @@ export class Exchange {
   reference: string | undefined;
   /** To be sent as OCI-Namespace. */
   namespace: string | undefined;
+  /** What a 404 says besides. */
+  hint: string | undefined;
   outcome: Outcome | undefined;
   /** Body bytes that the socket took. */
   bytesSent = 0;

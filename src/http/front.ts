@@ -4,7 +4,7 @@ import { outcomeLabel } from '../cache/outcome.ts';
 import { OciError } from '../oci/errors.ts';
 import { accessLine, accessText } from './access-log.ts';
 import type { FrontDeps } from './context.ts';
-import { outcomeOfFailure, toErrorAnswer } from './errors.ts';
+import { type ErrorAnswer, outcomeOfFailure, toErrorAnswer } from './errors.ts';
 import { Exchange } from './exchange.ts';
 import { breakConnection, type RequestHandler } from './pipelining.ts';
 import { drainRequest } from './request-body.ts';
@@ -84,7 +84,7 @@ function fail(deps: FrontDeps, exchange: Exchange, error: unknown): void {
     return;
   }
   const subject = exchange.kind === 'ping' ? 'other' : exchange.kind;
-  const reply = toErrorAnswer(cause, subject, exchange.id);
+  const reply = hinted(toErrorAnswer(cause, subject, exchange.id), exchange.hint);
   if (reply.isUnexpected) {
     deps.logger.error(
       { err: cause, requestId: exchange.id, method: exchange.req.method, upstream: exchange.upstream },
@@ -98,6 +98,10 @@ function fail(deps: FrontDeps, exchange: Exchange, error: unknown): void {
     deps.logger.error({ err: broken, requestId: exchange.id }, 'no answer could be written');
     breakConnection(res.socket);
   }
+}
+
+function hinted(reply: ErrorAnswer, hint: string | undefined): ErrorAnswer {
+  return hint === undefined || reply.status !== 404 ? reply : { ...reply, message: `${reply.message} (${hint})` };
 }
 
 function report(deps: FrontDeps, exchange: Exchange): void {

@@ -86,6 +86,7 @@ function routed(deps: FrontDeps, exchange: Exchange, request: Read): RepositoryQ
   exchange.upstream = found.upstream;
   exchange.repository = found.repository;
   exchange.namespace = found.echoNamespace;
+  exchange.hint = found.hint;
   return { upstream: found.upstream, repository: found.repository };
 }
 

@@ -1,6 +1,9 @@
 /**
  * Repository names, tags and references (OCI distribution-spec, "Pulling manifests").
  *
+ * The specification has no capitals in names. Registries that many use have them (Hugging Face, Ollama's), and clients
+ * send them as they are; so they pass, and names that differ in case are different names.
+ *
  * Both expressions are linear in the length of their input: a separator never matches what a component matches.
  */
 import { type Digest, parseDigest } from './digest.ts';
@@ -19,7 +22,8 @@ export type Reference =
 /** Docker's limit, which every client and registry keeps. */
 export const maxNameLength = 255;
 
-const repositoryPattern = /^[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*)*$/;
+const repositoryPattern =
+  /^[A-Za-z0-9]+(?:(?:\.|__?|-+)[A-Za-z0-9]+)*(?:\/[A-Za-z0-9]+(?:(?:\.|__?|-+)[A-Za-z0-9]+)*)*$/;
 const tagPattern = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
 
 export function parseRepository(text: string): Repository | undefined {

@@ -49,9 +49,10 @@ export function parseV2Request(method: string, rawTarget: string, host?: string)
   const mark = target.indexOf('?');
   const query = parseQuery(mark === -1 ? '' : target.slice(mark + 1));
   const route = parsePath(mark === -1 ? target : target.slice(0, mark), query.search);
-  if (route.kind === 'invalid') return route;
+  const isRead = method === 'GET' || method === 'HEAD';
+  if (route.kind === 'invalid') return isRead ? asRead(route) : route;
   const rest = { ns: query.ns, rest: query.rest, method };
-  if (method === 'GET' || method === 'HEAD' || route.kind === 'upload') return { ...route, ...rest };
+  if (isRead || route.kind === 'upload') return { ...route, ...rest };
   return { kind: 'push', route: route.kind, ...('name' in route ? { name: route.name } : {}), ...rest };
 }
 
@@ -93,6 +94,12 @@ function parseSegments(segments: readonly string[], search: URLSearchParams): Ro
     const isFilter = artifactType !== '' && another === undefined;
     return withPage({ kind: 'referrers', name, digest, ...(isFilter ? { artifactType } : {}) }, search);
   });
+}
+
+/** What can be no tag is there no more than any other tag that is not; only for a push it is wrong. */
+function asRead({ error }: V2ParseError): V2ParseError {
+  const { message, detail } = error;
+  return error.code === 'TAG_INVALID' ? invalid('MANIFEST_UNKNOWN', message, detail) : { kind: 'invalid', error };
 }
 
 function manifestRoute(name: PathName, last: string): Route | V2ParseError {

@@ -3,9 +3,15 @@
  * path segment that is an upstream's key, the default upstream.
  *
  * A closed world: every way ends in a look-up of what the client wrote among the configured names, so no text of a client
- * ever becomes a host to dial. Names are compared as ASCII, without regard to case and without any other folding: a
- * trailing dot, another port or a look-alike letter is another name.
+ * ever becomes a host to dial. Upstreams' names are compared as ASCII, without regard to case and without any other
+ * folding: a trailing dot, another port or a look-alike letter is another name. Repositories are compared as they are.
+ *
+ * A first segment with a dot may be part of a repository (`llama.cpp/server`) or a registry that is not configured. The
+ * default upstream is asked, which says whether it has it; not where a well-known registry is named, or whoever may push
+ * to the default would own `quay.io/…`, and not where the default is Docker Hub, whose namespaces hold no dot: there it
+ * could only be a host, perhaps an internal one, which is nothing to tell Docker Hub.
  */
+import { hubAliases, hubKey, isHubName, isWellKnown } from '../oci/known-registries.ts';
 import { parseRepository, type Repository } from '../oci/reference.ts';
 
 export interface RoutedUpstream {
@@ -14,6 +20,8 @@ export interface RoutedUpstream {
   /** Host header values that mean this upstream; without a port, whatever the port. */
   readonly hosts: readonly string[];
   readonly isDefault: boolean;
+  /** Its URL leads to Docker Hub. By a key that is one of Docker Hub's names it is taken for it anyway. */
+  readonly isHub?: boolean | undefined;
 }
 
 export interface RoutedRequest {
@@ -32,6 +40,8 @@ export type Routed =
       readonly repository: Repository;
       /** What to send back as OCI-Namespace, where the client used `ns`. */
       readonly echoNamespace?: string;
+      /** What to say beside a 404: the name may have been meant for a registry that is not configured. */
+      readonly hint?: string;
     }
   /** 404 NAME_UNKNOWN. `reason` is one of a few sentences, without any text of the client. */
   | { readonly kind: 'unknown'; readonly reason: string };
@@ -50,52 +60,81 @@ export class RoutingError extends Error {
   }
 }
 
-const hubKey = 'docker.io';
-/** Other names of Docker Hub. `docker.io` itself is its web site, and never dialled as a registry. */
-const hubAliases: readonly string[] = ['index.docker.io', 'registry-1.docker.io'];
+const notConfigured = 'the first part of the name is no configured upstream';
 
 /** Throws RoutingError when two upstreams claim the same name. */
 export function createRouter(upstreams: readonly RoutedUpstream[]): Router {
   const byName = namesOf(upstreams);
   const bySegment = segmentsOf(upstreams, byName);
   const byHost = hostsOf(upstreams);
+  const hubs = new Set(upstreams.filter((one) => one.isHub === true || isHubName(canonical(one.key))).map(keyOf));
   const defaults = upstreams.filter(({ isDefault }) => isDefault);
   if (defaults.length > 1) throw new RoutingError('more than one upstream is the default');
   const defaultKey = defaults[0]?.key;
 
-  function routeByNamespace(ns: string, name: string): Routed {
+  function found(key: string, name: string, more: { echoNamespace?: string; hint?: string } = {}): Routed {
+    const repository = parseRepository(hubs.has(key) && !name.includes('/') ? `library/${name}` : name);
+    return repository === undefined
+      ? unknown('the name is no repository name')
+      : { kind: 'found', upstream: key, repository, ...more };
+  }
+
+  function routeByNamespace(ns: string, host: string | undefined, name: string): Routed {
     const key = byName.get(canonical(ns));
-    if (key === undefined) return unknown('no upstream is configured for this ns');
+    if (key === undefined) return routeByOwnName(ns, host, name);
     const { first, rest } = split(name);
     const isRepeated = rest !== '' && bySegment.get(canonical(first)) === key;
-    return found(key, isRepeated ? rest : name, ns);
+    return found(key, isRepeated ? rest : name, { echoNamespace: ns });
+  }
+
+  /**
+   * A client that reaches weir as the mirror of everything names in `ns` whatever host stands in the image's name, and
+   * that may be weir by another name: where it is the Host itself, or where a registry's name follows in the path. Any
+   * other is a registry that weir does not know.
+   */
+  function routeByOwnName(ns: string, host: string | undefined, name: string): Routed {
+    const { first, rest } = split(name);
+    const isOwn = host !== undefined && canonical(ns) === canonical(host);
+    const isRegistryBelow = rest !== '' && isHostLike(first) && bySegment.has(canonical(first));
+    if (!isOwn && !(isRegistryBelow && isHostLike(ns) && !isWellKnown(canonical(ns)))) {
+      return unknown('no upstream is configured for this ns');
+    }
+    const routed = isOwn ? routeByHost(host, name) : routeByPath(name);
+    return routed.kind === 'found' ? { ...routed, echoNamespace: ns } : routed;
+  }
+
+  function routeByHost(host: string | undefined, name: string): Routed {
+    const mapped = host === undefined ? undefined : lookUpHost(byHost, host);
+    return mapped === undefined ? routeByPath(name) : found(mapped, name);
   }
 
   function routeByPath(name: string): Routed {
     const { first, rest } = split(name);
     const key = bySegment.get(canonical(first));
     if (key !== undefined && rest !== '') return found(key, rest);
-    // A name that looks like a host must not be asked of somebody else: that is how names get confused.
-    if (/[.:]/.test(first)) return unknown('the first part of the name is no configured upstream');
-    return defaultKey === undefined ? unknown('there is no default upstream') : found(defaultKey, name);
+    if (isWellKnown(canonical(first))) return unknown(notConfigured);
+    if (rest !== '' && (first.includes(':') || canonical(first) === 'localhost')) return unknown(notConfigured);
+    if (defaultKey === undefined) return unknown('there is no default upstream');
+    if (rest === '' || !first.includes('.')) return found(defaultKey, name);
+    return hubs.has(defaultKey) ? unknown(notConfigured) : found(defaultKey, name, { hint: notConfigured });
   }
 
   return {
     route({ ns, host, name }) {
       if (ns.length > 1) return unknown('ns is given more than once');
       const [namespace] = ns;
-      if (namespace !== undefined) return routeByNamespace(namespace, name);
-      const mapped = host === undefined ? undefined : lookUpHost(byHost, host);
-      return mapped === undefined ? routeByPath(name) : found(mapped, name);
+      return namespace === undefined ? routeByHost(host, name) : routeByNamespace(namespace, host, name);
     },
   };
 }
 
-function found(key: string, name: string, echoNamespace?: string): Routed {
-  const isHub = key === hubKey || hubAliases.includes(key);
-  const repository = parseRepository(isHub && !name.includes('/') ? `library/${name}` : name);
-  if (repository === undefined) return unknown('the name is no repository name');
-  return { kind: 'found', upstream: key, repository, ...(echoNamespace === undefined ? {} : { echoNamespace }) };
+function keyOf({ key }: RoutedUpstream): string {
+  return key;
+}
+
+/** A name that stands for a host, and not for a directory or a word. */
+function isHostLike(text: string): boolean {
+  return /[.:]/.test(text) || /-[0-9]{1,5}$/.test(text);
 }
 
 function unknown(reason: string): Routed {

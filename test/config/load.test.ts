@@ -169,6 +169,7 @@ upstreams:
           endpoints: ['http://127.0.0.1:6000/base', 'http://127.0.0.1:6001'],
           isDefault: true,
           isBuiltin: false,
+          isHub: false,
           hosts: ['cache.lab', 'cache.lab:8080'],
           access: 'all',
           auth: { kind: 'basic', username: 'me', password: { kind: 'file', path: secret } },

@@ -27,7 +27,7 @@ const specified = [
   'TOOMANYREQUESTS',
 ];
 /** Of distribution (registry/api/errcode/register.go), whose clients know them; the specification has none that fits. */
-const ofDistribution = ['TAG_INVALID', 'RANGE_INVALID', 'PAGINATION_NUMBER_INVALID'];
+const ofDistribution = ['RANGE_INVALID', 'PAGINATION_NUMBER_INVALID'];
 
 interface Refusal {
   readonly method: string;
@@ -51,11 +51,11 @@ const refusals: readonly Refusal[] = [
   refusal('GET', `${name}/manifests/${missing}`, 404, 'MANIFEST_UNKNOWN'),
   refusal('GET', `${name}/blobs/${missing}`, 404, 'BLOB_UNKNOWN'),
   refusal('GET', 'no/such/tags/list', 404, 'NAME_UNKNOWN'),
-  refusal('GET', 'UPPER/tags/list', 400, 'NAME_INVALID'),
+  refusal('GET', 'not__-a-name/tags/list', 400, 'NAME_INVALID'),
   refusal('GET', `${name}/manifests/sha256:no`, 400, 'DIGEST_INVALID'),
   refusal('GET', `${name}/blobs/sha256:no`, 400, 'DIGEST_INVALID'),
   refusal('GET', `${name}/referrers/sha256:no`, 400, 'DIGEST_INVALID'),
-  refusal('GET', `${name}/manifests/-`, 400, 'TAG_INVALID'),
+  refusal('GET', `${name}/manifests/-`, 404, 'MANIFEST_UNKNOWN'),
   refusal('GET', `${name}/tags/list?n=-1`, 400, 'PAGINATION_NUMBER_INVALID'),
   refusal('GET', `${name}/blobs/${image.blobs[1]?.digest}`, 416, 'RANGE_INVALID', { Range: 'bytes=99999-' }),
   refusal('GET', `${name}/blobs/uploads/1`, 404, 'BLOB_UPLOAD_UNKNOWN'),

@@ -96,12 +96,12 @@ describe('manifests', () => {
     }
   });
 
-  it('a digest that is none is 400 DIGEST_INVALID, a bad tag 400 TAG_INVALID', async () => {
+  it('a digest that is none is 400 DIGEST_INVALID, what can be no tag 404 MANIFEST_UNKNOWN', async () => {
     await using front = await frontWithManifest();
     const digest = await ask(front.port, '/v2/library/alpine/manifests/sha256:totallywrong');
     expect([digest.status, digest.text.includes('DIGEST_INVALID')]).toEqual([400, true]);
     const tag = await ask(front.port, '/v2/library/alpine/manifests/.x');
-    expect([tag.status, tag.text.includes('TAG_INVALID')]).toEqual([400, true]);
+    expect([tag.status, tag.text.includes('MANIFEST_UNKNOWN')]).toEqual([404, true]);
     expect(front.cache.questions).toBe(0);
   });
 });

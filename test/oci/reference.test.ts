@@ -5,14 +5,21 @@ import { parsePathName } from '../../src/oci/path-name.ts';
 import { parseReference, parseRepository, parseTag, referenceText } from '../../src/oci/reference.ts';
 
 describe('reference', () => {
-  it.each(['a', 'a/b', 'a.b_c__d---e/f', 'library/manifests', 'x/blobs/uploads', '0', 'docker.io/library/nginx'])(
-    'takes %j for a repository',
-    (name) => expect(parseRepository(name)).toBe(name),
-  );
+  it.each([
+    'a',
+    'a/b',
+    'a.b_c__d---e/f',
+    'library/manifests',
+    'x/blobs/uploads',
+    '0',
+    'docker.io/library/nginx',
+    'A',
+    'bartowski/Llama-3.2-1B-Instruct-GGUF',
+    'MFDoom/deepseek-tool',
+  ])('takes %j for a repository', (name) => expect(parseRepository(name)).toBe(name));
 
   it.each([
     '',
-    'A',
     'a/',
     '/a',
     'a//b',
@@ -35,7 +42,7 @@ describe('reference', () => {
   });
 
   it('builds a repository from any parts that the grammar allows', () => {
-    const word = fc.stringMatching(/^[a-z0-9]{1,6}$/);
+    const word = fc.stringMatching(/^[A-Za-z0-9]{1,6}$/);
     const separator = fc.constantFrom('.', '_', '__', '-', '---');
     const component = fc
       .tuple(word, fc.array(fc.tuple(separator, word), { maxLength: 3 }))

@@ -9,6 +9,7 @@ describe('names in index.json', () => {
     ['ghcr.io/org/app/deep/er:v1', 'ghcr.io', 'org/app/deep/er', 'v1'],
     ['localhost:5000/app:latest', 'localhost:5000', 'app', 'latest'],
     ['lab/app:x', 'lab', 'app', 'x'],
+    ['hf.co/bartowski/Llama-3.2-1B-GGUF:Q4_K_M', 'hf.co', 'bartowski/Llama-3.2-1B-GGUF', 'Q4_K_M'],
     ['[::1]:5000/app:x', undefined, undefined, undefined],
   ] as const) {
     it(`${text} is ${upstream === undefined ? 'nothing' : `${repository} of ${upstream}`}`, () => {
@@ -26,7 +27,7 @@ describe('names in index.json', () => {
       '/a:b',
       'docker.io/a',
       'docker.io/:x',
-      'docker.io/A:x',
+      'docker.io/A_:x',
       'a/b:',
       'a/b@c:d',
       '../a:b',

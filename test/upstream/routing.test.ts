@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { builtinUpstreams } from '../../src/oci/known-registries.ts';
 import { createRouter, type Routed, type RoutedRequest, RoutingError } from '../../src/upstream/routing.ts';
 
 const upstreams = [
@@ -48,6 +49,12 @@ describe('routing', () => {
     ['Hub as index.docker.io', 'index.docker.io/alpine', {}, 'docker.io library/alpine'],
     ['Hub as registry-1.docker.io', 'alpine', { ns: ['registry-1.docker.io'] }, 'docker.io library/alpine'],
     ['no library elsewhere', 'ghcr.io/app', {}, 'ghcr.io app'],
+    ['capitals, kept', 'ghcr.io/MFDoom/DeepSeek', {}, 'ghcr.io MFDoom/DeepSeek'],
+    ['a dot in a name of one part', 'whisper.cpp', {}, 'docker.io library/whisper.cpp'],
+    ['ns that is the Host itself', 'lab/app', { ns: ['LOCALHOST:5000'] }, 'lab app'],
+    ['ns that is the Host itself, and the default', 'org/app', { ns: ['localhost:5000'] }, 'docker.io org/app'],
+    ['ns that is weir by another name', 'ghcr.io/org/app', { ns: ['other-name:5000'] }, 'ghcr.io org/app'],
+    ['the same in front of a port', 'myreg-5000/app', { ns: ['other.example'] }, 'myreg:5000 app'],
   ])('%s', (_, name, rest, expected) => {
     expect(short(name, rest)).toBe(expected);
   });
@@ -67,7 +74,12 @@ describe('routing', () => {
     ['a first segment with a dot', 'quay.io/org/app', {}],
     ['a first segment with a port', 'myreg:5001/app', {}],
     ['a host and nothing else', 'ghcr.io', {}],
-    ['a name that is illegal behind its host', 'ghcr.io/Org', {}],
+    ['a name that is illegal behind its host', 'ghcr.io/-org', {}],
+    ['a well-known name and nothing else, in capitals', 'QUAY.io', {}],
+    ['localhost, which can only be a host', 'localhost/app', {}],
+    ['ns with a name of nobody, though the path names an upstream by a word', 'lab/app', { ns: ['corp.example'] }],
+    ['ns with a name of nobody and a plain path', 'org/app', { ns: ['corp.example:5000'] }],
+    ['ns that is a word, though the path is known', 'ghcr.io/app', { ns: ['corp'] }],
     ['a port behind another Host', 'myreg:5000/app', { host: 'ghcr.mirror.lan' }],
   ])('%s is unknown', (_, name, rest) => {
     expect(route(name, rest)).toMatchObject({ kind: 'unknown', reason: expect.any(String) });
@@ -116,7 +128,7 @@ describe('routing', () => {
         seen[routed.kind]++;
         if (routed.kind === 'unknown') return;
         expect(keys).toContain(routed.upstream);
-        expect(routed.repository).toMatch(/^[a-z0-9][a-z0-9._/-]*$/);
+        expect(routed.repository).toMatch(/^[A-Za-z0-9][A-Za-z0-9._/-]*$/);
         expect(text.endsWith(routed.repository.replace(/^library\//, ''))).toBe(true);
       }),
       { numRuns: 3000 },
@@ -125,7 +137,51 @@ describe('routing', () => {
     expect(seen.unknown).toBeGreaterThan(100);
   });
 
-  it('without ns and a mapped Host, a first segment like a host never reaches the default', () => {
+  describe('where the default is not Docker Hub', () => {
+    const models = createRouter([
+      { key: 'docker.io', hosts: [], isDefault: false },
+      { key: 'models', hosts: [], isDefault: true },
+    ]);
+    const modelsRoute = (name: string): Routed => models.route({ ns: [], host: 'localhost:5000', name });
+
+    it.each(['whisper.cpp', 'llama.cpp/server', 'com.example/app', 'x_y.z/w', '1.2.3/app'])(
+      '%s is a repository there',
+      (name) => expect(modelsRoute(name)).toMatchObject({ kind: 'found', upstream: 'models', repository: name }),
+    );
+
+    it('a 404 gets a hint where the name may have been meant for a registry, and only there', () => {
+      expect(modelsRoute('com.example/app')).toMatchObject({ hint: expect.stringContaining('no configured upstream') });
+      for (const name of ['whisper.cpp', 'org/app', 'docker.io/org/app']) {
+        expect(modelsRoute(name)).not.toHaveProperty('hint');
+      }
+    });
+
+    it.each([
+      ...builtinUpstreams.filter((key) => key !== 'docker.io').flatMap((key) => [key, `${key}/org/app`]),
+      'docker.io',
+      'Quay.IO/org/app',
+      'localhost/app',
+      'com.example:443/app',
+    ])('%s is never part of one of its repositories', (name) => {
+      expect(modelsRoute(name)).toEqual({ kind: 'unknown', reason: expect.stringContaining('no configured upstream') });
+    });
+
+    it('an alias of Docker Hub is none either, with Docker Hub or without', () => {
+      const alone = createRouter([{ key: 'models', hosts: [], isDefault: true }]);
+      expect(alone.route({ ns: [], host: undefined, name: 'index.docker.io/org/app' }).kind).toBe('unknown');
+      expect(modelsRoute('index.docker.io/app')).toMatchObject({ upstream: 'docker.io', repository: 'library/app' });
+    });
+  });
+
+  it('Docker Hub under another key has library/, and no namespaces with a dot', () => {
+    const hub = createRouter([{ key: 'hub', hosts: [], isDefault: true, isHub: true }]);
+    const asked = (name: string): Routed => hub.route({ ns: [], host: undefined, name });
+    expect(asked('alpine')).toMatchObject({ upstream: 'hub', repository: 'library/alpine' });
+    expect(asked('hub/alpine')).toMatchObject({ upstream: 'hub', repository: 'library/alpine' });
+    expect(asked('registry.corp/org/app').kind).toBe('unknown');
+  });
+
+  it('without ns and a mapped Host, a first segment like a host never reaches Docker Hub as the default', () => {
     const host = fc
       .tuple(fc.stringMatching(/^[a-z0-9]{1,8}$/), fc.constantFrom('.io', '.example', ':5000', '.x:1'))
       .map((parts) => parts.join(''));

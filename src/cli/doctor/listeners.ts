@@ -88,8 +88,8 @@ async function problemOfListening({ host, port }: ListenAddress): Promise<string
   }
 }
 
-/** A name that only weir would answer so. `.invalid` belongs to nobody (RFC 2606). */
-const strangePath = '/v2/weir.invalid/doctor/manifests/latest';
+/** A name that only weir would answer so, and by itself: it has a port. `.invalid` belongs to nobody (RFC 2606). */
+const strangePath = '/v2/weir.invalid:1/doctor/manifests/latest';
 const strangeAnswer = 'no configured upstream';
 
 /** Asked as an upstream would be: over the same client, with any certificate. */

@@ -1,5 +1,6 @@
 /** One upstream, endpoint by endpoint: the way there, what answers, whether the credential is taken, what is left. */
 import type { Clock } from '../../lib/clock.ts';
+import { isHubName } from '../../oci/known-registries.ts';
 import { parseRepository, type Repository } from '../../oci/reference.ts';
 import { UpstreamError } from '../../upstream/errors.ts';
 import type { EndpointProbe, SignedIn, Told } from '../../upstream/probe.ts';
@@ -8,7 +9,6 @@ import { adviceFor, wordsOf } from './upstream-errors.ts';
 
 /** Beyond this, signed tokens and fresh certificates begin to fail. */
 const mostSkewMs = 60_000;
-const hubKey = 'docker.io';
 
 /** Never rejects. `signal` ends it; what was found until then stays. */
 export async function checkUpstream(
@@ -35,7 +35,7 @@ async function checkEndpoint(probe: EndpointProbe, clock: Clock, found: Findings
   if (told === undefined) return;
   checkClock(told, found);
   if (!checkRegistry(told, probe, found)) return;
-  const isHub = probe.upstream === hubKey;
+  const isHub = isHubName(probe.upstream) || isHubName(probe.url.hostname);
   if (!probe.hasCredential && !isHub) return;
   const signedIn = await attempt(() => probe.signIn(askedFor(isHub), signal), 'credentials', probe, found);
   if (signedIn === undefined) return;

@@ -19,6 +19,8 @@ export interface SetupUpstream {
   readonly isDefault: boolean;
   /** Host headers that mean it: `host` or `host:port`. */
   readonly hosts: readonly string[];
+  /** Docker Hub, by its key or its URL. */
+  readonly isHub: boolean;
 }
 
 export interface SetupRequest {

@@ -12,8 +12,8 @@ export const docker: ClientSetup = {
   summary: 'registry-mirrors for Docker Hub; others by path',
   generate: (request) => {
     const { listener, upstreams } = request;
-    const hub = upstreams.find(({ key }) => key === 'docker.io');
-    const others = upstreams.filter(({ key }) => key !== 'docker.io');
+    const hub = upstreams.find(({ isHub, isDefault }) => isHub && isDefault) ?? upstreams.find(({ isHub }) => isHub);
+    const others = upstreams.filter((upstream) => upstream !== hub);
     if (hub !== undefined && !hub.isDefault && others.length === 0) throw new SetupError(hubIsNotDefault);
     const mirrors = hub?.isDefault === true ? { 'registry-mirrors': [listener.origin] } : {};
     const insecure = listener.isTls || listener.isLoopback ? {} : { 'insecure-registries': [listener.authority] };

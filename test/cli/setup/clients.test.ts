@@ -220,7 +220,7 @@ describe('weir setup for clients without a mirror setting', () => {
   });
 
   it('ollama, by the default upstream, or by a host of its own', () => {
-    const models = { key: 'registry.ollama.ai', isDefault: false, hosts: ['ollama.weir.example'] };
+    const models = { key: 'registry.ollama.ai', isDefault: false, hosts: ['ollama.weir.example'], isHub: false };
     expect(setupOf('ollama', { upstreams: [hub, models] }).commands).toEqual([
       'ollama pull http://ollama.weir.example:5000/library/MODEL:TAG --insecure',
     ]);

@@ -23,10 +23,10 @@ export const local: Listener = {
   isLoopback: true,
 };
 
-export const hub: SetupUpstream = { key: 'docker.io', isDefault: true, hosts: [] };
-export const ghcr: SetupUpstream = { key: 'ghcr.io', isDefault: false, hosts: [] };
-export const port: SetupUpstream = { key: 'registry.example:5001', isDefault: false, hosts: [] };
-export const lab: SetupUpstream = { key: 'lab', isDefault: false, hosts: [] };
+export const hub: SetupUpstream = { key: 'docker.io', isDefault: true, hosts: [], isHub: true };
+export const ghcr: SetupUpstream = { key: 'ghcr.io', isDefault: false, hosts: [], isHub: false };
+export const port: SetupUpstream = { key: 'registry.example:5001', isDefault: false, hosts: [], isHub: false };
+export const lab: SetupUpstream = { key: 'lab', isDefault: false, hosts: [], isHub: false };
 
 export function setupOf(client: string, request: Partial<SetupRequest> = {}): Setup {
   const found = findClient(client);
