@@ -82,6 +82,7 @@ function optionsFor(
   return {
     key,
     endpoints,
+    prefix: upstream.prefix,
     credentials: firstOf(sources),
     realms: upstream.realms,
     allowHosts: upstream.allowHosts,

@@ -98,6 +98,21 @@ export function parseUrl(text: string): Parsed<string> {
   return { value: url.origin + url.pathname.replace(/\/+$/, '') };
 }
 
+/**
+ * The base URL of a registry, below which weir asks for `/v2/` itself. Who writes it along has copied it, or means that
+ * repositories lie below another one there.
+ */
+export function parseRegistryUrl(text: string): Parsed<string> {
+  const url = parseUrl(text);
+  if ('problem' in url) return url;
+  const { origin, pathname } = new URL(url.value);
+  const [before = '', below] = `${pathname}/`.split(/\/v2\/(.*)/s);
+  if (below === undefined) return url;
+  const base = `write ${origin}${before}: weir adds /v2/ itself`;
+  const prefix = below.replace(/\/+$/, '');
+  return { problem: prefix === '' ? base : `${base}; what is below it is the prefix: ${prefix}` };
+}
+
 /** Name of an upstream: a registry's host, with its port if it has one, or any short name. Undefined when it is fine. */
 export function keyProblem(key: string): string | undefined {
   const [name = '', port] = key.split(':');

@@ -69,6 +69,8 @@ export interface UpstreamConfig {
    * slash. `/v2/` is appended to it.
    */
   readonly endpoints: readonly string[];
+  /** Stands before every repository's name there, with a slash between; undefined: nothing does. */
+  readonly prefix: string | undefined;
   /** `public`: serve only what an anonymous client could read there. `all`: whatever the credential can read. */
   readonly access: 'public' | 'all';
   /** Undefined: anonymous, unless a credential file of `credentials` has an entry for it. */

@@ -48,6 +48,7 @@ function resolveUpstream(
     hosts: upstream.hosts,
     isHub: isHubName(key) || isHubName(new URL(url).hostname),
     endpoints: [...new Set([url, ...upstream.endpoints])],
+    prefix: upstream.prefix,
     access: upstream.access,
     auth: resolveAuth(upstream, place),
     tagTtlMs: upstream.tags.ttl ?? tags.ttl,

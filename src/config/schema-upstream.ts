@@ -1,6 +1,7 @@
 /** The keys of one upstream: everything below `upstreams.<name>`. */
 import * as v from 'valibot';
-import { parseHost, parseRealm, parseUrl } from './addresses.ts';
+import { parseRepository } from '../oci/reference.ts';
+import { parseHost, parseRealm, parseRegistryUrl, parseUrl } from './addresses.ts';
 import { boolean, duration, integer, list, oneOf, path, rate, text } from './leaf.ts';
 import type { Parsed } from './units.ts';
 
@@ -26,6 +27,16 @@ function parseProxy(written: string): Parsed<string> {
     ? 'a proxy that needs a password is set by HTTPS_PROXY or HTTP_PROXY in the environment'
     : 'write environment, direct, or the URL of a proxy like http://proxy.example:3128';
   return { problem };
+}
+
+function parsePrefix(written: string): Parsed<string> {
+  const prefix = parseRepository(written);
+  return prefix === undefined
+    ? {
+        problem:
+          'write the first parts of a repository’s name, without slashes around them, like dockerhub or team/docker',
+      }
+    : { value: prefix };
 }
 
 const auth = v.strictObject({
@@ -74,12 +85,21 @@ export const upstreamSchema = v.strictObject({
     text(
       'Base URL. Default: `https://` and the upstream’s name; for `docker.io`, `https://registry-1.docker.io`.',
       'URL',
-      parseUrl,
+      parseRegistryUrl,
     ),
   ),
   endpoints: list(
     'Further base URLs that serve the same content, tried in this order when `url` fails.',
-    text('A base URL.', 'URL', parseUrl),
+    text('A base URL.', 'URL', parseRegistryUrl),
+  ),
+  prefix: v.optional(
+    text(
+      'What stands before every repository’s name there: the project of a Harbor proxy cache, the prefix of an ECR ' +
+        'pull-through rule, a GAR or Artifactory repository. With `dockerhub`, `library/nginx` is asked for as ' +
+        '`dockerhub/library/nginx`; clients and the cache see the name without it.',
+      'repository name',
+      parsePrefix,
+    ),
   ),
   default: v.optional(
     boolean(

@@ -1,6 +1,6 @@
 /** Which upstreams there are: the user's, the built-in ones, the one that WEIR_DEFAULT_UPSTREAM names. */
 import { builtinUpstreams, hubAliases, hubKey, isHubName } from '../oci/known-registries.ts';
-import { keyProblem, parseUrl } from './addresses.ts';
+import { keyProblem, parseRegistryUrl } from './addresses.ts';
 import { isPlain, type Plain } from './known-keys.ts';
 
 /** The base URL of an upstream that has none written. */
@@ -23,7 +23,7 @@ export function withDefaultUpstream(
   written: Plain,
   address: string,
 ): { readonly upstreams: Plain; readonly key: string } | { readonly problem: string } {
-  const url = parseUrl(address);
+  const url = parseRegistryUrl(address);
   if ('problem' in url) return url;
   const { host } = new URL(url.value);
   const key = isHubName(host) ? hubKey : host;
@@ -31,7 +31,7 @@ export function withDefaultUpstream(
   const found = written[key];
   const entry = isPlain(found) ? found : {};
   const isNamedOnly = key === hubKey && hubAliasUrls.has(url.value);
-  const own = typeof entry['url'] === 'string' ? parseUrl(entry['url']) : undefined;
+  const own = typeof entry['url'] === 'string' ? parseRegistryUrl(entry['url']) : undefined;
   if (!isNamedOnly && own !== undefined && 'value' in own && own.value !== url.value) {
     return { problem: `upstreams.${key} has another url, ${own.value}` };
   }

@@ -25,6 +25,8 @@ export interface UpstreamOptions {
   readonly key: string;
   /** Base URLs in the order in which they are tried, at least one; no credentials, no query, no trailing slash. */
   readonly endpoints: readonly string[];
+  /** A repository's name, before that of every repository there. */
+  readonly prefix?: string | undefined;
   /** Undefined: everything is anonymous. */
   readonly credentials: CredentialSource | undefined;
   readonly realms: readonly string[];
@@ -77,7 +79,8 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     if (remaining !== undefined) events.rateLimitRemaining({ upstream: key, remaining: Number(remaining) });
   };
   const asking = new Endpoints({ upstream: key, endpoints, breaker, clock, logger, events, onRegistryAnswer });
-  return new RegistryClient({ key, endpoints, asking, breaker, connections, bandwidth, isOffline, clock });
+  const { prefix } = options;
+  return new RegistryClient({ key, prefix, endpoints, asking, breaker, connections, bandwidth, isOffline, clock });
 }
 
 /** How to get from here to one endpoint. */

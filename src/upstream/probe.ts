@@ -16,6 +16,7 @@ import { firstOf, linesOf } from './framing.ts';
 import { withoutSecrets } from './origin.ts';
 import type { PoolSenderOptions } from './pool-sender.ts';
 import { isRedirect, maxRedirects, nextHop, type Place, placeOf } from './redirect.ts';
+import { below } from './prefix.ts';
 import type { IncomingResponse } from './sender.ts';
 import { readText } from './small-body.ts';
 
@@ -58,12 +59,14 @@ export class EndpointProbe {
   readonly upstream: string;
   readonly url: URL;
   readonly #endpoint: Endpoint;
+  readonly #prefix: string | undefined;
   readonly #way: PoolSenderOptions;
 
   constructor(url: URL, options: UpstreamOptions) {
     const all = options.endpoints.map((text) => new URL(text));
     this.upstream = options.key;
     this.url = url;
+    this.#prefix = options.prefix;
     this.#endpoint = createEndpoint(url, all, options);
     this.#way = wayTo(url, all, options);
   }
@@ -116,8 +119,9 @@ export class EndpointProbe {
   async signIn(repository: Repository, signal: AbortSignal): Promise<SignedIn> {
     return this.#translated(signal, async () => {
       const { authorizer, name } = this.#endpoint;
-      const url = new URL(`${name}/v2/${repository}/manifests/latest`);
-      const exchange = authorizer.begin(this.url, repository);
+      const there = below(this.#prefix, repository, this.upstream);
+      const url = new URL(`${name}/v2/${there}/manifests/latest`);
+      const exchange = authorizer.begin(this.url, there);
       for (;;) {
         const { header, credentialSet } = await exchange.authorization(signal);
         const told = await this.#send('HEAD', placeOf(url), header, credentialSet, signal);

@@ -14,11 +14,14 @@ import { failure } from './failure.ts';
 import { Breaker } from './limits.ts';
 import { listReferrersAt, listTagsAt, referrersPage, tagsPage } from './listings.ts';
 import { getManifestAt, headManifestAt } from './manifests.ts';
+import { below } from './prefix.ts';
 import { transferOf } from './transfer.ts';
 import type { BlobBody, BlobRequest, ListingPage, ManifestBody, ManifestHead, Upstream } from './upstream.ts';
 
 export interface RegistryClientOptions {
   readonly key: string;
+  /** Stands before every repository's name. */
+  readonly prefix?: string | undefined;
   readonly endpoints: readonly Endpoint[];
   /** Asks those endpoints. */
   readonly asking: Endpoints;
@@ -57,13 +60,13 @@ export class RegistryClient implements Upstream {
     return this.#options.endpoints.some(({ authorizer, url }) => authorizer.mayUseCredential(url));
   }
 
-  headManifest(repository: Repository, reference: Reference, signal: AbortSignal): Promise<ManifestHead> {
-    const question = { repository, reference, isAnonymous: false };
+  async headManifest(repository: Repository, reference: Reference, signal: AbortSignal): Promise<ManifestHead> {
+    const question = { repository: this.#there(repository), reference, isAnonymous: false };
     return this.#ask((endpoint, attempt) => headManifestAt(endpoint, question, attempt, this.#now()), signal);
   }
 
-  getManifest(repository: Repository, reference: Reference, signal: AbortSignal): Promise<ManifestBody> {
-    const question = { repository, reference, isAnonymous: false };
+  async getManifest(repository: Repository, reference: Reference, signal: AbortSignal): Promise<ManifestBody> {
+    const question = { repository: this.#there(repository), reference, isAnonymous: false };
     return this.#ask((endpoint, attempt) => getManifestAt(endpoint, question, attempt, this.#now()), signal);
   }
 
@@ -92,7 +95,7 @@ export class RegistryClient implements Upstream {
     wanted: AbortSignal,
     onEnd: () => void,
   ): Promise<BlobBody> {
-    const question = { repository, digest, isAnonymous: false, line };
+    const question = { repository: this.#there(repository), digest, isAnonymous: false, line };
     const pace = this.#bandwidth && {
       bandwidth: this.#bandwidth,
       flow: () => (laneOf(lane) === 'low' ? lowFlow : { name: digest, weight: 1 }),
@@ -111,7 +114,7 @@ export class RegistryClient implements Upstream {
     digest: Digest,
     signal: AbortSignal,
   ): Promise<{ readonly sizeBytes: number | undefined }> {
-    const question = { repository, digest, isAnonymous: false };
+    const question = { repository: this.#there(repository), digest, isAnonymous: false };
     const sizeBytes = await this.#ask(
       (endpoint, attempt) => statBlobAt(endpoint, question, attempt, this.#now()),
       signal,
@@ -124,7 +127,7 @@ export class RegistryClient implements Upstream {
     page: { n?: number; last?: string; path?: string },
     signal: AbortSignal,
   ): Promise<ListingPage> {
-    const question = tagsPage(this.key, { repository, ...page });
+    const question = tagsPage(this.key, { repository: this.#there(repository), ...page });
     return this.#ask((endpoint, attempt) => listTagsAt(endpoint, question, attempt, this.#now()), signal);
   }
 
@@ -134,7 +137,7 @@ export class RegistryClient implements Upstream {
     page: { path?: string },
     signal: AbortSignal,
   ): Promise<ListingPage> {
-    const question = referrersPage(this.key, repository, digest, page.path);
+    const question = referrersPage(this.key, this.#there(repository), digest, page.path);
     return this.#ask((endpoint, attempt) => listReferrersAt(endpoint, question, attempt, this.#now()), signal);
   }
 
@@ -143,7 +146,7 @@ export class RegistryClient implements Upstream {
     subject: Parameters<Upstream['probeAnonymous']>[1],
     signal: AbortSignal,
   ): Promise<boolean> {
-    const nobody = { repository, isAnonymous: true };
+    const nobody = { repository: this.#there(repository), isAnonymous: true };
     const permit = this.#strangers.enter();
     try {
       await this.#ask<unknown>(
@@ -174,6 +177,10 @@ export class RegistryClient implements Upstream {
       anonymous.close();
     }
     await Promise.all(this.#options.endpoints.map(({ sender }) => sender.close()));
+  }
+
+  #there(repository: Repository): Repository {
+    return below(this.#options.prefix, repository, this.key);
   }
 
   async #ask<T>(work: Work<T>, signal: AbortSignal, options?: AskOptions): Promise<T> {

@@ -170,6 +170,7 @@ upstreams:
           isDefault: true,
           isBuiltin: false,
           isHub: false,
+          prefix: undefined,
           hosts: ['cache.lab', 'cache.lab:8080'],
           access: 'all',
           auth: { kind: 'basic', username: 'me', password: { kind: 'file', path: secret } },
@@ -347,6 +348,46 @@ describe('variables', () => {
       'WEIR_ADMIN_TOKEN_FILE: admin.tokenFile: found "/x": there is no such file',
     ]);
     expect(problems(undefined, { WEIR_TLS_CERT: '/x' })).toEqual(['tls.key: missing; tls needs it']);
+  });
+});
+
+describe('where repositories lie', () => {
+  const urlProblems = (url: string): string[] => problems(`upstreams: { harbor: { url: "${url}" } }`);
+
+  it('a prefix is the first parts of a repository, and nothing else', () => {
+    expect(upstream(config('upstreams: { docker.io: { prefix: team/dockerhub } }'), 'docker.io').prefix).toBe(
+      'team/dockerhub',
+    );
+    for (const prefix of ['/dockerhub', 'dockerhub/', 'a//b', '../x', 'a:1']) {
+      expect(problems(`upstreams: { docker.io: { prefix: "${prefix}" } }`).join()).toContain('like dockerhub');
+    }
+  });
+
+  it('a url that holds /v2 is refused, with what to write instead', () => {
+    expect(urlProblems('https://harbor.example/v2/').join()).toContain('write https://harbor.example: weir adds /v2/');
+    expect(urlProblems('https://a.example/api/docker/x/v2').join()).toContain('write https://a.example/api/docker/x:');
+    const below = urlProblems('https://harbor.example/v2/team/dockerhub/').join();
+    expect(below).toMatch(/write https:\/\/harbor.example:.*the prefix: team\/dockerhub/);
+    expect(problems('upstreams: { lab: { endpoints: ["http://x/v2"] } }').join()).toContain('write http://x:');
+    expect(problems(undefined, { WEIR_DEFAULT_UPSTREAM: 'https://x.example/v2' }).join()).toContain(
+      'https://x.example:',
+    );
+    expect(upstream(config('upstreams: { lab: { url: "http://x/v2.5/v2x" } }'), 'lab').endpoints).toEqual([
+      'http://x/v2.5/v2x',
+    ]);
+  });
+
+  it('Docker Hub is what its key or its address says', () => {
+    const found = config(`upstreams:
+  docker.io: { url: "https://harbor.example", prefix: dockerhub }
+  hub: { url: "https://registry-1.docker.io" }
+  lab: { url: "https://lab.example", endpoints: ["https://registry-1.docker.io"] }`);
+    expect(['docker.io', 'hub', 'lab', 'quay.io'].map((key) => upstream(found, key).isHub)).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
   });
 });
 

@@ -1,8 +1,8 @@
 /** Names as registries beside Docker Hub have them: with capitals, and with dots in front. */
 import { describe, expect, it } from 'vitest';
-import { rawFetch } from '../support/raw-client.ts';
-import { buildImage } from '../support/image-builder.ts';
-import { holding, startWeir } from './support/weir.ts';
+import { rawFetch } from './support/raw-client.ts';
+import { buildImage } from './support/image-builder.ts';
+import { holding, startWeir } from './clients/support/weir.ts';
 
 const image = buildImage({ layers: [1_000] });
 const asDefault = { 'models.test': { default: true, hosts: ['models.weir.example'] } };
