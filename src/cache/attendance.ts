@@ -3,11 +3,14 @@
  * it, and how long it goes on when nobody does.
  */
 import type { Clock, Timer } from '../lib/clock.ts';
-import { MovingLane } from '../lib/lane.ts';
+import { Party } from '../lib/party.ts';
 import type { Allotment } from './allotment.ts';
+import type { Deserted } from './deserted.ts';
 
 /** How long a fill without clients goes on: one that comes, or comes back, meanwhile finds it running. */
 const lingerMs = 30_000;
+/** One with no more than this left is finished in any case. */
+const finishBelowBytes = 64 * 1024 * 1024;
 
 /** On what terms bytes are brought that no client has asked for. They end with the first one who does. */
 export interface PrefetchTerms {
@@ -24,22 +27,29 @@ export interface AttendanceOptions {
   readonly allotment: Allotment;
   /** Undefined for a fill that a client has asked for, who will be counted at once. */
   readonly prefetch: PrefetchTerms | undefined;
-  readonly onDeserted: () => void;
+  readonly deserted: Deserted;
+  readonly onAbandon: 'finish' | 'keep';
+  /** Bytes that are still to come; undefined while that is unknown. */
+  readonly leftBytes: () => number | undefined;
+  /** Nobody waits for it, and it is not to go on. */
+  readonly stop: () => void;
 }
 
 export class Attendance {
-  /** Where transfers wait for connections. */
-  readonly lane: MovingLane;
+  /** On whose behalf transfers wait for connections. */
+  readonly party: Party;
   readonly #options: AttendanceOptions;
   #terms: PrefetchTerms | undefined;
   #count = 0;
   #linger: Timer | undefined;
+  #hasBegun = false;
+  #leaveDeserted: (() => void) | undefined;
   #isClosed = false;
 
   constructor(options: AttendanceOptions) {
     this.#options = options;
     this.#terms = options.prefetch;
-    this.lane = new MovingLane(this.#terms === undefined ? 'normal' : 'low');
+    this.party = new Party(this.#terms === undefined ? 'normal' : 'low');
     if (this.#terms !== undefined) this.#wait();
   }
 
@@ -53,11 +63,13 @@ export class Attendance {
     return this.#count > 0;
   }
 
-  /** Counts a client until the returned function is called (once or more often). */
-  attach(): () => void {
+  /** Counts one of `client` until the returned function is called (once or more often). */
+  attach(client: string): () => void {
     this.#count += 1;
     this.#cancel();
-    this.lane.moveTo('normal');
+    this.#leaveDeserted?.();
+    const leave = this.party.join(client);
+    this.party.moveTo('normal');
     this.#options.allotment.spareNothing();
     this.#terms?.onClient();
     this.#terms = undefined;
@@ -66,7 +78,9 @@ export class Attendance {
       if (!isAttached) return;
       isAttached = false;
       this.#count -= 1;
-      if (this.#count === 0) this.#wait();
+      leave();
+      if (this.#count > 0) return;
+      this.#wait();
     };
   }
 
@@ -75,14 +89,38 @@ export class Attendance {
     return this.#terms !== undefined && (sizeBytes === undefined || sizeBytes > this.#terms.claimedBytes);
   }
 
-  /** Nobody is told any more; clients may still come and go. */
+  /** It waits for its first transfer, and has nothing yet that could be continued. */
+  get isQueued(): boolean {
+    return !this.#hasBegun;
+  }
+
+  /** It has leave to bring bytes. */
+  begin(): void {
+    this.#hasBegun = true;
+  }
+
+  /** Nothing follows any more from who is here; clients may still come and go. */
   close(): void {
     this.#isClosed = true;
     this.#cancel();
+    this.#leaveDeserted?.();
   }
 
   #wait(): void {
-    if (!this.#isClosed) this.#linger = this.#options.clock.setTimer(lingerMs, this.#options.onDeserted);
+    if (this.#isClosed) return;
+    // What has not begun is no loss; but what was begun for nobody waits for its first client.
+    if (!this.#hasBegun && !this.isPrefetch) this.#options.stop();
+    else this.#linger = this.#options.clock.setTimer(lingerMs, () => this.#deserted());
+  }
+
+  /** With `keep` it stops, unless little is left to bring. With `finish` it makes way for others, if there are not too many. */
+  #deserted(): void {
+    const { deserted, onAbandon, leftBytes, stop } = this.#options;
+    const isWorthFinishing =
+      !this.isPrefetch && (onAbandon === 'finish' || (leftBytes() ?? Infinity) <= finishBelowBytes);
+    this.#leaveDeserted = isWorthFinishing ? deserted.enter(this.party.lastClient) : undefined;
+    if (this.#leaveDeserted !== undefined) this.party.moveTo('low');
+    else stop();
   }
 
   #cancel(): void {

@@ -144,7 +144,7 @@ export class Blobs {
         await rights.ask(key, digest, 'blob', signal);
         continue;
       }
-      const leave = fill.attach();
+      const leave = fill.attach(query.client ?? '');
       try {
         const head = await headOf(fill, repository, signal);
         if (head === undefined) {
@@ -177,14 +177,14 @@ export class Blobs {
     signal: AbortSignal,
   ): Promise<BlobView> {
     const { clock, events } = this.#options;
-    const { digest, repository } = query;
+    const { digest, repository, client = '' } = query;
     const { upstream } = fill;
     const bypass = (): Promise<BlobView> =>
-      openBypass({ upstream, digest, repository, clock, isRanged: query.ranges !== undefined }, signal);
+      openBypass({ upstream, digest, repository, client, clock, isRanged: query.ranges !== undefined }, signal);
     if (head.kind === 'bypass') return bypass();
     const { generation } = head;
     const outcome: Outcome = isNew ? { kind: 'miss', isStored: true } : { kind: 'miss', isCollapsed: true };
-    const view = new FillView({ fill, generation, repository, outcome, clock, events });
+    const view = new FillView({ fill, generation, repository, outcome, client, clock, events });
     if (query.method === 'head' || view.sizeBytes === undefined || view.sizeBytes > proveFirstBytes) return view;
     // Small enough to be proved before a head is written, so that a failure becomes an honest answer.
     try {

@@ -1,5 +1,6 @@
 /** A blob that the store cannot take: streamed through to one client, hashed, and kept nowhere. */
 import type { Clock } from '../lib/clock.ts';
+import { Party } from '../lib/party.ts';
 import { type Digest, digestAlgorithm, digestOf, hasher } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { BlobBody, Upstream } from '../upstream/upstream.ts';
@@ -17,6 +18,7 @@ export interface BypassOptions {
   readonly upstream: Upstream;
   readonly digest: Digest;
   readonly repository: Repository;
+  readonly client: string;
   readonly clock: Clock;
   /** The client asked for a range, so a body from byte 0 would probably be wasted. */
   readonly isRanged: boolean;
@@ -24,8 +26,10 @@ export interface BypassOptions {
 
 /** Asks the upstream; resolves once the size, or that there is none, is known. Rejects with UpstreamError or CacheError. */
 export async function openBypass(options: BypassOptions, signal: AbortSignal): Promise<BlobView> {
-  const { upstream, digest, repository, isRanged } = options;
-  const body = isRanged ? undefined : await upstream.openBlob({ repository, digest }, signal);
+  const { upstream, digest, repository, client, isRanged } = options;
+  const body = isRanged
+    ? undefined
+    : await upstream.openBlob({ repository, digest, party: new Party('normal', client) }, signal);
   const sizeBytes =
     body === undefined
       ? (await upstream.statBlob(repository, digest, signal)).sizeBytes
@@ -57,13 +61,14 @@ class BypassView implements BlobView {
   }
 
   open(span: BodySpan): Promise<BlobReader> {
-    const { upstream, digest, repository, clock } = this.#options;
+    const { upstream, digest, repository, client, clock } = this.#options;
     const { sizeBytes } = this;
     const source = new Sources({
       upstream,
       digest,
       clock,
       repository,
+      party: new Party('normal', client),
       onAccept: (_, size) => size === undefined || sizeBytes === undefined || size === sizeBytes,
     });
     source.start();

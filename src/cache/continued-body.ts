@@ -3,11 +3,12 @@
  * often the connection breaks. Whether those bytes are right is for the hash to say.
  */
 import type { Clock } from '../lib/clock.ts';
-import type { MovingLane } from '../lib/lane.ts';
+import type { Party } from '../lib/party.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { Line, LineBody } from '../upstream/line.ts';
+import type { TransferSlot } from '../upstream/transfers.ts';
 import type { AskedRange, BlobBody, Upstream } from '../upstream/upstream.ts';
 
 /** Attempts in a row that may add no byte. */
@@ -21,8 +22,8 @@ export interface BodySource {
   readonly upstream: Upstream;
   readonly digest: Digest;
   readonly clock: Clock;
-  /** Where its transfers wait for connections. */
-  readonly lane: MovingLane;
+  /** On whose behalf its transfers wait for connections. */
+  readonly party: Party;
   /** Endpoints that contradicted themselves or broke without giving a byte. */
   readonly avoidEndpoints: Set<string>;
   /** Endpoints that contributed bytes. */
@@ -31,8 +32,12 @@ export interface BodySource {
   isPieced: boolean;
   /** Set once the upstream has shown that it ignores or refuses ranges of this blob. */
   ignoresRange: boolean;
+  /** A transfer can be broken off and continued. */
+  readonly isResumable: boolean;
   /** Some answer was accepted before, so a failure now is an interruption and not the answer. */
   readonly hasStarted: boolean;
+  /** Leave to open a body that was waited for beforehand, once. */
+  takeSlot(): TransferSlot | undefined;
   /** The repository to ask through. */
   repository(): Repository;
   /** The upstream says that this repository does not have it or may not be read; true when another one can be asked. */
@@ -151,7 +156,10 @@ async function openAt(
     {
       repository,
       digest: source.digest,
-      lane: source.lane,
+      party: source.party,
+      isContinued: source.hasStarted,
+      mayBeTaken: () => source.isResumable,
+      ...(stretch.isSpare !== true && { slot: source.takeSlot() }),
       avoidEndpoints: source.avoidEndpoints,
       line: stretch.line?.(),
       isSpare: stretch.isSpare ?? false,

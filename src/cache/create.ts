@@ -3,6 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import { Generations } from '../lib/generations.ts';
 import type { Logger } from '../lib/log.ts';
 import { Semaphore } from '../lib/semaphore.ts';
+import { Shares } from '../lib/shares.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { Catalog } from '../store/catalog.ts';
 import { createRights } from './access.ts';
@@ -39,6 +40,9 @@ export interface CacheOptions {
   readonly policy?: Partial<PolicyOptions>;
 }
 
+/** Blobs at once that are proved from their own files. */
+const mostProofs = 64;
+
 export interface RunningCache {
   readonly cache: Cache;
   /** By which leases are found to be current or not, on any thread. */
@@ -60,7 +64,7 @@ export function createCache(options: CacheOptions): RunningCache {
   const connections = new FillConnections({ perFill: options.connections, clock, busyMs: () => movers.busyMs() });
   const hashTurns = new Semaphore(1);
   const shared = { store, catalog, space, clock, logger, events, connections, hashTurns, movers };
-  const fills = new FillTable({ ...shared, onAbandon });
+  const fills = new FillTable({ ...shared, proofs: new Shares(mostProofs), onAbandon });
   const overdue = new Overdue();
   const rights = createRights({ catalog, upstreams, clock, logger, overdue, options: policy, generations });
   const deps = {

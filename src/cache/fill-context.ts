@@ -2,6 +2,7 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Semaphore } from '../lib/semaphore.ts';
+import type { Shares } from '../lib/shares.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { Catalog } from '../store/catalog.ts';
 import type { CacheEvents } from './events.ts';
@@ -17,6 +18,8 @@ export interface FillContext {
   readonly logger: Logger;
   readonly events: CacheEvents;
   readonly connections: FillConnections;
+  /** Leave to prove what is here already: it has a file, and needs no transfer. */
+  readonly proofs: Shares;
   /** Turns for hashing what must be read back. */
   readonly hashTurns: Semaphore;
   /** Threads that move and hash; undefined: all is done on this one. */

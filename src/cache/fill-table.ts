@@ -7,6 +7,7 @@ import type { RequestRange } from '../oci/range.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { PrefetchTerms } from './attendance.ts';
+import { Deserted } from './deserted.ts';
 import { BrokenBodyError, CacheError } from './errors.ts';
 import type { FillContext } from './fill-context.ts';
 import { Fill } from './fill.ts';
@@ -28,6 +29,7 @@ export class FillTable {
   readonly #fills = new Map<string, Fill>();
   /** Endpoint to the monotonic time until which it is suspect. */
   readonly #suspects = new Map<string, number>();
+  readonly #deserted = new Deserted();
   #isClosed = false;
 
   constructor(context: FillContext) {
@@ -61,6 +63,7 @@ export class FillTable {
       repository,
       opening,
       prefetch,
+      deserted: this.#deserted,
       avoidEndpoints: this.#currentSuspects(),
       onMismatch: (endpoints) => this.#suspect(endpoints),
     });

@@ -6,6 +6,7 @@ import type { BlobReader, BlobView, BodySpan } from './answers.ts';
 import { BrokenBodyError } from './errors.ts';
 import type { CacheEvents } from './events.ts';
 import type { Clock } from '../lib/clock.ts';
+import { Party } from '../lib/party.ts';
 import { FillReader, isShortRange } from './fill-reader.ts';
 import type { Fill } from './fill.ts';
 import type { Generation } from './generation.ts';
@@ -18,6 +19,7 @@ export interface FillViewOptions {
   readonly generation: Generation;
   readonly repository: Repository;
   readonly outcome: Outcome;
+  readonly client: string;
   readonly clock: Clock;
   readonly events: CacheEvents;
 }
@@ -33,12 +35,12 @@ export class FillView implements BlobView {
   #isClosed = false;
 
   constructor(options: FillViewOptions) {
-    const { fill, generation, outcome } = options;
+    const { fill, generation, outcome, client } = options;
     this.#options = options;
     this.digest = fill.digest;
     this.sizeBytes = generation.sizeBytes;
     this.outcome = outcome;
-    this.#leave = fill.attach();
+    this.#leave = fill.attach(client);
     this.#generation = generation;
     generation.hold();
   }
@@ -106,7 +108,7 @@ export class FillView implements BlobView {
 
   /** The rest of a span when the store takes no more: hashed from where the spool's own hash stands, if it may be. */
   async #openTail(generation: Generation, span: BodySpan, position: number): Promise<TailReader> {
-    const { fill, repository, clock } = this.#options;
+    const { fill, repository, clock, client } = this.#options;
     const { digest, upstream } = fill;
     const sizeBytes = this.sizeBytes;
     const source = new Sources({
@@ -114,6 +116,7 @@ export class FillView implements BlobView {
       digest,
       clock,
       repository,
+      party: new Party('normal', client),
       avoidEndpoints: fill.sources.avoidEndpoints,
       onAccept: (_, size) => size === undefined || sizeBytes === undefined || size === sizeBytes,
     });

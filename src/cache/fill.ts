@@ -3,12 +3,11 @@
  * its own AbortController stops it, a client's signal only detaches that client.
  */
 import type { Repository } from '../oci/reference.ts';
-import type { RequestRange } from '../oci/range.ts';
 import type { Digest } from '../oci/digest.ts';
 import { byAnybody } from '../store/origin.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
-import { Attendance, type PrefetchTerms } from './attendance.ts';
+import { Attendance } from './attendance.ts';
 import { bringGeneration } from './bring-generation.ts';
 import { BrokenBodyError, CacheError } from './errors.ts';
 import type { FillResult } from './events.ts';
@@ -17,24 +16,10 @@ import { Generation } from './generation.ts';
 import { look } from './look.ts';
 import { Sources } from './sources.ts';
 import type { Allotment } from './allotment.ts';
+import type { FillOptions } from './fill-options.ts';
 import { type Spool, openSpool, readerOf, suspectSpool } from './spool.ts';
 import { type FillHead, Succession } from './succession.ts';
 import { Wants } from './wants.ts';
-
-/** A deserted fill with no more than this left is finished in any case. */
-const finishBelowBytes = 64 * 1024 * 1024;
-
-export interface FillOptions {
-  readonly digest: Digest;
-  readonly upstream: Upstream;
-  readonly repository: Repository;
-  /** What the first client asked for; undefined for everything. */
-  readonly opening: RequestRange | undefined;
-  readonly avoidEndpoints: Iterable<string>;
-  readonly prefetch?: PrefetchTerms | undefined;
-  /** The upstream sent other bytes than it was asked for. */
-  readonly onMismatch: (endpoints: Iterable<string>) => void;
-}
 
 export class Fill {
   readonly digest: Digest;
@@ -53,20 +38,29 @@ export class Fill {
   #hasFollowed = false;
 
   constructor(context: FillContext, options: FillOptions) {
-    const { digest, upstream, repository, avoidEndpoints, prefetch } = options;
+    const { digest, upstream, repository, avoidEndpoints, prefetch, deserted } = options;
     this.#context = context;
     this.#options = options;
     this.digest = digest;
     this.upstream = upstream;
-    const { clock } = context;
-    const allotment = (this.#allotment = context.space.allot(prefetch?.sparesSinceMs));
-    this.#attendance = new Attendance({ clock, allotment, prefetch, onDeserted: () => this.#deserted() });
+    const { clock, onAbandon } = context;
+    const allotment = context.space.allot(prefetch?.sparesSinceMs);
+    this.#allotment = allotment;
+    this.#attendance = new Attendance({
+      clock,
+      allotment,
+      prefetch,
+      deserted,
+      onAbandon,
+      leftBytes: () => this.leftBytes,
+      stop: () => this.stop(new BrokenBodyError('nobody waits for it')),
+    });
     this.sources = new Sources({
       upstream,
       digest,
       clock,
       repository,
-      lane: this.#attendance.lane,
+      party: this.#attendance.party,
       avoidEndpoints,
       onAccept: (from, sizeBytes) => this.#accept(from, sizeBytes),
       onRefused: (from, error) => this.#succession.head.reject(error, from),
@@ -107,9 +101,14 @@ export class Fill {
     return this.#succession.of(broken);
   }
 
-  /** Counts a client until the returned function is called (once or more often). */
-  attach(): () => void {
-    return this.#attendance.attach();
+  /** It waits for its first transfer. */
+  get isQueued(): boolean {
+    return this.#attendance.isQueued;
+  }
+
+  /** Counts one of `client` until the returned function is called (once or more often). */
+  attach(client: string): () => void {
+    return this.#attendance.attach(client);
   }
 
   /** Stops bringing bytes; what is there stays as a partial. Idempotent. */
@@ -131,6 +130,7 @@ export class Fill {
     } finally {
       this.#succession.end(new BrokenBodyError('nothing follows what was given up'));
       this.#attendance.close();
+      this.sources.release();
       this.#allotment.release();
       this.#generation?.release();
       events.fillEnded({ upstream: this.upstream.key, result });
@@ -145,6 +145,11 @@ export class Fill {
       this.#succession.head.resolve({ kind: 'stored', info });
       return 'stored';
     }
+    // No file before there is leave to use it.
+    if (info === undefined) await this.sources.reserve(this.#control.signal);
+    using _proof =
+      info && (await this.#context.proofs.acquire({ party: this.#attendance.party }, this.#control.signal));
+    this.#attendance.begin();
     let spool = info && suspectSpool(this.#context, info);
     spool ??= await openSpool(this.#context, key, { mayResume: true });
     for (;;) {
@@ -212,16 +217,6 @@ export class Fill {
       if (generation.sizeBytes !== undefined) this.#succession.head.resolve({ kind: 'filling', generation });
     }
     return generation;
-  }
-
-  /** With `keep`, a fill that nobody waits for stops, unless little is left to bring; else it makes way for others. */
-  #deserted(): void {
-    const { isPrefetch, lane } = this.#attendance;
-    const left = this.leftBytes;
-    const isWorthFinishing =
-      !isPrefetch && (this.#context.onAbandon === 'finish' || (left !== undefined && left <= finishBelowBytes));
-    if (isWorthFinishing) lane.moveTo('low');
-    else this.stop(new BrokenBodyError('nobody waits for it'));
   }
 
   #accept(repository: Repository, sizeBytes: number | undefined): boolean {

@@ -28,7 +28,15 @@ export async function askOpening(
   const repository = source.repository();
   let body: BlobBody;
   try {
-    const request = { repository, digest: source.digest, range: askFor(wanted), lane: source.lane, line };
+    const request = {
+      repository,
+      digest: source.digest,
+      range: askFor(wanted),
+      party: source.party,
+      mayBeTaken: () => source.isResumable,
+      slot: source.takeSlot(),
+      line,
+    };
     body = await source.upstream.openBlob({ ...request, avoidEndpoints: source.avoidEndpoints }, signal);
   } catch (error) {
     // A refusal may be about the range; any other failure meets the plain request too, which knows what to do about it.

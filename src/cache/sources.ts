@@ -3,10 +3,11 @@
  * fill keeps the repository of each of its readers: a refusal for one of them says nothing about the others.
  */
 import type { Clock } from '../lib/clock.ts';
-import { MovingLane } from '../lib/lane.ts';
+import type { Party } from '../lib/party.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { UpstreamError } from '../upstream/errors.ts';
+import type { TransferSlot } from '../upstream/transfers.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { BodySource } from './continued-body.ts';
 
@@ -15,8 +16,7 @@ export interface SourcesOptions {
   readonly digest: Digest;
   readonly clock: Clock;
   readonly repository: Repository;
-  /** Default: somebody waits. */
-  readonly lane?: MovingLane | undefined;
+  readonly party: Party;
   readonly avoidEndpoints?: Iterable<string>;
   /** A good answer came through `repository`. Returns false when its size contradicts what is known. */
   readonly onAccept: (repository: Repository, sizeBytes: number | undefined) => boolean;
@@ -28,11 +28,14 @@ export class Sources implements BodySource {
   readonly upstream: Upstream;
   readonly digest: Digest;
   readonly clock: Clock;
-  readonly lane: MovingLane;
+  readonly party: Party;
   readonly avoidEndpoints: Set<string>;
   readonly usedEndpoints = new Set<string>();
   isPieced = false;
   ignoresRange = false;
+  /** Bytes are coming, and nobody knows how many: they cannot be asked for by ranges. */
+  #isUnsized = false;
+  #slot: TransferSlot | undefined;
   readonly #options: SourcesOptions;
   readonly #repositories: Set<Repository>;
   #hasStarted = false;
@@ -43,7 +46,7 @@ export class Sources implements BodySource {
     this.upstream = options.upstream;
     this.digest = options.digest;
     this.clock = options.clock;
-    this.lane = options.lane ?? new MovingLane('normal');
+    this.party = options.party;
     this.avoidEndpoints = new Set(options.avoidEndpoints);
     this.#options = options;
     this.#repositories = new Set([options.repository]);
@@ -51,6 +54,25 @@ export class Sources implements BodySource {
 
   get hasStarted(): boolean {
     return this.#hasStarted;
+  }
+
+  get isResumable(): boolean {
+    return !this.ignoresRange && !this.#isUnsized;
+  }
+
+  /** Waits for leave to open the first body. Give it back by `release` if nothing is opened in the end. */
+  async reserve(signal: AbortSignal): Promise<void> {
+    this.#slot = await this.upstream.transfer({ party: this.party, mayBeTaken: () => this.isResumable }, signal);
+  }
+
+  takeSlot(): TransferSlot | undefined {
+    const slot = this.#slot;
+    this.#slot = undefined;
+    return slot;
+  }
+
+  release(): void {
+    this.takeSlot()?.release();
   }
 
   /** How often a transfer was continued. */
@@ -101,6 +123,7 @@ export class Sources implements BodySource {
   accept(repository: Repository, sizeBytes: number | undefined): boolean {
     if (!this.#options.onAccept(repository, sizeBytes)) return false;
     this.#hasStarted = true;
+    this.#isUnsized = sizeBytes === undefined;
     return true;
   }
 

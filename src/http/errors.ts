@@ -55,6 +55,7 @@ const upstreamRows: Readonly<Record<Exclude<UpstreamErrorKind, 'notFound'>, Row>
   breakerOpen: retryLater,
   // No Retry-After: nothing will change by itself.
   offline: unavailable,
+  exhausted: retryLater,
   cut: badGateway,
   preempted: retryLater,
   aborted: retryLater,

@@ -1,18 +1,14 @@
-/** A counting semaphore: fair, abortable, with lanes that overtake and holders that give way. */
+/** A counting semaphore: fair, abortable, with a lane that overtakes. */
 import { abortReason } from './abort.ts';
-import { type Lane, laneOf, lanes, MovingLane } from './lane.ts';
 
-export type { Lane } from './lane.ts';
+/** All of `high` are served before the first of `normal`; inside a lane, first come, first served. */
+const lanes = ['high', 'normal'] as const;
+
+export type SemaphoreLane = (typeof lanes)[number];
 
 interface Waiter {
-  lane: Lane;
+  readonly lane: SemaphoreLane;
   readonly grant: () => void;
-}
-
-/** A permit whose holder has said how to ask for it. */
-interface Holder {
-  readonly lane: Lane | MovingLane;
-  readonly onWanted: () => void;
 }
 
 export class Semaphore {
@@ -20,8 +16,6 @@ export class Semaphore {
   #active = 0;
   /** In the order in which they came. */
   readonly #waiting = new Set<Waiter>();
-  /** The latest last: it loses the least. */
-  readonly #holders = new Set<Holder>();
 
   /** `limit` permits, at least 1. */
   constructor(limit: number) {
@@ -42,37 +36,29 @@ export class Semaphore {
   /**
    * Resolves a permit; disposing it (once or more often) gives it back. Rejects with the signal's reason if that aborts
    * while waiting; afterwards the permit belongs to the caller whatever the signal does.
-   *
-   * With `onWanted`, a holder that is in the lane `low` is told, at most once, that somebody above `low` waits and that
-   * it is the one to give its permit back for that.
    */
-  acquire(lane: Lane | MovingLane = 'normal', signal?: AbortSignal, onWanted?: () => void): Promise<Disposable> {
+  acquire(lane: SemaphoreLane = 'normal', signal?: AbortSignal): Promise<Disposable> {
     if (signal?.aborted === true) return Promise.reject(abortReason(signal));
-    const holder = onWanted === undefined ? undefined : { lane, onWanted };
     if (this.#active < this.limit) {
       this.#active++;
-      return Promise.resolve(this.#permit(holder));
+      return Promise.resolve(this.#permit());
     }
     return new Promise((resolve, reject) => {
       const leave = (): void => {
         this.#waiting.delete(waiter);
         signal?.removeEventListener('abort', onAbort);
-        stopFollowing?.();
       };
       const grant = (): void => {
         leave();
-        resolve(this.#permit(holder));
+        resolve(this.#permit());
       };
-      const waiter: Waiter = { lane: laneOf(lane), grant };
+      const waiter: Waiter = { lane, grant };
       const onAbort = (): void => {
         leave();
         if (signal !== undefined) reject(abortReason(signal));
       };
-      const stopFollowing =
-        lane instanceof MovingLane ? lane.onMove(() => this.#move(waiter, lane.current)) : undefined;
       this.#waiting.add(waiter);
       signal?.addEventListener('abort', onAbort, { once: true });
-      if (waiter.lane !== 'low') this.#askHolder();
     });
   }
 
@@ -80,34 +66,18 @@ export class Semaphore {
   tryAcquire(): Disposable | undefined {
     if (this.#active >= this.limit) return undefined;
     this.#active++;
-    return this.#permit(undefined);
+    return this.#permit();
   }
 
-  #permit(holder: Holder | undefined): Disposable {
+  #permit(): Disposable {
     let isOut = true;
-    if (holder !== undefined) this.#holders.add(holder);
     return {
       [Symbol.dispose]: () => {
         if (!isOut) return;
         isOut = false;
-        if (holder !== undefined) this.#holders.delete(holder);
         this.#release();
       },
     };
-  }
-
-  #move(waiter: Waiter, lane: Lane): void {
-    const wasLow = waiter.lane === 'low';
-    waiter.lane = lane;
-    if (wasLow && lane !== 'low') this.#askHolder();
-  }
-
-  /** One waiter, one holder: whoever was asked is not asked again. */
-  #askHolder(): void {
-    const low = [...this.#holders].findLast(({ lane }) => laneOf(lane) === 'low');
-    if (low === undefined) return;
-    this.#holders.delete(low);
-    low.onWanted();
   }
 
   /** Hands the permit on without lowering the count, so that no newcomer slips in between. */

@@ -7,7 +7,8 @@
  * `serverError` 5xx · `badResponse` anything that is not the thing asked for · `tooLarge` beyond a limit ·
  * `rangeRefused` an odd answer that speaks about Range only · `redirectRefused` loop, too many hops, or a place that
  * configuration does not allow · `unsupported` the upstream has no such API · `breakerOpen` not tried ·
- * `offline` configured never to dial · `cut` the body ended or broke early · `preempted` by
+ * `offline` configured never to dial · `exhausted` weir itself lacks what asking takes (descriptors, transfers), which says
+ * nothing about the upstream · `cut` the body ended or broke early · `preempted` by
  * somebody whom a client waits for; worth another try · `aborted` by the caller's signal.
  */
 export type UpstreamErrorKind =
@@ -26,6 +27,7 @@ export type UpstreamErrorKind =
   | 'unsupported'
   | 'breakerOpen'
   | 'offline'
+  | 'exhausted'
   | 'cut'
   | 'preempted'
   | 'aborted';
@@ -74,6 +76,7 @@ export function isOutage(error: unknown): error is UpstreamError {
     case 'redirectRefused':
     case 'breakerOpen':
     case 'offline':
+    case 'exhausted':
     case 'cut':
       return true;
     case 'notFound':

@@ -130,6 +130,7 @@ function weightOf(error: UpstreamError): Weight {
     case 'unsupported':
     case 'breakerOpen':
     case 'offline':
+    case 'exhausted':
     case 'cut':
     case 'preempted':
     case 'aborted':

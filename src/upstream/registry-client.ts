@@ -1,8 +1,7 @@
 /** Upstream over HTTP: each call is a question to one endpoint after the other, under the limits of this upstream. */
 import type { Clock } from '../lib/clock.ts';
 import { abortReason } from '../lib/abort.ts';
-import { laneOf, type Lane, type MovingLane } from '../lib/lane.ts';
-import { Semaphore } from '../lib/semaphore.ts';
+import { Party } from '../lib/party.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
 import { Bandwidth, type Flow } from './bandwidth.ts';
@@ -16,6 +15,7 @@ import { listReferrersAt, listTagsAt, referrersPage, tagsPage } from './listings
 import { getManifestAt, headManifestAt } from './manifests.ts';
 import { below } from './prefix.ts';
 import { transferOf } from './transfer.ts';
+import { type TransferSlot, Transfers, type TransferTerms } from './transfers.ts';
 import type { BlobBody, BlobRequest, ListingPage, ManifestBody, ManifestHead, Upstream } from './upstream.ts';
 
 export interface RegistryClientOptions {
@@ -41,7 +41,7 @@ const lowFlow: Flow = { name: 'low', weight: 0.25 };
 export class RegistryClient implements Upstream {
   readonly key: string;
   readonly #options: RegistryClientOptions;
-  readonly #transfers: Semaphore;
+  readonly #transfers: Transfers;
   readonly #bandwidth: Bandwidth | undefined;
   /** Strangers have limits of their own, by address, which a credential is often there to lift: theirs stop only them. */
   readonly #strangers: Breaker;
@@ -49,7 +49,7 @@ export class RegistryClient implements Upstream {
   constructor(options: RegistryClientOptions) {
     this.key = options.key;
     this.#options = options;
-    this.#transfers = new Semaphore(options.connections);
+    this.#transfers = new Transfers(options.key, options.connections);
     const { key, bandwidth, clock } = options;
     const reason = 'limits anonymous questions, and only they tell whether a repository is public';
     this.#strangers = new Breaker({ upstream: key, clock, reason });
@@ -71,41 +71,44 @@ export class RegistryClient implements Upstream {
   }
 
   async openBlob(request: BlobRequest, signal: AbortSignal): Promise<BlobBody> {
-    const { lane = 'normal', isSpare = false } = request;
-    this.#check();
-    // The first to be asked after an outage is one that somebody waits for.
-    if ((isSpare || laneOf(lane) === 'low') && this.#options.breaker.isOpen)
-      throw failure('breakerOpen', this.key, `${this.key} failed lately and is not asked`);
-    const wanted = new AbortController();
-    const giveWay = (): void => wanted.abort(failure('preempted', this.key, 'gave way to what a client waits for'));
-    const permit = isSpare ? this.#spareTransfer() : await this.#transfer(lane, signal, giveWay);
-    const end = (): void => permit[Symbol.dispose]();
+    const { party = new Party('normal'), isSpare = false } = request;
+    let { slot } = request;
     try {
-      return await this.#openBlob(request, lane, AbortSignal.any([signal, wanted.signal]), wanted.signal, end);
+      this.#check();
+      // The first to be asked after an outage is one that somebody waits for.
+      if ((isSpare || party.lane === 'low') && this.#options.breaker.isOpen)
+        throw failure('breakerOpen', this.key, `${this.key} failed lately and is not asked`);
+      const terms = { ...request, party };
+      slot ??= isSpare ? this.#spareTransfer(terms) : await this.transfer(terms, signal);
+      return await this.#openBlob(request, slot, AbortSignal.any([signal, slot.wanted]));
     } catch (error) {
-      end();
-      throw wanted.signal.aborted && !signal.aborted ? abortReason(wanted.signal) : error;
+      slot?.release();
+      throw slot?.wanted.aborted === true && !signal.aborted ? abortReason(slot.wanted) : error;
     }
+  }
+
+  transfer({ party, isContinued, mayBeTaken }: TransferTerms, signal: AbortSignal): Promise<TransferSlot> {
+    return this.#transfers.acquire({ party, isContinued, mayBeTaken }, signal);
   }
 
   async #openBlob(
     { repository, digest, range, avoidEndpoints, line, isSpare = false }: BlobRequest,
-    lane: Lane | MovingLane,
+    slot: TransferSlot,
     signal: AbortSignal,
-    wanted: AbortSignal,
-    onEnd: () => void,
   ): Promise<BlobBody> {
+    const { party, wanted } = slot;
+    const onEnd = (): void => slot.release();
     const question = { repository: this.#there(repository), digest, isAnonymous: false, line };
     const pace = this.#bandwidth && {
       bandwidth: this.#bandwidth,
-      flow: () => (laneOf(lane) === 'low' ? lowFlow : { name: digest, weight: 1 }),
+      flow: () => (party.lane === 'low' ? lowFlow : { name: digest, weight: 1 }),
     };
     const work: Work<BlobBody> = async (endpoint, attempt) => {
       const { answer, response } = await openBlobAt(endpoint, question, range, attempt, this.#now());
       const transfer = { upstream: this.key, pace, signal, wanted, onEnd };
       return { endpoint: endpoint.name, answer, ...transferOf(response, transfer) };
     };
-    const isAwaited = laneOf(lane) !== 'low';
+    const isAwaited = party.lane !== 'low';
     return this.#ask(work, signal, { ...(avoidEndpoints && { avoid: avoidEndpoints }), isSpare, isAwaited });
   }
 
@@ -188,18 +191,12 @@ export class RegistryClient implements Upstream {
     return this.#options.asking.ask(work, signal, options);
   }
 
-  #transfer(lane: Lane | MovingLane, signal: AbortSignal, giveWay: () => void): Promise<Disposable> {
-    return this.#transfers.acquire(lane, signal, giveWay).catch(() => {
-      throw failure('aborted', this.key, 'given up by the caller', abortReason(signal));
-    });
-  }
-
   /** One that nobody waits for, or none. */
-  #spareTransfer(): Disposable {
+  #spareTransfer({ party }: TransferTerms): TransferSlot {
     // What is held back by us comes no faster over two.
-    const permit = this.#bandwidth === undefined ? this.#transfers.tryAcquire() : undefined;
-    if (permit === undefined) throw failure('rateLimited', this.key, 'no connection is to spare');
-    return permit;
+    const slot = this.#bandwidth === undefined ? this.#transfers.spare({ party }) : undefined;
+    if (slot === undefined) throw failure('rateLimited', this.key, 'no connection is to spare');
+    return slot;
   }
 
   /** Throws while this upstream must not be dialled. */

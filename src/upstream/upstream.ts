@@ -3,10 +3,11 @@
  * authentication, redirects, endpoint fail-over and deadlines (connect 3 s, TLS 5 s, token 10 s, head 8 s an attempt and
  * 20 s in all, body idle 60 s, 16 KiB/s over 60 s) and rejects with UpstreamError only.
  */
-import type { Lane, MovingLane } from '../lib/lane.ts';
+import type { Party } from '../lib/party.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
 import type { Line, LineBody } from './line.ts';
+import type { TransferSlot, TransferTerms } from './transfers.ts';
 
 /** A byte range to ask for: closed (`end` exclusive), open-ended, or the last `suffixBytes`. */
 export type AskedRange =
@@ -56,10 +57,14 @@ export interface BlobRequest {
   /** A thread that should carry the exchange. Where that is not possible it is carried as if none were given. */
   readonly line?: Line | undefined;
   /**
-   * Where to wait for a connection. Default `normal`: a client waits. In `low`, for what nobody waits for, it can also be
-   * taken away again in favour of the others: the call or its body then ends with `preempted`.
+   * On whose behalf. Default: some client waits. A connection can be taken away again in favour of others: the call or its
+   * body then ends with `preempted`.
    */
-  readonly lane?: Lane | MovingLane;
+  readonly party?: Party;
+  readonly isContinued?: boolean;
+  readonly mayBeTaken?: (() => boolean) | undefined;
+  /** Of `transfer`, to be used instead of waiting for one. It is the call's from now on, whatever becomes of that. */
+  readonly slot?: TransferSlot | undefined;
   /**
    * One more beside a transfer of this blob that is running: rejects with `rateLimited` (without status) when no
    * connection is free or bandwidth is limited, and what it is refused says nothing about the upstream as a whole.
@@ -89,6 +94,8 @@ export interface Upstream {
    * decides whether to use it); any other odd answer rejects with `rangeRefused`.
    */
   openBlob(request: BlobRequest, signal: AbortSignal): Promise<BlobBody>;
+  /** Waits for leave to open a blob, and asks nothing. Rejects with `aborted`, or `exhausted` when too many wait. */
+  transfer(terms: TransferTerms, signal: AbortSignal): Promise<TransferSlot>;
   /** Size of a blob, by HEAD; where HEAD is refused (401, 403, 404, 405, 5xx) by `bytes=0-0`. Proves the repository has it. */
   statBlob(
     repository: Repository,

@@ -4,6 +4,7 @@ import type { Generation } from '../../src/cache/generation.ts';
 import { move } from '../../src/cache/move.ts';
 import { PieceMap } from '../../src/cache/piece-map.ts';
 import { Sources } from '../../src/cache/sources.ts';
+import { Party } from '../../src/lib/party.ts';
 import type { Digest } from '../../src/oci/digest.ts';
 import { StoreError } from '../../src/store/blob-store.ts';
 import type { LineBody } from '../../src/upstream/line.ts';
@@ -31,6 +32,7 @@ function sourceOf(upstream: Upstream, digest: Digest): Sources {
     digest,
     clock: new FakeClock(),
     repository: repository('a/b'),
+    party: new Party('normal'),
     onAccept: () => true,
   });
 }

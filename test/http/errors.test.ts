@@ -23,6 +23,7 @@ const upstreamTable: Readonly<Record<Exclude<UpstreamErrorKind, 'notFound'>, Exp
   unsupported: [404, 'UNSUPPORTED'],
   breakerOpen: [503, 'UNAVAILABLE', '5'],
   offline: [503, 'UNAVAILABLE'],
+  exhausted: [503, 'UNAVAILABLE', '5'],
   cut: [502, 'UNKNOWN'],
   preempted: [503, 'UNAVAILABLE', '5'],
   aborted: [503, 'UNAVAILABLE', '5'],

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { MovingLane } from '../../src/lib/lane.ts';
+import { type Lane, Party } from '../../src/lib/party.ts';
 import type { BlobBody, Upstream } from '../../src/upstream/upstream.ts';
 import { eventually } from '../support/gate.ts';
 import { expectNoLeaks, type ResourceSnapshot, takeSnapshot } from '../support/leaks.ts';
@@ -23,9 +23,12 @@ async function rig(connections: number) {
   registry.on({ kind: 'blob' }, hold(1000, gate));
   const recorded = recorder();
   const client = clientOf(new URL(registry.url), { connections, events: recorded.events });
-  const open = (index: number, lane?: 'low' | 'normal' | MovingLane): Promise<BlobBody> => {
+  const open = (index: number, lane: Lane | Party = 'normal', mayBeTaken?: () => boolean): Promise<BlobBody> => {
     const digest = digests[index] as Parameters<Upstream['openBlob']>[0]['digest'];
-    return client.openBlob({ repository: repo('a/b'), digest, ...(lane === undefined ? {} : { lane }) }, never);
+    return client.openBlob(
+      { repository: repo('a/b'), digest, party: lane instanceof Party ? lane : new Party(lane), mayBeTaken },
+      never,
+    );
   };
   return {
     registry,
@@ -67,7 +70,7 @@ describe('a blob that nobody waits for', () => {
 
   it('keeps it once somebody does wait', async () => {
     await using lab = await rig(1);
-    const lane = new MovingLane('low');
+    const lane = new Party('low');
     const joined = await lab.open(0, lane);
     lane.moveTo('normal');
     const wanted = lab.open(1);
@@ -86,6 +89,32 @@ describe('a blob that nobody waits for', () => {
     expect(lab.recorded.breaker).toEqual([true]);
     expect((await failureOf(lab.open(0, 'low'))).kind).toBe('breakerOpen');
     expect(lab.asked()).toEqual([0, 0]);
+  });
+});
+
+describe('a client that has more than its share', () => {
+  it('gives a connection to another one in the middle of a body, and waits behind it', async () => {
+    await using lab = await rig(2);
+    const first = await lab.open(0, new Party('normal', 'a'));
+    const second = failureOf(readAll(await lab.open(1, new Party('normal', 'a'))));
+    const other = lab.open(2, new Party('normal', 'b'));
+    expect((await second).kind).toBe('preempted');
+    const again = lab.open(1, new Party('normal', 'a'));
+    lab.gate.open();
+    expect(await readAll(await other)).toHaveLength(sizeBytes);
+    expect(await readAll(await again)).toHaveLength(sizeBytes);
+    expect(await readAll(first)).toHaveLength(sizeBytes);
+    expect(lab.recorded.breaker).toEqual([]);
+  });
+
+  it('keeps what cannot be continued', async () => {
+    await using lab = await rig(2);
+    const party = new Party('normal', 'a');
+    const fixed = await Promise.all([0, 1].map((index) => lab.open(index, party, () => false)));
+    const other = lab.open(2, new Party('normal', 'b'));
+    lab.gate.open();
+    for (const body of fixed) expect(await readAll(body)).toHaveLength(sizeBytes);
+    expect(await readAll(await other)).toHaveLength(sizeBytes);
   });
 });
 

@@ -58,6 +58,7 @@ export function adviceFor(error: UpstreamError, { upstream, url, hasCredential, 
     case 'cut':
     case 'breakerOpen':
     case 'offline':
+    case 'exhausted':
     case 'preempted':
     case 'aborted':
       return advise(undefined, 'try again later; if it stays so, ask whoever runs it');

@@ -5,6 +5,7 @@
 import type { Digest } from '../../../src/oci/digest.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { UpstreamError } from '../../../src/upstream/errors.ts';
+import { type TransferSlot, Transfers, type TransferTerms } from '../../../src/upstream/transfers.ts';
 import type { BlobBody, BlobRequest, Upstream } from '../../../src/upstream/upstream.ts';
 import type { Gate } from '../../support/gate.ts';
 
@@ -60,17 +61,32 @@ export class BlobUpstream implements Upstream {
   script: (request: BlobRequest, index: number) => Script = () => ({});
   readonly #bytes: Uint8Array;
   readonly #chunkBytes: number;
+  readonly #transfers: Transfers;
 
-  constructor(bytes: Uint8Array, options: { key?: string; chunkBytes?: number } = {}) {
+  constructor(bytes: Uint8Array, options: { key?: string; chunkBytes?: number; transfers?: Transfers } = {}) {
     this.key = options.key ?? 'lab';
+    this.#transfers = options.transfers ?? new Transfers(this.key, 1000);
     this.#bytes = bytes;
     this.#chunkBytes = options.chunkBytes ?? 64 * 1024;
     this.digest = digestOf(bytes);
   }
 
+  transfer(terms: TransferTerms, signal: AbortSignal): Promise<TransferSlot> {
+    return this.#transfers.acquire(terms, signal);
+  }
+
   async openBlob(request: BlobRequest, signal: AbortSignal): Promise<BlobBody> {
+    try {
+      return await this.#open(request, signal);
+    } catch (error) {
+      request.slot?.release();
+      throw error;
+    }
+  }
+
+  async #open(request: BlobRequest, signal: AbortSignal): Promise<BlobBody> {
     const total = this.#bytes.byteLength;
-    const { range } = request;
+    const { range, slot } = request;
     const span: readonly [number, number] | undefined =
       range === undefined
         ? undefined
@@ -93,13 +109,17 @@ export class BlobUpstream implements Upstream {
     const sizeBytes = script.declare === 'unknown' ? undefined : (script.declare ?? source.byteLength);
     const hold = {};
     this.held.add(hold);
+    const over = (): void => {
+      this.held.delete(hold);
+      slot?.release();
+    };
     return {
       endpoint: script.endpoint ?? 'http://lab',
       answer: isPart
         ? { kind: 'part', start, end, totalBytes: script.declare === 'unknown' ? total : (script.declare ?? total) }
         : { kind: 'whole', sizeBytes },
-      chunks: this.#chunks(source, start, end, script, signal, hold),
-      abort: () => void this.held.delete(hold),
+      chunks: this.#chunks(source, start, end, script, signal, over),
+      abort: over,
     };
   }
 
@@ -107,7 +127,14 @@ export class BlobUpstream implements Upstream {
     return new UpstreamError(kind, message, { upstream: this.key, ...(status === 0 ? {} : { status }) });
   }
 
-  async *#chunks(source: Uint8Array, start: number, end: number, script: Script, signal: AbortSignal, hold: object) {
+  async *#chunks(
+    source: Uint8Array,
+    start: number,
+    end: number,
+    script: Script,
+    signal: AbortSignal,
+    over: () => void,
+  ) {
     this.openBodies += 1;
     try {
       let position = start;
@@ -124,7 +151,7 @@ export class BlobUpstream implements Upstream {
       }
       this.completeBodies += 1;
     } finally {
-      this.held.delete(hold);
+      over();
       this.openBodies -= 1;
     }
   }

@@ -10,6 +10,7 @@ import { Space } from '../../../src/cache/space.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { Generations } from '../../../src/lib/generations.ts';
 import { Semaphore } from '../../../src/lib/semaphore.ts';
+import { Shares } from '../../../src/lib/shares.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { type RequestRange, resolveRanges } from '../../../src/oci/range.ts';
 import { type Repository, parseRepository } from '../../../src/oci/reference.ts';
@@ -100,6 +101,7 @@ export class Engine implements AsyncDisposable {
       ...shared,
       space: this.space,
       connections: this.connections,
+      proofs: new Shares(64),
       hashTurns: new Semaphore(1),
       onAbandon: options.onAbandon ?? 'finish',
       ...(options.movers !== undefined && { movers: options.movers }),
@@ -137,6 +139,7 @@ export class Engine implements AsyncDisposable {
       repository?: string;
       ranges?: readonly RequestRange[];
       signal?: AbortSignal;
+      client?: string;
       method?: 'get' | 'head';
     } = {},
   ): Promise<BlobView> {
@@ -148,6 +151,7 @@ export class Engine implements AsyncDisposable {
           digest: upstream.digest,
           method: options.method ?? 'get',
           ranges: options.ranges,
+          client: options.client,
         },
         options.signal ?? new AbortController().signal,
       ),

@@ -6,6 +6,7 @@ import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { mediaTypes } from '../../../src/oci/media-type.ts';
 import { type Reference, referenceText, type Repository } from '../../../src/oci/reference.ts';
 import { UpstreamError, type UpstreamErrorKind } from '../../../src/upstream/errors.ts';
+import type { TransferSlot } from '../../../src/upstream/transfers.ts';
 import type { BlobBody, ListingPage, ManifestBody, ManifestHead, Upstream } from '../../../src/upstream/upstream.ts';
 import type { Gate } from '../../support/gate.ts';
 
@@ -117,6 +118,10 @@ export class FakeUpstream implements Upstream {
       const digest = this.headLacks.has('digest') ? undefined : manifest.digest;
       return { digest, mediaType: manifest.mediaType, sizeBytes: bytes.byteLength, bytes };
     });
+  }
+
+  transfer(): Promise<TransferSlot> {
+    throw new Error('no bytes travel here');
   }
 
   openBlob(): Promise<BlobBody> {

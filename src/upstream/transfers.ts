@@ -1,0 +1,72 @@
+/** Leave to bring blobs from one upstream: as many at once as it has `connections`, shared out among clients. */
+import { abortReason } from '../lib/abort.ts';
+import type { Party } from '../lib/party.ts';
+import { Shares } from '../lib/shares.ts';
+import { CrowdedError, type SlotTerms } from '../lib/slot.ts';
+import { UpstreamError } from './errors.ts';
+import { failure } from './failure.ts';
+
+/** More do not wait; those of the client that wants the most are turned away. */
+const mostWaiting = 1000;
+const crowdedRetryMs = 5000;
+
+export type TransferTerms = Omit<SlotTerms, 'onWanted'>;
+
+/** One transfer's leave. Whoever opens a body with it gives it to that. */
+export interface TransferSlot {
+  /** Aborts when it is wanted for somebody else: what it is used for must end then. Its reason is `preempted`. */
+  readonly wanted: AbortSignal;
+  readonly party: Party;
+  /** Somebody whom a client waits for waits for a slot. */
+  isContended(): boolean;
+  /** Idempotent. */
+  release(): void;
+}
+
+export class Transfers {
+  readonly #upstream: string;
+  readonly #shares: Shares;
+
+  constructor(upstream: string, connections: number) {
+    this.#upstream = upstream;
+    this.#shares = new Shares(connections, mostWaiting);
+  }
+
+  /** Rejects with UpstreamError: `aborted`, or `exhausted` when too many wait. */
+  async acquire(terms: TransferTerms, signal: AbortSignal): Promise<TransferSlot> {
+    const wanted = new AbortController();
+    const permit = await this.#shares
+      .acquire({ ...terms, onWanted: () => this.#want(wanted) }, signal)
+      .catch((cause: unknown) => {
+        throw cause instanceof CrowdedError
+          ? this.#crowded(cause)
+          : failure('aborted', this.#upstream, 'given up by the caller', abortReason(signal));
+      });
+    return this.#slot(terms, wanted, permit);
+  }
+
+  /** One that nobody waits for, or none. */
+  spare(terms: TransferTerms): TransferSlot | undefined {
+    const wanted = new AbortController();
+    const permit = this.#shares.tryAcquire({ ...terms, onWanted: () => this.#want(wanted) });
+    return permit && this.#slot(terms, wanted, permit);
+  }
+
+  #slot({ party }: TransferTerms, wanted: AbortController, permit: Disposable): TransferSlot {
+    return {
+      wanted: wanted.signal,
+      party,
+      isContended: () => this.#shares.isContended,
+      release: () => permit[Symbol.dispose](),
+    };
+  }
+
+  #want(wanted: AbortController): void {
+    wanted.abort(failure('preempted', this.#upstream, 'gave way to what another client waits for'));
+  }
+
+  #crowded(cause: Error): UpstreamError {
+    const message = 'too many transfers wait for their turn';
+    return new UpstreamError('exhausted', message, { upstream: this.#upstream, retryAfterMs: crowdedRetryMs, cause });
+  }
+}
