@@ -1,9 +1,10 @@
 /** A cache root of very many tiny blobs, as weir would have left it: files, rows and the mark of an orderly stop. */
 import { createHash } from 'node:crypto';
-import { rmSync, writeFileSync } from 'node:fs';
+import { lstatSync, rmSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { parseDigest } from '../../src/oci/digest.ts';
 import { silentLogger } from '../../src/lib/log.ts';
+import { formatStamp, stampOf } from '../../src/store/file-stamp.ts';
 import { blobPath, type StorePaths, storePaths } from '../../src/store/paths.ts';
 import { openRoot, writeCleanMarker } from '../../src/store/root.ts';
 import { markComplete, migrate } from '../../src/store/schema.ts';
@@ -35,7 +36,7 @@ export class BlobRoot {
   growTo(count: number): void {
     const database = new DatabaseSync(this.#paths.catalog);
     const insert = database.prepare(
-      'INSERT INTO blobs (digest, size_bytes, allocated_bytes, last_used_ms) VALUES (?, ?, ?, ?)',
+      'INSERT INTO blobs (digest, size_bytes, allocated_bytes, last_used_ms, file_stamp) VALUES (?, ?, ?, ?, ?)',
     );
     const nowMs = Date.now();
     database.exec('BEGIN');
@@ -43,8 +44,10 @@ export class BlobRoot {
       const content = `blob ${this.#count}`;
       const digest = parseDigest(`sha256:${createHash('sha256').update(content).digest('hex')}`);
       if (digest === undefined) throw new Error('a digest that is none');
-      writeFileSync(blobPath(this.#paths, digest), content, { mode: 0o444 });
-      insert.run(digest, content.length, allocatedBytes, nowMs - count + this.#count);
+      const path = blobPath(this.#paths, digest);
+      writeFileSync(path, content, { mode: 0o444 });
+      const stamp = formatStamp(stampOf(lstatSync(path, { bigint: true })));
+      insert.run(digest, content.length, allocatedBytes, nowMs - count + this.#count, stamp);
     }
     database.exec('COMMIT; PRAGMA wal_checkpoint(TRUNCATE)');
     database.close();
@@ -52,8 +55,7 @@ export class BlobRoot {
 
   /** As if the last daemon had stopped in order just now. */
   async markClean(): Promise<void> {
-    // Blobs count as stored before the stop only when they are older than the clock's coarseness.
-    await writeCleanMarker(this.#paths, { stoppedAtMs: Date.now() + 1000, hadSuspects: false });
+    await writeCleanMarker(this.#paths, { stoppedAtMs: Date.now() });
   }
 
   /** As if it had been killed. */

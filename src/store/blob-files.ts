@@ -2,32 +2,18 @@
  * The visible blobs. What exists is decided by the file under the digest's name, each time; the catalog's row adds how
  * large it must be and whether it was proved. A file that cannot be the blob is quarantined as soon as it is seen.
  */
-import type { Stats } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import type { Logger } from '../lib/log.ts';
 import type { Digest } from '../oci/digest.ts';
+import { BlobRecords, type BlobRecordsOptions } from './blob-records.ts';
 import type { BlobInfo } from './blob-store.ts';
-import { judge, lookAtBlob, type Verdict } from './blob-verdict.ts';
-import type { Catalog } from './catalog.ts';
 import { commitSpool, makeDurable } from './commit.ts';
 import { DigestLocks } from './digest-locks.ts';
-import { hasCode, storeError } from './io-errors.ts';
-import { blobPath, type StorePaths } from './paths.ts';
-import type { Quarantine } from './quarantine.ts';
+import type { FileStamp } from './file-stamp.ts';
+import { storeError } from './io-errors.ts';
+import { blobPath } from './paths.ts';
 import { allocatedBytesOf, openRegular } from './regular-file.ts';
-import type { CleanStop } from './root.ts';
 import { OpenBlobs, SharedFile } from './shared-file.ts';
-
-export interface BlobFilesOptions {
-  readonly paths: StorePaths;
-  readonly catalog: Catalog;
-  readonly quarantine: Quarantine;
-  readonly cleanStop: CleanStop | undefined;
-  readonly logger: Logger;
-  readonly now: () => number;
-  /** Looks only: changes neither files nor rows. */
-  readonly isReadOnly: boolean;
-}
 
 export interface OpenedBlob {
   readonly info: BlobInfo;
@@ -37,23 +23,23 @@ export interface OpenedBlob {
 
 export class BlobFiles {
   readonly opened = new OpenBlobs();
-  readonly #options: BlobFilesOptions;
+  readonly #options: BlobRecordsOptions;
+  readonly #records: BlobRecords;
   readonly #locks = new DigestLocks();
 
-  constructor(options: BlobFilesOptions) {
+  constructor(options: BlobRecordsOptions) {
     this.#options = options;
+    this.#records = new BlobRecords(options, this.opened);
   }
 
   async stat(digest: Digest): Promise<BlobInfo | undefined> {
     await this.#locks.settled(digest);
-    const stats = await this.#look(digest);
+    const stats = await this.#records.look(digest);
     const row = this.#options.catalog.sealed(digest);
     if (!this.#locks.isHeld(digest)) {
       if (stats === undefined && row === undefined) return undefined;
-      if (stats !== undefined && row !== undefined) {
-        const verdict = this.#judge(digest, stats);
-        if (verdict.kind === 'good') return this.#info(digest, stats, verdict.isSuspect);
-      }
+      const info = stats === undefined || row === undefined ? undefined : this.#records.agreed(digest, stats);
+      if (info !== undefined) return info;
     }
     // File and row do not agree, or one of them changed while we looked.
     return this.examine(digest);
@@ -65,11 +51,11 @@ export class BlobFiles {
     const file = this.opened.find(digest);
     try {
       if (file === undefined) return await this.#locks.run(digest, () => this.#openNow(digest));
-      const stats = await file.handle.stat();
-      const isUnchanged = stats.nlink > 0 && this.opened.isCurrent(digest, file) && !this.#locks.isHeld(digest);
+      const stats = await file.handle.stat({ bigint: true });
+      const isUnchanged = stats.nlink > 0n && this.opened.isCurrent(digest, file) && !this.#locks.isHeld(digest);
       if (isUnchanged && this.#options.catalog.sealed(digest) !== undefined) {
-        const verdict = this.#judge(digest, stats);
-        if (verdict.kind === 'good') return { info: this.#info(digest, stats, verdict.isSuspect), file: file.retain() };
+        const info = this.#records.agreed(digest, stats);
+        if (info !== undefined) return { info, file: file.retain() };
       }
       return await this.#locks.run(digest, () => this.#openNow(digest));
     } catch (error) {
@@ -81,7 +67,7 @@ export class BlobFiles {
 
   /** Makes row and file agree, and says what is there. For recovery, and whenever the two were seen to differ. */
   examine(digest: Digest): Promise<BlobInfo | undefined> {
-    return this.#locks.run(digest, async () => this.#settle(digest, await this.#look(digest)));
+    return this.#locks.run(digest, async () => this.#records.settle(digest, await this.#records.look(digest)));
   }
 
   /** The commit of a spool file that is complete and proved. Rejects with StoreError; then the blob is not there. */
@@ -93,18 +79,24 @@ export class BlobFiles {
         return existingBytes === sizeBytes && row?.sizeBytes === sizeBytes && !row.isSuspect;
       };
       try {
-        const { outcome, allocatedBytes } = await commitSpool({ paths, digest, name, handle: file.handle, isProved });
+        const { outcome, allocatedBytes, stamp } = await commitSpool({
+          paths,
+          digest,
+          name,
+          handle: file.handle,
+          isProved,
+        });
         file.allocatedBytes = allocatedBytes;
         if (outcome === 'existed') file.unlinked();
         else {
           this.opened.detach(digest);
           // Whoever asks for the blob now shares the descriptor of those who followed the fill.
           this.opened.enter(digest, file);
-          catalog.recordSealed({ digest, sizeBytes, allocatedBytes });
+          catalog.recordSealed({ digest, sizeBytes, allocatedBytes, stamp });
         }
       } catch (error) {
         file.unlinked();
-        await this.#settle(digest, await this.#look(digest));
+        await this.#records.settle(digest, await this.#records.look(digest));
         throw storeError(error, `storing ${digest}`);
       }
       return { digest, sizeBytes, path: blobPath(paths, digest), isSuspect: false };
@@ -115,8 +107,8 @@ export class BlobFiles {
     const { paths, catalog } = this.#options;
     await this.#locks.run(digest, async () => {
       try {
-        const allocatedBytes = await makeDurable(blobPath(paths, digest), sizeBytes);
-        if (allocatedBytes !== undefined) catalog.recordSealed({ digest, sizeBytes, allocatedBytes });
+        const durable = await makeDurable(blobPath(paths, digest), sizeBytes);
+        if (durable !== undefined) catalog.recordSealed({ digest, sizeBytes, ...durable });
       } catch (error) {
         throw storeError(error, `proving ${digest}`);
       }
@@ -127,7 +119,7 @@ export class BlobFiles {
     const { paths, catalog } = this.#options;
     return this.#locks.run(digest, async () => {
       try {
-        const stats = await this.#look(digest);
+        const stats = await this.#records.look(digest);
         // The row goes second: a kill in between leaves a row without a file, which the next look forgets.
         await rm(blobPath(paths, digest), { recursive: true, force: true });
         catalog.forgetSealed(digest);
@@ -140,7 +132,12 @@ export class BlobFiles {
   }
 
   async quarantine(digest: Digest, reason: string): Promise<void> {
-    await this.#locks.run(digest, () => this.#quarantineNow(digest, reason));
+    await this.#locks.run(digest, () => this.#records.quarantine(digest, reason));
+  }
+
+  /** A file that had `stamp` was read to its end, and is this blob. */
+  renew(digest: Digest, stamp: FileStamp): Promise<void> {
+    return this.#locks.run(digest, () => this.#records.renew(digest, stamp));
   }
 
   /** Under the lock. */
@@ -151,11 +148,11 @@ export class BlobFiles {
     const { file } = opened;
     let info: BlobInfo | undefined;
     try {
-      const stats = 'stats' in opened ? opened.stats : await file.handle.stat();
+      const stats = 'stats' in opened ? opened.stats : await file.handle.stat({ bigint: true });
       // Deleted by hand while it was open: a zombie from now on.
-      if (stats.nlink === 0) this.opened.detach(digest);
-      info = await this.#settle(digest, stats.nlink === 0 ? await this.#look(digest) : stats);
-      if (info !== undefined && stats.nlink > 0) return { info, file: file.retain() };
+      if (stats.nlink === 0n) this.opened.detach(digest);
+      info = await this.#records.settle(digest, stats.nlink === 0n ? await this.#records.look(digest) : stats);
+      if (info !== undefined && stats.nlink > 0n) return { info, file: file.retain() };
     } finally {
       await file.release();
     }
@@ -163,81 +160,15 @@ export class BlobFiles {
     return info === undefined ? undefined : this.#openNow(digest);
   }
 
-  async #openPath(digest: Digest): Promise<{ readonly file: SharedFile; readonly stats: Stats } | undefined> {
+  async #openPath(digest: Digest): Promise<{ readonly file: SharedFile; readonly stats: BigIntStats } | undefined> {
     const opened = await openRegular(blobPath(this.#options.paths, digest));
     if (opened === 'absent' || opened === 'irregular') {
-      await this.#settle(digest, await this.#look(digest));
+      await this.#records.settle(digest, await this.#records.look(digest));
       return undefined;
     }
     const { handle, stats } = opened;
     const file = new SharedFile(handle, this.opened.zombies, allocatedBytesOf(stats));
     this.opened.enter(digest, file);
     return { file, stats };
-  }
-
-  /** Under the lock: the row follows the file, and a file that cannot be the blob goes. */
-  async #settle(digest: Digest, stats: Stats | undefined): Promise<BlobInfo | undefined> {
-    const { catalog, logger, isReadOnly } = this.#options;
-    const row = catalog.sealed(digest);
-    if (stats === undefined) {
-      if (row !== undefined && !isReadOnly) catalog.forgetSealed(digest);
-      return undefined;
-    }
-    const verdict = this.#judge(digest, stats);
-    if (verdict.kind === 'bad') {
-      if (isReadOnly) return undefined;
-      try {
-        await this.#quarantineNow(digest, verdict.reason);
-      } catch (error) {
-        // It stays under its name; each look will try again, and none will call it a blob.
-        logger.error({ digest, err: error }, 'a bad blob cannot be put aside');
-      }
-      return undefined;
-    }
-    const { isSuspect } = verdict;
-    if (row === undefined && !isReadOnly) this.#recordFound(digest, stats, isSuspect);
-    return this.#info(digest, stats, isSuspect);
-  }
-
-  #judge(digest: Digest, stats: Stats): Verdict {
-    return judge(digest, stats, this.#options.catalog.sealed(digest), this.#options.cleanStop);
-  }
-
-  async #quarantineNow(digest: Digest, reason: string): Promise<void> {
-    const { catalog, quarantine, logger, now } = this.#options;
-    logger.warn({ digest, reason }, 'a stored blob is bad and was put aside');
-    try {
-      await quarantine.take(digest, reason, now());
-    } catch (error) {
-      if (!hasCode(error, 'ENOENT')) {
-        await this.#distrust(digest);
-        throw storeError(error, `putting ${digest} aside`);
-      }
-    }
-    catalog.forgetSealed(digest);
-    this.opened.detach(digest, false);
-  }
-
-  /** A bad blob that cannot be moved must at least not be taken for a proved one. */
-  async #distrust(digest: Digest): Promise<void> {
-    const stats = await this.#look(digest);
-    // One stat and its row show already that it is bad, each time.
-    if (stats !== undefined && this.#judge(digest, stats).kind === 'bad') return;
-    this.#options.catalog.forgetSealed(digest);
-    if (stats !== undefined) this.#recordFound(digest, stats, true);
-  }
-
-  #recordFound(digest: Digest, stats: Stats, isSuspect: boolean): void {
-    const allocatedBytes = allocatedBytesOf(stats);
-    const { size: sizeBytes, mtimeMs: lastUsedMs } = stats;
-    this.#options.catalog.recordFound({ digest, sizeBytes, allocatedBytes, lastUsedMs, isSuspect });
-  }
-
-  #look(digest: Digest): Promise<Stats | undefined> {
-    return lookAtBlob(this.#options.paths, digest);
-  }
-
-  #info(digest: Digest, stats: Stats, isSuspect: boolean): BlobInfo {
-    return { digest, sizeBytes: stats.size, path: blobPath(this.#options.paths, digest), isSuspect };
   }
 }

@@ -3,7 +3,8 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import type { CatalogDatabase, DatabaseListener, Row } from './catalog-database.ts';
-import type { SealedBlob } from './catalog.ts';
+import type { Catalog, SealedBlob } from './catalog.ts';
+import { type FileStamp, formatStamp, parseStamp } from './file-stamp.ts';
 import { bit, factOf, integerOf, readable, textOf } from './rows.ts';
 
 const hotBlobs = 16_384;
@@ -51,32 +52,39 @@ export class BlobRows implements DatabaseListener {
     return lastUsedMs === undefined ? blob : { ...blob, lastUsedMs };
   }
 
-  recordSealed({
-    digest,
-    sizeBytes,
-    allocatedBytes,
-  }: Pick<SealedBlob, 'digest' | 'sizeBytes' | 'allocatedBytes'>): void {
+  recordSealed({ digest, sizeBytes, allocatedBytes, stamp }: Parameters<Catalog['recordSealed']>[0]): void {
     this.#changed(digest);
     this.#database.run(
-      `INSERT INTO blobs (digest, size_bytes, allocated_bytes, last_used_ms) VALUES (?1, ?2, ?3, ?4)
-       ON CONFLICT (digest) DO UPDATE SET size_bytes = ?2, allocated_bytes = ?3, last_used_ms = ?4, is_suspect = 0`,
+      `INSERT INTO blobs (digest, size_bytes, allocated_bytes, last_used_ms, file_stamp) VALUES (?1, ?2, ?3, ?4, ?5)
+       ON CONFLICT (digest) DO UPDATE
+       SET size_bytes = ?2, allocated_bytes = ?3, last_used_ms = ?4, is_suspect = 0, file_stamp = ?5`,
       digest,
       sizeBytes,
       allocatedBytes,
       this.#clock.now(),
+      stamp === undefined ? null : formatStamp(stamp),
     );
   }
 
-  recordFound({ digest, sizeBytes, allocatedBytes, lastUsedMs, isSuspect }: Omit<SealedBlob, 'isPinned'>): void {
+  recordSuspect({ digest, sizeBytes, allocatedBytes, lastUsedMs }: Parameters<Catalog['recordSuspect']>[0]): void {
     this.#changed(digest);
     this.#database.run(
-      `INSERT INTO blobs (digest, size_bytes, allocated_bytes, last_used_ms, is_suspect) VALUES (?, ?, ?, ?, ?)
-       ON CONFLICT (digest) DO NOTHING`,
+      `INSERT INTO blobs (digest, size_bytes, allocated_bytes, last_used_ms, is_suspect) VALUES (?1, ?2, ?3, ?4, 1)
+       ON CONFLICT (digest) DO UPDATE
+       SET size_bytes = ?2, allocated_bytes = ?3, is_suspect = 1, file_stamp = NULL`,
       digest,
       sizeBytes,
       allocatedBytes,
       Math.trunc(Math.min(lastUsedMs, this.#clock.now())),
-      bit(isSuspect),
+    );
+  }
+
+  restamp(digest: Digest, stamp: FileStamp): void {
+    this.#changed(digest);
+    this.#database.run(
+      'UPDATE blobs SET file_stamp = ? WHERE digest = ? AND is_suspect = 0',
+      formatStamp(stamp),
+      digest,
     );
   }
 
@@ -138,10 +146,6 @@ export class BlobRows implements DatabaseListener {
     this.#database.run('UPDATE blobs SET is_pinned = ? WHERE digest = ?', bit(isPinned), digest);
   }
 
-  hasSuspects(): boolean {
-    return this.#database.get('SELECT 1 FROM blobs WHERE is_suspect = 1 LIMIT 1') !== undefined;
-  }
-
   beforeCommit(): void {
     this.#writeTouches();
   }
@@ -180,6 +184,7 @@ export class BlobRows implements DatabaseListener {
       lastUsedMs: Math.min(lastUsedMs, this.#clock.now()),
       isPinned: factOf(row, 'is_pinned'),
       isSuspect: factOf(row, 'is_suspect'),
+      stamp: parseStamp(textOf(row, 'file_stamp') ?? ''),
     };
   }
 }

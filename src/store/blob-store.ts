@@ -31,8 +31,8 @@ export interface BlobInfo {
   /** Absolute path of the file, for a sender that works on paths or descriptors; undefined in the memory store. */
   readonly path: string | undefined;
   /**
-   * The bytes are there but nobody has proved them since an unclean stop: they must be re-hashed before the last byte
-   * is given to anyone (`BlobStore.prove` or `quarantine` ends this state).
+   * The bytes are there but nobody has proved this file as it is: they must be re-hashed before the last byte is given
+   * to anyone (`BlobStore.prove` or `quarantine` ends this state).
    */
   readonly isSuspect: boolean;
 }

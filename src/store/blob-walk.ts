@@ -2,13 +2,14 @@
  * The walk over all blobs, a step at a time: which files are not as the catalog has them, which rows have no file. It
  * only looks, with synchronous calls, so it belongs on a thread of its own; whoever is told of a difference looks again.
  */
-import { lstatSync, opendirSync, type Stats } from 'node:fs';
+import { type BigIntStats, lstatSync, opendirSync } from 'node:fs';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { type Digest, parseDigest } from '../oci/digest.ts';
-import { judge } from './blob-verdict.ts';
+import { judge, type JudgedRow } from './blob-verdict.ts';
+import { parseStamp } from './file-stamp.ts';
 import { hasCode } from './io-errors.ts';
 import { blobAlgorithms, blobDirectory, blobPath, digestOfBlobName, type StorePaths } from './paths.ts';
-import { integerOf, textOf } from './rows.ts';
+import { factOf, integerOf, textOf } from './rows.ts';
 import { isDamage, isSickness } from './sqlite-errors.ts';
 
 export interface WalkStep {
@@ -64,19 +65,22 @@ export function* walkRows(paths: StorePaths, rows: RowReader): Generator<WalkSte
  * there: the owner looks at what seems to differ with its own connection, and knows what to do.
  */
 export class RowReader {
-  readonly #size: StatementSync | undefined;
+  readonly #row: StatementSync | undefined;
   readonly #page: StatementSync | undefined;
 
   constructor(database: DatabaseSync | undefined) {
     const prepare = (sql: string): StatementSync | undefined => attempt(() => database?.prepare(sql));
-    this.#size = prepare('SELECT size_bytes FROM blobs WHERE digest = ?');
+    this.#row = prepare('SELECT size_bytes, is_suspect, file_stamp FROM blobs WHERE digest = ?');
     // In pages: a statement that stays open would hold the log back.
     this.#page = prepare('SELECT digest FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?');
   }
 
-  sizeBytes(digest: Digest): number | undefined {
-    const row = attempt(() => this.#size?.get(digest));
-    return row === undefined ? undefined : integerOf(row, 'size_bytes');
+  row(digest: Digest): JudgedRow | undefined {
+    const row = attempt(() => this.#row?.get(digest));
+    const sizeBytes = row === undefined ? undefined : integerOf(row, 'size_bytes');
+    if (row === undefined || sizeBytes === undefined) return undefined;
+    const stamp = parseStamp(textOf(row, 'file_stamp') ?? '');
+    return { sizeBytes, isSuspect: factOf(row, 'is_suspect'), stamp, lastUsedMs: 0 };
   }
 
   /** As they stand, also those that are no digests. */
@@ -95,15 +99,18 @@ function attempt<T>(read: () => T | undefined): T | undefined {
 }
 
 function isAsRecorded(paths: StorePaths, digest: Digest, rows: RowReader): boolean {
-  const sizeBytes = rows.sizeBytes(digest);
-  if (sizeBytes === undefined) return false;
+  const row = rows.row(digest);
+  if (row === undefined) return false;
   const stats = look(paths, digest);
-  return stats !== undefined && judge(digest, stats, { sizeBytes, isSuspect: false }, undefined).kind === 'good';
+  if (stats === undefined) return false;
+  const verdict = judge(digest, stats, row, undefined);
+  // A file that only moved is proved when it is used, not now: a start must not read a whole store.
+  return verdict.kind === 'good' && (verdict.row === 'current' || verdict.row === 'moved');
 }
 
-function look(paths: StorePaths, digest: Digest): Stats | undefined {
+function look(paths: StorePaths, digest: Digest): BigIntStats | undefined {
   try {
-    return lstatSync(blobPath(paths, digest));
+    return lstatSync(blobPath(paths, digest), { bigint: true });
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined;
     throw error;

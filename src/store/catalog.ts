@@ -9,6 +9,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Repository, Tag } from '../oci/reference.ts';
 import type { Origin } from './origin.ts';
+import type { FileStamp } from './file-stamp.ts';
 
 /** A manifest is never served as a blob nor a blob as a manifest, though both lie in one store. */
 export type ContentKind = 'manifest' | 'blob';
@@ -20,8 +21,10 @@ export interface SealedBlob {
   /** Epoch milliseconds; never in the future (a clock that was set back is clamped). */
   readonly lastUsedMs: number;
   readonly isPinned: boolean;
-  /** Found on disk after an unclean stop, and not proved since. */
+  /** Found on disk, or changed there, and not proved since. */
   readonly isSuspect: boolean;
+  /** Of the file when it was proved; undefined for suspects, stores without files, and rows of older weirs. */
+  readonly stamp: FileStamp | undefined;
 }
 
 export interface ManifestRecord {
@@ -78,9 +81,16 @@ export interface Catalog {
   // --- blobs -------------------------------------------------------------------------------------------------------
   sealed(digest: Digest): SealedBlob | undefined;
   /** Proved bytes: used now, and suspect no more. Called by the blob store. */
-  recordSealed(blob: { digest: Digest; sizeBytes: number; allocatedBytes: number }): void;
-  /** A file that is there without a row. Never changes an existing row. Called by the blob store. */
-  recordFound(blob: Omit<SealedBlob, 'isPinned'>): void;
+  recordSealed(blob: {
+    digest: Digest;
+    sizeBytes: number;
+    allocatedBytes: number;
+    stamp?: FileStamp | undefined;
+  }): void;
+  /** A file that nobody has proved: it gets a row, or its row stops to vouch for it. Called by the blob store. */
+  recordSuspect(blob: Pick<SealedBlob, 'digest' | 'sizeBytes' | 'allocatedBytes' | 'lastUsedMs'>): void;
+  /** The same bytes, as a file that is known again by this. Without effect on a row that is not there, or suspect. */
+  restamp(digest: Digest, stamp: FileStamp): void;
   forgetSealed(digest: Digest): void;
   /** Marks a use now. Cheap enough for every hit. */
   touch(digest: Digest): void;

@@ -7,10 +7,11 @@ import { dirname } from 'node:path';
 import { syncDirectory } from '../lib/atomic-file.ts';
 import type { Digest } from '../oci/digest.ts';
 import { StoreError } from './blob-store.ts';
+import { type FileStamp, stampOf } from './file-stamp.ts';
 import { hasCode } from './io-errors.ts';
 import { blobPath, partPath, type StorePaths } from './paths.ts';
 import { allocatedBytesOf, openRegular } from './regular-file.ts';
-import { makeOwnDirectory } from './root-tree.ts';
+import { makeOwnDirectory, removeName } from './root-tree.ts';
 
 export interface CommitRequest {
   readonly paths: StorePaths;
@@ -27,11 +28,13 @@ export interface Commit {
   readonly outcome: 'stored' | 'replaced' | 'existed';
   /** Of the spool file. */
   readonly allocatedBytes: number;
+  /** Of the spool file, with its last name. */
+  readonly stamp: FileStamp;
 }
 
 /**
- * Leaves the spool's own names to the caller: a kill before they are gone leaves one file with two names, which recovery
- * knows. Rejects with the system's error; then the digest has no name that was made here.
+ * The spool's own name goes last: a kill before leaves one file with two names, which recovery knows. Rejects with the
+ * system's error; then the digest has no name that was made here, and the spool's is the caller's.
  */
 export async function commitSpool({ paths, digest, name, handle, isProved }: CommitRequest): Promise<Commit> {
   const part = partPath(paths, name);
@@ -44,11 +47,13 @@ export async function commitSpool({ paths, digest, name, handle, isProved }: Com
   const allocatedBytes = allocatedBytesOf(await handle.stat());
   // 2. link, not rename: it cannot damage a good blob.
   const outcome = await linkOrReplace(part, blob, isProved);
-  if (outcome === 'existed') return { outcome, allocatedBytes };
+  if (outcome === 'existed') return { outcome, allocatedBytes, stamp: stampOf(await handle.stat({ bigint: true })) };
   try {
     // 3. The name itself. Until this has returned, the blob may vanish with the power.
     await syncDirectory(dirname(blob));
-    return { outcome, allocatedBytes };
+    // 4. Losing a name changes a file's change time, so the spool's goes before the stamp is taken.
+    await removeName(part);
+    return { outcome, allocatedBytes, stamp: stampOf(await handle.stat({ bigint: true })) };
   } catch (error) {
     await rm(blob, { force: true });
     throw error;
@@ -57,15 +62,18 @@ export async function commitSpool({ paths, digest, name, handle, isProved }: Com
 
 /**
  * For a blob that was found and then proved: after an unclean stop neither its bytes, which may have been hashed from
- * memory, nor its name are known to be durable. Resolves its allocated bytes, or undefined when it is gone. Rejects with
+ * memory, nor its name are known to be durable. Resolves what its row needs, or undefined when it is gone. Rejects with
  * StoreError `mismatch` when the file has another size than was proved, and with the system's error.
  */
-export async function makeDurable(blob: string, sizeBytes: number): Promise<number | undefined> {
+export async function makeDurable(
+  blob: string,
+  sizeBytes: number,
+): Promise<Pick<Commit, 'allocatedBytes' | 'stamp'> | undefined> {
   const opened = await openRegular(blob);
   if (opened === 'absent' || opened === 'irregular') return undefined;
   const { handle, stats } = opened;
   try {
-    if (stats.size !== sizeBytes) {
+    if (stats.size !== BigInt(sizeBytes)) {
       throw new StoreError('mismatch', `the file has ${stats.size} bytes, ${sizeBytes} were proved`);
     }
     // What another user has put there (rsync, a restored backup) is not ours to change; its bytes are right all the same.
@@ -74,7 +82,7 @@ export async function makeDurable(blob: string, sizeBytes: number): Promise<numb
     });
     await handle.sync();
     await syncDirectory(dirname(blob));
-    return allocatedBytesOf(stats);
+    return { allocatedBytes: allocatedBytesOf(stats), stamp: stampOf(await handle.stat({ bigint: true })) };
   } finally {
     await handle.close();
   }

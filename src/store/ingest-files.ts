@@ -70,7 +70,7 @@ export class IngestFiles implements SpoolOwner {
       const opened = await openRegular(partPath(this.paths, partial.name), 'write');
       if (opened === 'absent' || opened === 'irregular') return undefined;
       const { handle, stats } = opened;
-      const synced = clipIntervals(partial.synced, stats.size);
+      const synced = clipIntervals(partial.synced, Number(stats.size));
       if (intervalBytes(synced) > 0) {
         return this.#start({ ...partial, synced, allocatedBytes: allocatedBytesOf(stats) }, handle);
       }

@@ -61,7 +61,7 @@ export class MemoryStore implements BlobStore, MemoryIngestOwner {
     }
     if (row === undefined) {
       const lastUsedMs = this.#now();
-      this.#catalog.recordFound({ digest, sizeBytes, allocatedBytes: sizeBytes, lastUsedMs, isSuspect: true });
+      this.#catalog.recordSuspect({ digest, sizeBytes, allocatedBytes: sizeBytes, lastUsedMs });
     }
     return { digest, sizeBytes, path: undefined, isSuspect: row?.isSuspect ?? true };
   }

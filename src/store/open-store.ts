@@ -15,6 +15,7 @@ import { type StorePaths, storePaths } from './paths.ts';
 import { Quarantine } from './quarantine.ts';
 import { rebuildCatalog } from './rebuild.ts';
 import { Recovery, type RecoverySummary } from './recovery.ts';
+import { Reproof } from './reproof.ts';
 import { inspectRoot, openRoot, type Root, writeCleanMarker } from './root.ts';
 import { SqliteCatalog } from './sqlite-catalog.ts';
 
@@ -70,7 +71,8 @@ export async function openStoreForReading(
   }
   const quarantine = new Quarantine(paths);
   const now = (): number => clock.now();
-  const blobs = new BlobFiles({ paths, catalog, quarantine, cleanStop: undefined, logger, now, isReadOnly: true });
+  const looking = { paths, catalog, quarantine, stoppedAtMs: undefined, logger, now, isReadOnly: true };
+  const blobs = new BlobFiles(looking);
   const ingests = new IngestFiles({ paths, blobs, logger, now, names: [], partialTtlMs: 0 });
   const overhead = new Overhead(paths, quarantine, clock, logger);
   const store = new DiskStore({ paths, catalog, blobs, ingests, overhead, isReadOnly: true });
@@ -98,7 +100,14 @@ async function assemble(
   const catalog = new SqliteCatalog({ path: paths.catalog, clock, logger });
   const thread = new CatalogThread(catalog.database, logger);
   const quarantine = new Quarantine(paths);
-  const blobs = new BlobFiles({ paths, catalog, quarantine, cleanStop, logger, now, isReadOnly: false });
+  const reproof: Reproof = new Reproof({
+    paths,
+    logger,
+    renew: (digest, stamp) => blobs.renew(digest, stamp),
+    quarantine: (digest, reason) => blobs.quarantine(digest, reason),
+  });
+  const records = { paths, catalog, quarantine, stoppedAtMs: cleanStop?.stoppedAtMs, logger, now, isReadOnly: false };
+  const blobs = new BlobFiles({ ...records, onMoved: (digest) => reproof.ask(digest) });
   const ingests = new IngestFiles({ paths, blobs, logger, now, names, partialTtlMs });
   const overhead = new Overhead(paths, quarantine, clock, logger);
   const store = new DiskStore({ paths, catalog, blobs, ingests, overhead, isReadOnly: false });
@@ -143,19 +152,19 @@ async function assemble(
 
   const stop = async (): Promise<void> => {
     stopping.abort(new Error('the store is being closed'));
-    const { isComplete } = await lastWalk;
+    await lastWalk;
+    await reproof.close();
     await store.close();
     // The last changes are announced by their commit, so it comes before the index.
     catalog.flush();
     await index.close();
     await thread.close();
-    const hadSuspects = !isComplete || isWalkDue || catalog.hasSuspects();
     catalog.close();
     try {
       // The system's own time, whatever the clock says: it is compared with change times of files.
-      await writeCleanMarker(paths, { stoppedAtMs: Date.now(), hadSuspects });
+      await writeCleanMarker(paths, { stoppedAtMs: Date.now() });
     } catch (error) {
-      logger.warn({ err: error }, 'the clean stop cannot be recorded; the next start will look at everything again');
+      logger.warn({ err: error }, 'the clean stop cannot be recorded');
     }
     lock.release();
   };

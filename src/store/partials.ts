@@ -114,10 +114,10 @@ export class PartialTable {
     if (opened === 'absent' || opened === 'irregular') return undefined;
     await opened.handle.close();
     // Two names: the kill came between link and unlink, and the blob is in the store.
-    if (side === undefined || opened.stats.nlink !== 1) return undefined;
+    if (side === undefined || opened.stats.nlink !== 1n) return undefined;
     // A clock that was ahead when this was written does not make it old.
     if (now() - side.updatedAtMs > partialTtlMs) return undefined;
-    const synced = clipIntervals(side.synced, opened.stats.size);
+    const synced = clipIntervals(side.synced, Number(opened.stats.size));
     if (intervalBytes(synced) === 0) return undefined;
     const { key, sizeBytes } = side;
     const updatedAtMs = Math.min(side.updatedAtMs, now());

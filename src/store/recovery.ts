@@ -21,7 +21,7 @@ export interface RecoverySummary {
   readonly isComplete: boolean;
   /** Files under `blobs/` that were looked at. */
   readonly blobs: number;
-  /** Of those, the ones that the catalog did not know, or knew with another size. */
+  /** Of those, the ones that the catalog did not know, or not as they are. */
   readonly reconciled: number;
   /** Rows whose file is gone. */
   readonly forgotten: number;
@@ -131,7 +131,8 @@ export class Recovery {
     const { paths, catalog, blobs } = this.#parts;
     const stats = await lookAtBlob(paths, digest);
     const row = catalog.peekSealed(digest);
-    if (stats !== undefined && row !== undefined && judge(digest, stats, row, undefined).kind === 'good') {
+    const verdict = stats === undefined ? undefined : judge(digest, stats, row, undefined);
+    if (verdict?.kind === 'good' && (verdict.row === 'current' || verdict.row === 'moved')) {
       this.#withRow++;
       return;
     }

@@ -1,12 +1,12 @@
 /** Opening files that somebody else may have put there: no link is followed, no pipe blocks, nothing but files passes. */
-import { constants, type Stats } from 'node:fs';
+import { type BigIntStats, constants, type Stats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { hasCode } from './io-errors.ts';
 
 export interface OpenedFile {
   /** The caller closes it. */
   readonly handle: FileHandle;
-  readonly stats: Stats;
+  readonly stats: BigIntStats;
 }
 
 /** `irregular`: a link, directory, pipe, socket or device has the name. */
@@ -26,7 +26,7 @@ export async function openRegular(path: string, access: 'read' | 'write' = 'read
     throw error;
   }
   try {
-    const stats = await handle.stat();
+    const stats = await handle.stat({ bigint: true });
     if (stats.isFile()) return { handle, stats };
   } catch (error) {
     await handle.close();
@@ -44,13 +44,13 @@ export async function readRegular(path: string, maxBytes: number): Promise<Uint8
   const opened = await openRegular(path);
   if (opened === 'absent' || opened === 'irregular') return undefined;
   try {
-    return opened.stats.size > maxBytes ? undefined : await opened.handle.readFile();
+    return opened.stats.size > BigInt(maxBytes) ? undefined : await opened.handle.readFile();
   } finally {
     await opened.handle.close();
   }
 }
 
 /** Bytes on disk, which sparse files and small blobs have less and more of than their size says. */
-export function allocatedBytesOf(stats: Stats): number {
-  return stats.blocks * 512;
+export function allocatedBytesOf(stats: Pick<Stats | BigIntStats, 'blocks'>): number {
+  return Number(stats.blocks) * 512;
 }

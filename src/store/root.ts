@@ -4,7 +4,6 @@
  * A root is recognised by `weir/lock` or `weir/version`, or by being an OCI image layout (its blobs are then unproved).
  * An empty directory becomes one. Anything else is refused before a single byte is written into it.
  */
-import type { Stats } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncDirectory, writeFileAtomic } from '../lib/atomic-file.ts';
@@ -21,14 +20,9 @@ import { makeOwnDirectory, makePrivate, refuseLinks, removeName, separateCatalog
 /** More than any of the files read here has. */
 const smallBytes = 4096;
 
-/** Linux dates files by its last timer tick, which is up to a hundredth of a second ago. */
-const fileTimeLagMs = 10;
-
 /** How the previous daemon left the root; undefined when it did not stop in order, or when there was none. */
 export interface CleanStop {
   readonly stoppedAtMs: number;
-  /** Some blobs had not been proved even then. */
-  readonly hadSuspects: boolean;
 }
 
 export interface Root {
@@ -89,14 +83,6 @@ export async function writeCleanMarker(paths: StorePaths, stop: CleanStop): Prom
   await writeFileAtomic(paths.clean, `${JSON.stringify(stop)}\n`);
 }
 
-/**
- * Whether a file was in the store, finished, when the last daemon stopped in order. The change time of an inode cannot
- * be set from outside, so a file that was copied or edited since then does not pass.
- */
-export function wasStoredAt(stop: CleanStop | undefined, stats: Stats): boolean {
-  return stop !== undefined && !stop.hadSuspects && stats.ctimeMs + fileTimeLagMs < stop.stoppedAtMs;
-}
-
 async function completeTree(paths: StorePaths, logger: Logger, isOurs: boolean): Promise<void> {
   await makeOwnDirectory(paths.blobs);
   for (const algorithm of blobAlgorithms) await makeOwnDirectory(blobDirectory(paths, algorithm));
@@ -150,9 +136,8 @@ function parseCleanStop(bytes: Uint8Array): CleanStop | undefined {
     return undefined;
   }
   if (!isJsonObject(document)) return undefined;
-  const { stoppedAtMs, hadSuspects } = document;
-  if (typeof stoppedAtMs !== 'number' || typeof hadSuspects !== 'boolean') return undefined;
-  return { stoppedAtMs, hadSuspects };
+  const { stoppedAtMs } = document;
+  return typeof stoppedAtMs === 'number' ? { stoppedAtMs } : undefined;
 }
 
 async function refuseNewer(paths: StorePaths): Promise<void> {

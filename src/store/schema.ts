@@ -113,6 +113,11 @@ const migrations: readonly string[] = [
     UPDATE manifests SET has_edges = NULL WHERE digest = OLD.digest;
   END;
   `,
+  `
+  -- By what the file is known again (file-stamp). NULL: suspect, or written before this column.
+  ALTER TABLE blobs ADD COLUMN file_stamp TEXT;
+  DROP INDEX suspect_blobs;
+  `,
 ];
 
 export const schemaVersion = migrations.length;

@@ -22,6 +22,7 @@ import { DocumentRows } from './document-rows.ts';
 import { LinkRows } from './link-rows.ts';
 import type { Origin } from './origin.ts';
 import { ProvenanceRows } from './provenance-rows.ts';
+import type { FileStamp } from './file-stamp.ts';
 import { RepositoryRows } from './repository-rows.ts';
 import { TagRows } from './tag-rows.ts';
 
@@ -58,12 +59,16 @@ export class SqliteCatalog implements Catalog {
     return this.#blobs.sealed(digest);
   }
 
-  recordSealed(blob: Pick<SealedBlob, 'digest' | 'sizeBytes' | 'allocatedBytes'>): void {
+  recordSealed(blob: Parameters<Catalog['recordSealed']>[0]): void {
     this.#blobs.recordSealed(blob);
   }
 
-  recordFound(blob: Omit<SealedBlob, 'isPinned'>): void {
-    this.#blobs.recordFound(blob);
+  recordSuspect(blob: Parameters<Catalog['recordSuspect']>[0]): void {
+    this.#blobs.recordSuspect(blob);
+  }
+
+  restamp(digest: Digest, stamp: FileStamp): void {
+    this.#blobs.restamp(digest, stamp);
   }
 
   forgetSealed(digest: Digest): void {
@@ -93,10 +98,6 @@ export class SqliteCatalog implements Catalog {
   /** For recovery: like `sealed`, without remembering it. */
   peekSealed(digest: Digest): SealedBlob | undefined {
     return this.#blobs.peek(digest);
-  }
-
-  hasSuspects(): boolean {
-    return this.#blobs.hasSuspects();
   }
 
   manifest(digest: Digest): ManifestRecord | undefined {

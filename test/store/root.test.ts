@@ -5,7 +5,7 @@ import { isLayoutMarker, layoutIndex, layoutMarker, parseLayoutIndex } from '../
 import { within } from '../support/gate.ts';
 import { tempDirectory } from '../support/temp.ts';
 import { rejects } from './contract.ts';
-import { blobFile, content, dumpTree, openTestStore, passFileTime, tagKey } from './support/harness.ts';
+import { blobFile, content, dumpTree, openTestStore } from './support/harness.ts';
 
 describe('opening a cache root', () => {
   it('makes an OCI image layout out of nothing, private where it is not part of one', async () => {
@@ -151,53 +151,12 @@ describe('the clean marker', () => {
 
   it('counts for nothing when it is not what weir writes', async () => {
     await using temp = await tempDirectory('root');
-    for (const text of ['', '{}', '[]', 'null', '{"stoppedAtMs":"1","hadSuspects":false}', '{"stoppedAtMs":1']) {
+    for (const text of ['', '{}', '[]', 'null', '{"stoppedAtMs":"1"}', '{"stoppedAtMs":1']) {
       await (await openTestStore(temp.path)).close();
       await writeFile(temp.file('weir', 'clean'), text);
       const opened = await openTestStore(temp.path);
       expect(opened.wasClean).toBe(false);
       await opened.close();
     }
-  });
-
-  it('vouches for the blobs of a lost catalog, but not for what was copied in or changed since', async () => {
-    await using temp = await tempDirectory('root');
-    const [stored, touched, copied] = [content(), content(), content()];
-    const first = await openTestStore(temp.path);
-    await first.recovered;
-    await first.store.put(stored.digest, stored.bytes);
-    await first.store.put(touched.digest, touched.bytes);
-    first.catalog.putTag(tagKey('a', 'b'), {
-      digest: stored.digest,
-      mediaType: 'a/b',
-      sizeBytes: 1,
-      checkedAtMs: 1,
-      isDenied: false,
-    });
-    await passFileTime();
-    await first.close();
-    await rm(temp.file('weir', 'catalog.db'));
-    await chmod(blobFile(temp.path, touched.digest), 0o644);
-    await writeFile(blobFile(temp.path, copied.digest), copied.bytes);
-    await using second = await openTestStore(temp.path);
-    expect(await second.store.stat(stored.digest)).toMatchObject({ isSuspect: false });
-    expect(await second.store.stat(touched.digest)).toMatchObject({ isSuspect: true });
-    expect(await second.store.stat(copied.digest)).toMatchObject({ isSuspect: true });
-    await second.recovered;
-  });
-
-  it('does not vouch for blobs that were suspect even then', async () => {
-    await using temp = await tempDirectory('root');
-    const { bytes, digest } = content();
-    const first = await openTestStore(temp.path);
-    await writeFile(blobFile(temp.path, digest), bytes);
-    expect(await first.store.stat(digest)).toMatchObject({ isSuspect: true });
-    await first.recovered;
-    await first.close();
-    await rm(temp.file('weir', 'catalog.db'));
-    await using second = await openTestStore(temp.path);
-    expect(second.wasClean).toBe(true);
-    expect(await second.store.stat(digest)).toMatchObject({ isSuspect: true });
-    await second.recovered;
   });
 });

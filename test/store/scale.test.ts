@@ -102,7 +102,8 @@ describe('the work of the owner’s thread', () => {
     const few = await measure(100);
     const many = await measure(5000);
     expect(many.phases).toEqual(few.phases);
-    expect(few.phases.every(({ statements }) => statements > 0)).toBe(true);
+    // An orderly stop asks the catalog nothing: it only commits.
+    expect(few.phases.slice(0, -1).every(({ statements }) => statements > 0)).toBe(true);
     expect(few.phases.every(({ fileCalls }) => fileCalls > 0)).toBe(true);
   });
 

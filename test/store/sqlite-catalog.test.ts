@@ -55,21 +55,24 @@ describe('blobs in the catalog', () => {
     expect(catalog.totals()).toEqual({ blobs: 1, allocatedBytes: 8192 });
   });
 
-  it('that were found never overwrite what is known, and are proved by recording them', () => {
+  it('that nobody has proved are suspect, known before or not, and are proved by recording them', () => {
     using under = openCatalog();
     const { catalog, clock } = under;
-    const found = { sizeBytes: 5, allocatedBytes: 4096, lastUsedMs: clock.now() + 1e9, isSuspect: true };
-    catalog.recordSealed({ digest: digest('known'), sizeBytes: 10, allocatedBytes: 4096 });
-    catalog.recordFound({ ...found, digest: digest('known') });
-    expect(catalog.sealed(digest('known'))).toMatchObject({ sizeBytes: 10, isSuspect: false });
-    expect(catalog.hasSuspects()).toBe(false);
-    catalog.recordFound({ ...found, digest: digest('new') });
+    const found = { sizeBytes: 5, allocatedBytes: 4096, lastUsedMs: clock.now() + 1e9 };
+    const stamp = { mtimeNs: 2n ** 62n + 1n, inode: 2n ** 64n - 1n, ctimeNs: -1n };
+    catalog.recordSealed({ digest: digest('known'), sizeBytes: 10, allocatedBytes: 4096, stamp });
+    catalog.setBlobPinned(digest('known'), true);
+    catalog.flush();
+    expect(catalog.sealed(digest('known'))).toMatchObject({ stamp, isSuspect: false });
+    catalog.recordSuspect({ ...found, digest: digest('known') });
+    catalog.restamp(digest('known'), stamp);
+    expect(catalog.sealed(digest('known'))).toMatchObject({ sizeBytes: 5, isSuspect: true, isPinned: true });
+    expect(catalog.sealed(digest('known'))?.stamp).toBeUndefined();
+    catalog.recordSuspect({ ...found, digest: digest('new') });
     // A date in the future would keep it for ever.
     expect(catalog.sealed(digest('new'))).toMatchObject({ isSuspect: true, lastUsedMs: clock.now() });
-    expect(catalog.hasSuspects()).toBe(true);
     catalog.recordSealed({ digest: digest('new'), sizeBytes: 5, allocatedBytes: 4096 });
     expect(catalog.sealed(digest('new'))).toMatchObject({ isSuspect: false });
-    expect(catalog.hasSuspects()).toBe(false);
   });
 
   it('are ordered by use, whatever has been committed', async () => {
@@ -150,10 +153,9 @@ describe('blobs in the catalog', () => {
                 sizeBytes: each.size,
                 allocatedBytes: each.size,
                 lastUsedMs: clock.now(),
-                isSuspect: true,
               };
-              catalog.recordFound({ digest: digest(each.name), ...found });
-              if (known === undefined) model.set(each.name, { ...fresh, size: each.size, isSuspect: true });
+              catalog.recordSuspect({ digest: digest(each.name), ...found });
+              model.set(each.name, { ...fresh, ...known, size: each.size, isSuspect: true });
             } else if (each.do === 'forget') {
               catalog.forgetSealed(digest(each.name));
               model.delete(each.name);
@@ -182,7 +184,6 @@ describe('blobs in the catalog', () => {
             .toSorted(([, one], [, other]) => one.usedAt - other.usedAt)
             .map(([key]) => digest(key));
           expect(catalog.oldest(9).map((blob) => blob.digest)).toEqual(order);
-          expect(catalog.hasSuspects()).toBe([...model.values()].some(({ isSuspect }) => isSuspect));
         }
       }),
       { numRuns: 100 },
@@ -204,7 +205,6 @@ describe('blobs in the catalog', () => {
       'SELECT * FROM blobs WHERE is_pinned = 0 ORDER BY last_used_ms LIMIT 10',
       'SELECT * FROM blobs WHERE digest = 1',
       'SELECT * FROM blobs WHERE digest > 1 ORDER BY digest LIMIT 10',
-      'SELECT 1 FROM blobs WHERE is_suspect = 1 LIMIT 1',
       'UPDATE blobs SET last_used_ms = 1 WHERE is_pinned = 0 AND last_used_ms > 1',
       'SELECT 1 FROM links WHERE repository_id = 1 AND digest = 1 AND kind = 1',
       'SELECT upstream, repository FROM links JOIN repositories ON id = repository_id WHERE digest = 1 AND kind = 1 LIMIT 1',

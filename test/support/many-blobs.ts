@@ -2,13 +2,14 @@
  * Makes a cache root that looks as if weir had pulled very many small images: files, rows, links, tags and index.json all
  * there, stopped in order. Rows are written in bulk into weir's own schema; 10^6 blobs take about a minute.
  */
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { mediaTypes } from '../../src/oci/media-type.ts';
+import { formatStamp, stampOf } from '../../src/store/file-stamp.ts';
 import { IndexFile } from '../../src/store/index-file.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { blobPath, storePaths } from '../../src/store/paths.ts';
@@ -62,7 +63,7 @@ export async function makeManyBlobs(options: ManyBlobsOptions): Promise<ManyBlob
   await writeIndex(root);
   const paths = storePaths(root);
   if (isUnclean) await rm(paths.clean);
-  else await writeCleanMarker(paths, { stoppedAtMs: Date.now(), hadSuspects: false });
+  else await writeCleanMarker(paths, { stoppedAtMs: Date.now() });
   return {
     blobs: images * blobsPerImage,
     images,
@@ -76,7 +77,7 @@ function fill(options: ManyBlobsOptions, images: number, upstream: string): void
   const database = new DatabaseSync(paths.catalog);
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA cache_size = -400000; BEGIN');
   const addBlob = database.prepare(
-    'INSERT INTO blobs (digest, size_bytes, allocated_bytes, last_used_ms) VALUES (?, ?, ?, ?)',
+    'INSERT INTO blobs (digest, size_bytes, allocated_bytes, last_used_ms, file_stamp) VALUES (?, ?, ?, ?, ?)',
   );
   const addManifest = database.prepare('INSERT INTO manifests VALUES (?, ?, ?, 1)');
   const addRepository = database.prepare('INSERT INTO repositories (id, upstream, repository) VALUES (?, ?, ?)');
@@ -94,10 +95,11 @@ function fill(options: ManyBlobsOptions, images: number, upstream: string): void
       const file = openSync(blobPath(paths, digest), 'wx', 0o444);
       if (bytes === undefined) ftruncateSync(file, sizeBytes);
       else writeSync(file, bytes);
+      const stamp = formatStamp(stampOf(fstatSync(file, { bigint: true })));
       closeSync(file);
       const allocatedBytes = bytes === undefined ? 0 : Math.ceil(sizeBytes / blockBytes) * blockBytes;
-      addBlob.run(digest, sizeBytes, allocatedBytes, nowMs - images + index);
       if (digest !== image.manifest) addEdge.run(image.manifest, digest);
+      addBlob.run(digest, sizeBytes, allocatedBytes, nowMs - images + index, stamp);
       addLink.run(repositoryId, digest, digest === image.manifest ? 'manifest' : 'blob');
     }
     const manifestBytes = files.at(-1)?.sizeBytes ?? 0;
