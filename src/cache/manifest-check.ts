@@ -21,6 +21,7 @@ export interface ManifestRefusal {
     | 'not-json'
     | 'not-an-object'
     | 'error-document'
+    | 'not-a-manifest'
     | 'too-many-entries';
   readonly message: string;
 }
@@ -39,13 +40,14 @@ export function proveManifest(
   }
   const facts = readManifest(sent.bytes);
   if (facts.kind === 'invalid') return refused(facts.problem, facts.message);
-  // A registry's refusal sent with the wrong status. Kept, it would be what a tag means. Where a digest was announced, or
-  // asked for, it is what was pushed.
-  if (expected === undefined && facts.isError)
-    return refused('error-document', 'an error document instead of a manifest');
   const type = storedMediaType(sent.mediaType, facts);
   if (type.kind === 'conflict') {
     return refused('media-type-conflict', `the answer says ${type.header}, the document ${type.document}`);
+  }
+  if (type.kind === 'foreign') {
+    // A registry's refusal with the wrong status, a portal's page, somebody else's API. Kept, it would be what a tag means.
+    if (facts.isError) return refused('error-document', 'an error document instead of a manifest');
+    return refused('not-a-manifest', `no manifest by its type (${type.mediaType || 'none'}), nor by what is in it`);
   }
   return { digest, mediaType: type.mediaType, bytes: sent.bytes };
 }

@@ -1,5 +1,6 @@
 /** Descriptors: how OCI documents point at content (image-spec, descriptor.md). */
 import { type Digest, parseDigest } from './digest.ts';
+import { cleanMediaType } from './media-type.ts';
 import { field, isJsonObject, textField, textMapField } from './json.ts';
 
 export interface Platform {
@@ -9,6 +10,7 @@ export interface Platform {
 }
 
 export interface Descriptor {
+  /** Nothing where the document names what is no type: it may end up in a header. */
   readonly mediaType: string;
   readonly digest: Digest;
   /** Bytes. A claim of whoever wrote the document, until the content itself has been measured. */
@@ -32,7 +34,7 @@ export function parseDescriptor(value: unknown): Descriptor | undefined {
   const urls = field(value, 'urls');
   const platform = parsePlatform(field(value, 'platform'));
   return {
-    mediaType,
+    mediaType: cleanMediaType(mediaType),
     digest,
     size,
     ...(artifactType === undefined ? {} : { artifactType }),

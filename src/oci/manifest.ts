@@ -4,7 +4,7 @@
  */
 import { type Descriptor, parseDescriptor } from './descriptor.ts';
 import { field, isJsonObject, type JsonObject, jsonDepth, listField, textField, textMapField } from './json.ts';
-import { isIndexType, isManifestType } from './media-type.ts';
+import { type DocumentShape, isIndexType, isManifestType } from './media-type.ts';
 
 /** 4 MiB: what registries must accept at least, and what containerd, distribution and oras read at most. */
 export const maxManifestBytes = 4 * 1024 * 1024;
@@ -15,6 +15,10 @@ export const maxManifestEntries = 16_384;
 export interface ManifestFacts {
   /** `index` when it lists manifests, `manifest` when it has config or layers, `other` for any other JSON object. */
   readonly kind: 'manifest' | 'index' | 'other';
+  /** What its fields say, whatever it calls itself. */
+  readonly shape: DocumentShape;
+  /** Of schema 1, with signatures. */
+  readonly isSigned?: true;
   /** As the document itself claims. */
   readonly mediaType?: string;
   readonly artifactType?: string;
@@ -79,9 +83,12 @@ function factsOf(document: JsonObject): ManifestFacts | ManifestProblem {
   const subject = optional('subject');
   const children = manifests.flatMap(read);
   const blobs = [...(config === undefined ? [] : [config]), ...layers.flatMap(read)];
-  const kind = kindOf(document, mediaType);
+  const shape = shapeOf(document);
+  const kind = kindOf(shape, mediaType);
   return {
     kind,
+    shape,
+    ...(shape === 'schema1' && listField(document, 'signatures').length > 0 ? { isSigned: true } : {}),
     ...(mediaType === undefined ? {} : { mediaType }),
     ...(artifactType === undefined ? {} : { artifactType }),
     children,
@@ -95,11 +102,19 @@ function factsOf(document: JsonObject): ManifestFacts | ManifestProblem {
 }
 
 /** The document's own word first: an index without entries and a manifest without layers are legal (image-spec 1.1). */
-function kindOf(document: JsonObject, mediaType: string | undefined): ManifestFacts['kind'] {
+function kindOf(shape: DocumentShape, mediaType: string | undefined): ManifestFacts['kind'] {
   if (mediaType !== undefined && isManifestType(mediaType)) return isIndexType(mediaType) ? 'index' : 'manifest';
-  if (Array.isArray(field(document, 'manifests'))) return 'index';
-  if (isJsonObject(field(document, 'config')) || Array.isArray(field(document, 'layers'))) return 'manifest';
-  return 'other';
+  if (shape === 'mixed') return 'index';
+  return shape === 'index' || shape === 'manifest' ? shape : 'other';
+}
+
+function shapeOf(document: JsonObject): DocumentShape {
+  const config = field(document, 'config');
+  const isManifest =
+    Array.isArray(field(document, 'layers')) || (isJsonObject(config) && textField(config, 'digest') !== undefined);
+  if (Array.isArray(field(document, 'manifests'))) return isManifest ? 'mixed' : 'index';
+  if (isManifest) return 'manifest';
+  return field(document, 'schemaVersion') === 1 && Array.isArray(field(document, 'fsLayers')) ? 'schema1' : 'none';
 }
 
 function invalid(problem: ManifestProblem['problem'], message: string): ManifestProblem {

@@ -32,7 +32,19 @@ const manifestTypes: ReadonlySet<string> = new Set([
 ]);
 
 /** Types that servers send when they do not know better. */
-const vagueTypes: ReadonlySet<string> = new Set(['', 'text/plain', mediaTypes.json, mediaTypes.octetStream]);
+const vagueTypes: ReadonlySet<string> = new Set([
+  '',
+  'text/plain',
+  'text/json',
+  'text/x-json',
+  mediaTypes.json,
+  'application/x-json',
+  mediaTypes.octetStream,
+  'binary/octet-stream',
+  'application/x-octet-stream',
+]);
+/** What an API, and no registry, calls its documents. */
+const foreignTypes: ReadonlySet<string> = new Set(['application/vnd.api+json', 'application/vnd.error+json']);
 
 /**
  * What to send as `Accept` when a tag is asked for. Always all four: distribution answers 404, or another digest, to a
@@ -56,6 +68,11 @@ export function isIndexType(mediaType: string): boolean {
   return indexTypes.has(mediaType);
 }
 
+/** Whether `mediaType` names Docker's manifests of schema 1. */
+export function isSchema1Type(mediaType: string): boolean {
+  return mediaType === mediaTypes.dockerSigned || mediaType === mediaTypes.dockerUnsigned;
+}
+
 /** RFC 6838 §4.2, and a bound: whatever else a server sends here is no type, and would be served as one for ever. */
 const typeShape = /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/;
 
@@ -65,34 +82,84 @@ export function stripParameters(contentType: string): string {
   return (semicolon === -1 ? contentType : contentType.slice(0, semicolon)).trim();
 }
 
-function typeOrNothing(text: string): string {
-  return typeShape.test(text) ? text : '';
+/** The type without its parameters; nothing for what is no type. */
+export function cleanMediaType(text: string): string {
+  const type = stripParameters(text);
+  return typeShape.test(type) ? type : '';
 }
+
+/**
+ * What the fields of a document make it. `mixed`: clients would read it as a manifest or as an index, whichever they were
+ * told that it is (CVE-2021-41190).
+ */
+export type DocumentShape = 'manifest' | 'index' | 'schema1' | 'mixed' | 'none';
 
 export type StoredMediaType =
   | { readonly kind: 'known'; readonly mediaType: string }
-  /** Header and document name two different manifest types: one of them lies, and clients would disagree on which. */
-  | { readonly kind: 'conflict'; readonly header: string; readonly document: string };
+  /** Its header says something else than the document: clients would disagree on what it is. */
+  | { readonly kind: 'conflict'; readonly header: string; readonly document: string }
+  /** Neither a type nor its shape makes it a manifest. */
+  | { readonly kind: 'foreign'; readonly mediaType: string };
 
 /** The claims of a document about itself; `ManifestFacts` has this shape. */
 export interface DocumentClaims {
   readonly mediaType?: string;
-  readonly kind: 'manifest' | 'index' | 'other';
+  readonly shape: DocumentShape;
+  readonly isSigned?: true;
 }
 
 /**
  * The type under which a manifest is stored and served for ever: upstream's Content-Type, unless that says nothing; then
- * the document's own `mediaType`; then what its shape suggests.
+ * the document's own `mediaType`; then what its shape suggests. Types of others (`application/vnd.example+json`) pass, as
+ * the distribution-spec wants.
  */
 export function storedMediaType(contentType: string | undefined, document: DocumentClaims): StoredMediaType {
-  const header = typeOrNothing(stripParameters(contentType ?? ''));
-  const own = typeOrNothing(document.mediaType ?? '');
-  if (isManifestType(header) && isManifestType(own) && header !== own) {
-    return { kind: 'conflict', header, document: own };
+  const { shape } = document;
+  const header = cleanMediaType(contentType ?? '');
+  const own = cleanMediaType(document.mediaType ?? '');
+  const conflict = (told: string): StoredMediaType => ({ kind: 'conflict', header, document: told });
+  if (isManifestType(header)) {
+    if (isManifestType(own)) return header === own ? { kind: 'known', mediaType: header } : conflict(own);
+    const wanted = shapeOfType(header);
+    const isContradicted = shape !== 'none' && wanted !== undefined && shape !== wanted;
+    return isContradicted ? conflict(`has the fields of ${nameOf[shape]}`) : { kind: 'known', mediaType: header };
   }
-  if (!vagueTypes.has(header.toLowerCase())) return { kind: 'known', mediaType: header };
-  if (own !== '') return { kind: 'known', mediaType: own };
-  if (document.kind === 'index') return { kind: 'known', mediaType: mediaTypes.ociIndex };
-  if (document.kind === 'manifest') return { kind: 'known', mediaType: mediaTypes.ociManifest };
-  return { kind: 'known', mediaType: header === '' ? mediaTypes.json : header };
+  if (isOwnType(header)) return { kind: 'known', mediaType: header };
+  const told = isManifestType(own) || isOwnType(own) ? own : typeOfShape(document);
+  if (told === undefined) return { kind: 'foreign', mediaType: header };
+  return vagueTypes.has(header.toLowerCase()) ? { kind: 'known', mediaType: told } : conflict(told);
+}
+
+/** A type that somebody has made for manifests of their own. */
+function isOwnType(type: string): boolean {
+  return /^application\/(?:vnd|x|prs)[.-]/.test(type) && !vagueTypes.has(type) && !foreignTypes.has(type);
+}
+
+const nameOf: Readonly<Record<DocumentShape, string>> = {
+  manifest: 'an image manifest',
+  index: 'an index',
+  schema1: 'a manifest of schema 1',
+  mixed: 'a manifest and of an index',
+  none: 'nothing known',
+};
+
+function shapeOfType(type: string): DocumentShape | undefined {
+  if (isIndexType(type)) return 'index';
+  if (isSchema1Type(type)) return 'schema1';
+  // Its fields are its own.
+  return type === mediaTypes.ociArtifact ? undefined : 'manifest';
+}
+
+function typeOfShape({ shape, isSigned }: DocumentClaims): string | undefined {
+  switch (shape) {
+    case 'index':
+      return mediaTypes.ociIndex;
+    case 'manifest':
+      return mediaTypes.ociManifest;
+    case 'schema1':
+      return isSigned === true ? mediaTypes.dockerSigned : mediaTypes.dockerUnsigned;
+    case 'mixed':
+    case 'none':
+      return undefined;
+  }
 }

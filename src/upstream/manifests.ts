@@ -1,6 +1,6 @@
 /** Manifests at one endpoint: HEAD and GET, with what their headers may say. */
 import { type Digest, isDigestGrammar, parseDigest } from '../oci/digest.ts';
-import { manifestAccept, stripParameters } from '../oci/media-type.ts';
+import { cleanMediaType, manifestAccept, stripParameters } from '../oci/media-type.ts';
 import { type Reference, referenceText, type Repository } from '../oci/reference.ts';
 import { refusedAnswer } from './answer.ts';
 import { type Answer, type Ask, askEndpoint, type Attempt, type Endpoint } from './endpoint.ts';
@@ -74,7 +74,7 @@ function headOf({ response, url }: Answer, upstream: string): ManifestHead {
   const digest: Digest | undefined = told === undefined ? undefined : parseDigest(told);
   // No manifest is empty: servers that say 0 to HEAD do not know.
   const sizeBytes = parseContentLength(headers['content-length']) || undefined;
-  return { digest, mediaType: mediaType === '' ? undefined : mediaType, sizeBytes };
+  return { digest, mediaType: cleanMediaType(mediaType) || undefined, sizeBytes };
 }
 
 export function isHtml(mediaType: string): boolean {

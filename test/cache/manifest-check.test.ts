@@ -35,13 +35,48 @@ describe('proveManifest', () => {
     );
   });
 
-  it('refuses an error document that a tag answers with, and takes one that was pushed', () => {
-    const bytes = new TextEncoder().encode('{"errors":[{"code":"DENIED"}]}');
-    const found = { bytes, mediaType: 'application/json' };
-    expect(proveManifest(found, undefined)).toMatchObject({ kind: 'refused', reason: 'error-document' });
-    expect(proveManifest(found, digestOf(bytes))).toMatchObject({ mediaType: 'application/json', bytes });
-    const own = new TextEncoder().encode(`{"mediaType":"${mediaTypes.ociIndex}","manifests":[],"errors":[1]}`);
+  const bytesOf = (document: object): Uint8Array => new TextEncoder().encode(JSON.stringify(document));
+
+  it.each([
+    ['an error document', { errors: [{ code: 'DENIED' }] }, 'error-document'],
+    ['a portal', { captive: 'portal' }, 'not-a-manifest'],
+    ['credentials of a metadata service', { Code: 'Success', AccessKeyId: 'x', Token: 'y' }, 'not-a-manifest'],
+    ['the configuration of an image', { architecture: 'amd64', config: { Cmd: ['x'] }, rootfs: {} }, 'not-a-manifest'],
+  ])('refuses %s, by tag and by digest, also where its digest was announced', (_, document, reason) => {
+    const bytes = bytesOf(document);
+    for (const mediaType of ['application/json', 'text/plain', undefined]) {
+      for (const expected of [undefined, digestOf(bytes)]) {
+        expect(proveManifest({ bytes, mediaType }, expected)).toMatchObject({ kind: 'refused', reason });
+      }
+    }
+  });
+
+  it('takes what calls itself a manifest, whatever else is in it', () => {
+    const own = bytesOf({ mediaType: mediaTypes.ociIndex, manifests: [], errors: [1] });
     expect(proveManifest({ bytes: own, mediaType: undefined }, undefined)).toMatchObject({ bytes: own });
+  });
+
+  const child = { mediaType: mediaTypes.ociManifest, digest: image.digest, size: 1 };
+  const layer = { mediaType: mediaTypes.ociLayer, digest: image.digest, size: 1 };
+
+  it.each([
+    [
+      'a manifest without mediaType as an index',
+      { schemaVersion: 2, config: layer, layers: [layer] },
+      mediaTypes.ociIndex,
+    ],
+    ['an index without mediaType as a manifest', { schemaVersion: 2, manifests: [child] }, mediaTypes.ociManifest],
+    ['a manifest as schema 1', { schemaVersion: 2, config: layer, layers: [layer] }, mediaTypes.dockerSigned],
+    ['schema 1 as a manifest', { schemaVersion: 1, fsLayers: [] }, mediaTypes.dockerManifest],
+    ['a manifest as a picture', { schemaVersion: 2, config: layer, layers: [layer] }, 'image/png'],
+    ['both at once', { schemaVersion: 2, manifests: [child], layers: [layer] }, mediaTypes.ociIndex],
+  ])('refuses %s: header and document contradict each other', (_, document, mediaType) => {
+    const bytes = bytesOf(document);
+    for (const expected of [undefined, digestOf(bytes)]) {
+      const refusal = proveManifest({ bytes, mediaType }, expected);
+      expect(refusal).toMatchObject({ kind: 'refused', reason: 'media-type-conflict' });
+      expect('message' in refusal && refusal.message).toContain(mediaType);
+    }
   });
 
   it('never throws, and never gives a digest that is not that of the bytes', () => {

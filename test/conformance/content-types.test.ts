@@ -86,7 +86,7 @@ describe('a manifest', () => {
     [undefined, mediaTypes.ociManifest, { layers: [] }, mediaTypes.ociManifest],
     ['application/json', undefined, { layers: [], config: {} }, mediaTypes.ociManifest],
     ['text/plain', undefined, { manifests: [] }, mediaTypes.ociIndex],
-    [undefined, undefined, {}, 'application/json'],
+    ['application/json', undefined, { schemaVersion: 1, fsLayers: [] }, mediaTypes.dockerUnsigned],
   ])(
     'that arrives as %s and calls itself %s has the type that it can be told to have',
     async (sent, own, rest, expected) => {
@@ -100,6 +100,39 @@ describe('a manifest', () => {
       }
     },
   );
+
+  it.each([
+    ['a captive portal', '{"captive":"portal"}', 'application/json', 'no manifest by its type'],
+    [
+      'a metadata service',
+      '{"Code":"Success","AccessKeyId":"A","SecretAccessKey":"S"}',
+      'text/plain',
+      'no manifest by',
+    ],
+    [
+      'an image',
+      JSON.stringify({ schemaVersion: 2, config: {}, layers: [] }),
+      'image/png',
+      'the answer says image/png',
+    ],
+  ])('that is %s is no answer for a tag or digest, and nothing of it is kept', async (_, body, type, reason) => {
+    await using weir = await WeirUnderTest.start();
+    const image = buildImage({ seed: 'behind it' });
+    weir.upstream.content.add(name, image, 'v1');
+    const told = { 'Content-Type': type, 'Docker-Content-Digest': digestOf(body) };
+    weir.upstream.on({ kind: 'manifest' }, headers(told), { status: 200, body });
+    for (const method of ['HEAD', 'GET']) {
+      for (const reference of ['v1', digestOf(body)]) {
+        const refused = await weir.ask(`${name}/manifests/${reference}`, { method });
+        expect([method, reference, refused.status]).toEqual([method, reference, 502]);
+        if (method === 'GET') expect(errorOf(refused).message).toContain(reason);
+      }
+    }
+    weir.upstream.clearRules();
+    const answer = await weir.ask(`${name}/manifests/v1`);
+    expect([answer.status, answer.sha256]).toEqual([200, image.digest]);
+    expect((await weir.ask(`${name}/manifests/${digestOf(body)}`)).status).toBe(404);
+  });
 
   it.each([1_000_000, 3_900_000, limitBytes - 1, limitBytes])('of %i bytes passes as it is', async (sizeBytes) => {
     await using weir = await WeirUnderTest.start();

@@ -73,6 +73,7 @@ describe('manifest', () => {
     });
     expect(read).toEqual({
       kind: 'manifest',
+      shape: 'manifest',
       mediaType: mediaTypes.ociManifest,
       artifactType: 'application/vnd.example',
       children: [],
@@ -92,7 +93,10 @@ describe('manifest', () => {
 
   it.each([
     [{ manifests: [] }, 'index'],
-    [{ config: {} }, 'manifest'],
+    [{ config: { digest: 'x' } }, 'manifest'],
+    // The configuration of an image has one.
+    [{ config: {} }, 'other'],
+    [{ schemaVersion: 1, fsLayers: [] }, 'other'],
     [{ layers: [] }, 'manifest'],
     [{ mediaType: mediaTypes.ociIndex }, 'index'],
     [{ mediaType: mediaTypes.dockerManifest, layers: null }, 'manifest'],
