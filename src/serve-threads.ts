@@ -3,7 +3,8 @@
  * connections with it and is replaced.
  */
 import type { Cache } from './cache/answers.ts';
-import { Listener, ListenError, type ListenOptions } from './http/server.ts';
+import { ListenError } from './http/listen-error.ts';
+import { Listener, type ListenOptions } from './http/server.ts';
 import type { AddressBlock } from './lib/client-address.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Generations } from './lib/generations.ts';

@@ -1,75 +1,34 @@
 /**
  * One listener: raw node:http with limits that suit registries, strict about what a request is, and an orderly end.
  */
-import {
-  createServer as createHttpServer,
-  type IncomingMessage,
-  type Server,
-  type ServerOptions,
-  type ServerResponse,
-} from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { type AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { FastLane } from './fast-lane.ts';
+import { FirstByte } from './first-byte.ts';
+import { listenError } from './listen-error.ts';
+import { createServer, type ServerLimits } from './node-server.ts';
 import { breakConnection, inTurn, type RequestHandler } from './pipelining.ts';
 import { refusalFor, refuseRaw } from './raw-refusal.ts';
 
-export interface ListenOptions {
-  /** Names this listener in messages: the configuration key. */
-  readonly name: string;
+export interface ListenOptions extends Omit<ServerLimits, 'headTimeoutMs'> {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
   /** Others of this process listen there too (SO_REUSEPORT). Default false. */
   readonly isPortShared?: boolean;
-  /** PEM texts; without them the listener speaks plain HTTP. */
-  readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array } | undefined;
   readonly handler: RequestHandler;
   /** Sees each connection first, ready for HTTP, and hands on what is not for it. */
   readonly lane?: Pick<FastLane, 'take' | 'drain'> | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Connections beyond this are closed at once; undefined for no limit. */
-  readonly maxConnections?: number | undefined;
-  /** Milliseconds that a request's head may take. Default 20,000. */
+  /** Default 20,000. */
   readonly headTimeoutMs?: number;
 }
 
-/** `inUse`: another process has the port · `denied`: not permitted · `badAddress`: not an address of this machine · `tls`: certificate or key · `other`. */
-export type ListenErrorKind = 'inUse' | 'denied' | 'badAddress' | 'tls' | 'other';
-
-export class ListenError extends Error {
-  readonly kind: ListenErrorKind;
-
-  constructor(kind: ListenErrorKind, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = 'ListenError';
-    this.kind = kind;
-  }
-}
-
-/** Go's clients keep idle connections for 90 s: closing first would break their next request. */
-export const keepAliveMs = 95_000;
-
-const strictness: ServerOptions = {
-  keepAliveTimeout: keepAliveMs,
-  // A limit on whole requests would cut slow ones; bodies have their own (request-body.ts).
-  requestTimeout: 0,
-  // podman asks for a thousand ranges in one header.
-  maxHeaderSize: 64 * 1024,
-  noDelay: true,
-  // Finds peers that vanished while they waited for a transfer.
-  keepAlive: true,
-  keepAliveInitialDelay: 60_000,
-  insecureHTTPParser: false,
-  // Refused with a readable answer instead (front.ts).
-  requireHostHeader: false,
-  optimizeEmptyRequests: true,
-};
-
+const defaultHeadTimeoutMs = 20_000;
 const complaintIntervalMs = 10_000;
 
 export class Listener {
@@ -77,46 +36,45 @@ export class Listener {
   readonly #sockets = new Set<Socket>();
   /** The one answer that each busy connection is giving; what waits behind it is not in here. */
   readonly #answers = new Map<Socket, ServerResponse>();
+  /** Those that can be spoken to: over TLS, after the handshake. */
+  readonly #ready = new WeakSet<Duplex>();
+  readonly #firstByte: FirstByte;
   readonly #options: ListenOptions;
   #isDraining = false;
   #complainedAtMs = Number.NEGATIVE_INFINITY;
 
-  private constructor(server: Server, options: ListenOptions) {
+  private constructor(server: Server, options: ListenOptions, headTimeoutMs: number) {
     this.#server = server;
     this.#options = options;
+    this.#firstByte = new FirstByte(options.clock, headTimeoutMs);
     const turn = inTurn((req, res) => this.#handle(req, res));
     server.on('request', turn);
     // Neither is told to go on: the answer comes without what they would send.
     server.on('checkContinue', turn);
     server.on('checkExpectation', turn);
     const ready = options.tls === undefined ? 'connection' : 'secureConnection';
-    const { lane } = options;
-    if (lane !== undefined) {
-      // Node's own listeners, which start its parser, come second.
-      const listeners = server.listeners(ready);
-      for (const listener of listeners) server.off(ready, listener as () => void);
-      server.on(ready, (socket: Socket) =>
-        lane.take(socket, () => {
-          for (const listener of listeners) listener.call(server, socket);
-        }),
-      );
-    }
+    const { lane, clock } = options;
+    if (options.tls !== undefined) before(server, 'connection', (socket, goOn) => this.#firstByte.await(socket, goOn));
+    if (lane !== undefined) before(server, ready, (socket, goOn) => lane.take(socket, goOn));
     server.on('connection', (socket) => this.#track(socket));
-    server.on(ready, (socket: Socket) => this.#watchEnd(socket));
+    server.on(ready, (socket: Socket) => {
+      this.#ready.add(socket);
+      this.#watchEnd(socket);
+    });
     server.on('clientError', (error, socket) => this.#refuse(error, socket));
-    server.on('connect', (_req, socket) => refuseRaw(socket, 'connect'));
+    server.on('connect', ({ socket }) => {
+      // Behind another request nobody could tell whose answer this is.
+      if (this.#answers.has(socket)) breakConnection(socket);
+      else refuseRaw(socket, 'connect', clock);
+    });
     server.on('drop', () => this.#complain());
   }
 
   /** Rejects with ListenError. Resolves when connections are accepted. */
   static async listen(options: ListenOptions): Promise<Listener> {
-    const server = create(options);
-    server.maxRequestsPerSocket = 10_000;
-    // Node drops headers beyond a count without a word, and others in front of us would not. Their size is limited.
-    server.maxHeadersCount = 0;
-    server.timeout = 0;
-    if (options.maxConnections !== undefined) server.maxConnections = options.maxConnections;
-    const listener = new Listener(server, options);
+    const { headTimeoutMs = defaultHeadTimeoutMs } = options;
+    const server = createServer({ ...options, headTimeoutMs });
+    const listener = new Listener(server, options, headTimeoutMs);
     await new Promise<void>((resolve, reject) => {
       const onError = (error: Error): void => reject(listenError(options, error));
       server.once('error', onError);
@@ -148,6 +106,7 @@ export class Listener {
   async drain(deadline: AbortSignal): Promise<number> {
     this.#isDraining = true;
     this.#options.lane?.drain();
+    this.#firstByte.drain();
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
@@ -167,7 +126,12 @@ export class Listener {
   #handle(req: IncomingMessage, res: ServerResponse): void {
     const { socket } = req;
     this.#answers.set(socket, res);
-    if (this.#isDraining) res.shouldKeepAlive = false;
+    if (req.httpVersionMajor !== 1) {
+      refuseRaw(socket, 'version', this.#options.clock);
+      return;
+    }
+    // Node has lost what came in one packet behind an offer to upgrade: nothing that follows can be trusted.
+    if (this.#isDraining || req.headers.upgrade !== undefined) res.shouldKeepAlive = false;
     res.once('close', () => {
       if (this.#answers.get(socket) === res) this.#answers.delete(socket);
       // The head may have promised to keep the connection, before the end was known.
@@ -205,41 +169,30 @@ export class Listener {
 
   /** What the parser refuses. Answered only where that cannot end up in the middle of another answer. */
   #refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
+    // Something behind a request that asked for the end: it gets no answer, but the request does, and then the end comes.
+    if (error.code === 'HPE_CLOSED_CONNECTION') return;
     const answer = socket instanceof Socket ? this.#answers.get(socket) : undefined;
     // A request that breaks in its own body can still be told so; one behind another answer cannot.
     const isSafe = answer === undefined || (!answer.headersSent && !answer.req.complete);
-    if (socket.writable && error.code !== 'ECONNRESET' && isSafe) refuseRaw(socket, refusalFor(error.code));
+    // A TLS socket without its handshake takes words, and keeps them for ever.
+    if (!this.#ready.has(socket)) socket.destroy();
+    else if (error.code !== 'ECONNRESET' && isSafe) refuseRaw(socket, refusalFor(error.code), this.#options.clock);
     else if (socket instanceof Socket) breakConnection(socket);
     else socket.destroy();
   }
 }
 
-function create(options: ListenOptions): Server {
-  const { headTimeoutMs = 20_000 } = options;
-  const limits = { ...strictness, headersTimeout: headTimeoutMs, connectionsCheckingInterval: headTimeoutMs / 10 };
-  if (options.tls === undefined) return createHttpServer(limits);
-  try {
-    const { cert, key } = options.tls;
-    return createHttpsServer({ ...limits, cert: Buffer.from(cert), key: Buffer.from(key), minVersion: 'TLSv1.2' });
-  } catch (error) {
-    throw new ListenError('tls', `${options.name}: the certificate or the key cannot be used`, { cause: error });
-  }
-}
-
-function listenError({ name, host, port }: ListenOptions, error: NodeJS.ErrnoException): ListenError {
-  const place = `${name}: cannot listen on ${host.includes(':') ? `[${host}]` : host}:${port}`;
-  switch (error.code ?? '') {
-    case 'EADDRINUSE':
-      return new ListenError('inUse', `${place}: the address is in use, maybe by another weir`, { cause: error });
-    case 'EACCES':
-    case 'EPERM':
-      return new ListenError('denied', `${place}: not permitted (ports below 1024 need a privilege)`, { cause: error });
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-    case 'EAFNOSUPPORT':
-      return new ListenError('badAddress', `${place}: this machine has no such address`, { cause: error });
-    default:
-      return new ListenError('other', `${place}: ${error.message}`, { cause: error });
-  }
+/** Puts `first` in front of all who hear of connections by `event`; they hear when it says so, or never. */
+function before(
+  server: Server,
+  event: 'connection' | 'secureConnection',
+  first: (socket: Socket, goOn: () => void) => void,
+): void {
+  const listeners = server.listeners(event);
+  for (const listener of listeners) server.off(event, listener as () => void);
+  server.on(event, (socket: Socket) =>
+    first(socket, () => {
+      for (const listener of listeners) listener.call(server, socket);
+    }),
+  );
 }

@@ -169,7 +169,8 @@ function hostsOf(upstreams: readonly RoutedUpstream[]): ReadonlyMap<string, stri
 }
 
 function lookUpHost(hosts: ReadonlyMap<string, string>, host: string): string | undefined {
-  const full = canonical(host);
+  // With the dot at its end it is the same name, spelt in full (RFC 1034 §3.1); clients send it as they were given it.
+  const full = canonical(host).replace(/\.(:[0-9]{1,5})?$/, '$1');
   return hosts.get(full) ?? hosts.get(full.replace(/:[0-9]{1,5}$/, ''));
 }
 

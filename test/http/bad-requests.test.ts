@@ -89,9 +89,9 @@ const badReferences = [
 
 /** Bytes that are no HTTP/1.1 request, or one that two parties could read in two ways. */
 const badMessages: readonly (readonly [string, ...(number | 'none')[]])[] = [
-  ['GET /v2/\r\n\r\n', 400, 'none'],
-  ['GET /v2/ HTTP/0.9\r\n\r\n', 400],
-  ['GET /v2/ HTTP/2.0\r\n\r\n', 400],
+  ['GET /v2/\r\n\r\n', 505, 'none'],
+  ['GET /v2/ HTTP/0.9\r\n\r\n', 505],
+  ['GET /v2/ HTTP/2.0\r\n\r\n', 505],
   ['GET /v2/ HTTP/1.2\r\nHost: x\r\n\r\n', 400],
   ['GET /v2/ HTTP/1.1 \r\nHost: x\r\n\r\n', 400],
   ['GET /v2/ HTP/1.1\r\nHost: x\r\n\r\n', 400],

@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { ListenError, Listener, type ListenOptions } from '../../src/http/server.ts';
+import { ListenError } from '../../src/http/listen-error.ts';
+import { Listener, type ListenOptions } from '../../src/http/server.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { eventually, Gate } from '../support/gate.ts';
