@@ -4,7 +4,7 @@
  *
  * A closed world: every way ends in a look-up of what the client wrote among the configured names, so no text of a client
  * ever becomes a host to dial. Upstreams' names are compared as ASCII, without regard to case and without any other
- * folding: a trailing dot, another port or a look-alike letter is another name. Repositories are compared as they are.
+ * folding: a trailing dot (but in Host), another port or a look-alike letter is another name. Repositories are compared as they are.
  *
  * A first segment with a dot may be part of a repository (`llama.cpp/server`) or a registry that is not configured. The
  * default upstream is asked, which says whether it has it; not where a well-known registry is named, or whoever may push
