@@ -6,7 +6,7 @@ import { LRUCache } from 'lru-cache';
 import { isJsonObject } from '../oci/json.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import { Ages, freshSeconds, staleSeconds } from './age.ts';
-import { Negatives } from './negative.ts';
+import { Nones } from './nones.ts';
 import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
@@ -44,7 +44,7 @@ export class ListingCache<T> {
   readonly #hot: LRUCache<string, Entry<T>>;
   readonly #ages: Ages;
   readonly #refresh: Refresh<T>;
-  readonly #negatives: Negatives;
+  readonly #nones: Nones;
 
   /** `parse` reads back what the catalog has kept; undefined when it cannot. */
   constructor(deps: PolicyDeps, parse: (json: unknown) => T | undefined) {
@@ -53,7 +53,7 @@ export class ListingCache<T> {
     this.#hot = new LRUCache({ maxSize: maxHotCharacters, sizeCalculation: ({ size }) => size });
     this.#ages = new Ages(deps.clock);
     this.#refresh = new Refresh(deps.clock, deps.options, deps.overdue);
-    this.#negatives = new Negatives(deps.clock);
+    this.#nones = new Nones(deps);
   }
 
   /** `fetch` asks the upstream, once for all who wait. Rejects with what it throws, unless an old answer will do. */
@@ -69,15 +69,22 @@ export class ListingCache<T> {
     if (entry !== undefined && age !== undefined && age.freshnessMs < listingTtlMs) {
       return { value: entry.value, outcome: { kind: 'hit', ttlSeconds: freshSeconds(age, listingTtlMs) } };
     }
-    this.#negatives.check(key.negative);
+    const refusal = this.#nones.fresh(key.negative);
+    if (refusal !== undefined) throw refusal;
+    const none = entry === undefined ? this.#nones.last({ text: key.negative }, policy) : undefined;
     const isServable = age !== undefined && age.outageMs <= listingTtlMs + policy.staleIfErrorMs;
-    const question = { key: key.text, upstream: policy.upstream.key, hasStale: isServable };
+    const question = {
+      key: key.text,
+      upstream: policy.upstream.key,
+      hasStale: isServable || none?.isServable === true,
+    };
     const told = await this.#refresh.run(question, (own) => this.#ask(key, fetch, own), signal);
     if (told.kind === 'answered') {
       const kind = entry === undefined ? 'miss' : 'stale';
       const outcome = { kind, isStored: true, ttlSeconds: Math.ceil(listingTtlMs / 1000) } as const;
       return { value: told.value, outcome: told.isCollapsed ? { ...outcome, isCollapsed: true } : outcome };
     }
+    if (none !== undefined && (none.isServable || isOffline(told.error))) throw none.because(told.error);
     if (entry === undefined || age === undefined || !(isServable || isOffline(told.error))) {
       throw told.error ?? new UpstreamError('timeout', 'no answer', { upstream: policy.upstream.key });
     }
@@ -95,9 +102,11 @@ export class ListingCache<T> {
       const value = await fetch(signal);
       this.#keep(key, value, asked.wallMs);
       this.#ages.mark(key.text, asked);
+      this.#nones.forget({ text: key.negative });
       return value;
     } catch (error) {
-      if (isNotFound(error)) this.#negatives.remember(key.negative, error, this.#deps.options.negativeTtlMs);
+      if (isNotFound(error)) this.#nones.remember({ text: key.negative }, error);
+      else if (isDenied(error)) this.#nones.forget({ text: key.negative });
       // These are answers: what was listed before is not true any more, or not for us.
       if (isNotFound(error) || isDenied(error)) this.#forget(key);
       throw error;

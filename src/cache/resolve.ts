@@ -15,12 +15,12 @@ import { tagText } from './keys.ts';
 import { answerOf, type Content, contentOf } from './manifest-answer.ts';
 import type { ManifestFetch } from './manifest-fetch.ts';
 import type { ManifestShelf } from './manifest-shelf.ts';
-import { Negatives } from './negative.ts';
+import { Nones } from './nones.ts';
 import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { Refresh } from './refresh.ts';
-import { type TagRule, tagRule } from './tag-rule.ts';
+import { noneKeyOf, type TagRule, tagRule } from './tag-rule.ts';
 import { isDenied, isNoAnswer, isNotFound, isOffline } from './refusals.ts';
 
 export interface ResolveParts {
@@ -53,13 +53,13 @@ export class TagResolver {
   readonly #deps: PolicyDeps;
   readonly #parts: ResolveParts;
   readonly #refresh: Refresh<Told>;
-  readonly #negatives: Negatives;
+  readonly #nones: Nones;
 
   constructor(deps: PolicyDeps, parts: ResolveParts) {
     this.#deps = deps;
     this.#parts = parts;
     this.#refresh = new Refresh(deps.clock, deps.options, deps.overdue);
-    this.#negatives = new Negatives(deps.clock);
+    this.#nones = new Nones(deps);
   }
 
   async resolve(
@@ -108,16 +108,19 @@ export class TagResolver {
 
   async #expired(request: Request, binding: Binding | undefined): Promise<ManifestAnswer> {
     const { key, policy, rule, signal } = request;
-    const { bindings } = this.#parts;
+    const { bindings, shelf } = this.#parts;
     const stale = await this.#stale(request);
     const isPinned = stale !== undefined && bindings.isPinned(key);
-    const refusal = this.#negatives.get(tagText(key));
+    const refusal = this.#nones.fresh(tagText(key));
     if (refusal !== undefined) {
       if (isPinned) return this.#staleAnswer(request, stale, undefined);
       throw refusal;
     }
     const isServable = isPinned || (stale !== undefined && stale.age.outageMs <= rule.ttlMs + policy.staleIfErrorMs);
-    const question = { key: tagText(key), upstream: key.upstream, hasStale: isServable };
+    const none =
+      stale === undefined ? this.#nones.last(await noneKeyOf(key, this.#deps.catalog, shelf), policy) : undefined;
+    const hasStale = isServable || none?.isServable === true;
+    const question = { key: tagText(key), upstream: key.upstream, hasStale };
     try {
       const told = await this.#refresh.run(question, (own) => this.#ask(request, binding, own), signal);
       if (told.kind === 'answered') {
@@ -126,6 +129,7 @@ export class TagResolver {
       }
       if (stale !== undefined && (isServable || isOffline(told.error)))
         return this.#staleAnswer(request, stale, told.error);
+      if (none !== undefined && (none.isServable || isOffline(told.error))) throw none.because(told.error);
       if (binding?.isDenied === true) throw wasDenied(key, told.error);
       throw told.error ?? new UpstreamError('timeout', 'no answer', { upstream: key.upstream });
     } catch (error) {
@@ -137,13 +141,19 @@ export class TagResolver {
   /** Runs once per tag for all who ask, and does what the answer means for the binding. */
   async #ask(request: Request, binding: Binding | undefined, signal: AbortSignal): Promise<Told> {
     const { key, policy } = request;
+    const { bindings, shelf } = this.#parts;
     try {
-      return await this.#askUpstream(request, policy.upstream, binding, signal);
+      const told = await this.#askUpstream(request, policy.upstream, binding, signal);
+      this.#nones.forget(await noneKeyOf(key, this.#deps.catalog, shelf));
+      return told;
     } catch (error) {
       if (isNotFound(error)) {
-        this.#negatives.remember(tagText(key), error, this.#deps.options.negativeTtlMs);
-        this.#parts.bindings.forget(key);
-      } else if (isDenied(error)) this.#parts.bindings.deny(key);
+        this.#nones.remember(await noneKeyOf(key, this.#deps.catalog, shelf), error);
+        bindings.forget(key);
+      } else if (isDenied(error)) {
+        this.#nones.forget(await noneKeyOf(key, this.#deps.catalog, shelf));
+        bindings.deny(key);
+      }
       throw error;
     }
   }

@@ -1,5 +1,10 @@
-/** How long each tag counts as fresh. */
+/** How long each tag counts as fresh, and what is worth remembering of one that is not there. */
+import { type Digest, parseDigest } from '../oci/digest.ts';
 import type { Tag } from '../oci/reference.ts';
+import type { Catalog, TagKey } from '../store/catalog.ts';
+import { tagText } from './keys.ts';
+import type { ManifestShelf } from './manifest-shelf.ts';
+import type { NoneKey } from './nones.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyOptions } from './policy-deps.ts';
 
@@ -14,6 +19,21 @@ export interface TagRule {
  * whatever they are called (distribution-spec, "Referrers Tag Schema").
  */
 const attachment = /^sha(?:256|512)-/;
+const subject = /^(sha(?:256|512))-([0-9a-f]{64,128})(?:[._-]|$)/;
+
+/** A row only for what is said of a manifest that this repository serves: it is asked about before each pull of that. */
+export async function noneKeyOf(key: TagKey, catalog: Catalog, shelf: Pick<ManifestShelf, 'stat'>): Promise<NoneKey> {
+  const text = tagText(key);
+  const about = subjectOf(key.tag);
+  if (about === undefined || !catalog.hasLink(key, about, 'manifest')) return { text };
+  return (await shelf.stat(about)) === undefined ? { text } : { text, row: `none ${text}` };
+}
+
+/** The manifest about which such a tag says something. */
+function subjectOf(tag: Tag): Digest | undefined {
+  const [, algorithm = '', hex = ''] = subject.exec(tag) ?? [];
+  return parseDigest(`${algorithm}:${hex}`);
+}
 
 export function tagRule(tag: Tag, policy: UpstreamPolicy, options: Pick<PolicyOptions, 'listingTtlMs'>): TagRule {
   if (attachment.test(tag)) return { isImmutable: false, ttlMs: Math.min(policy.tagTtlMs, options.listingTtlMs) };
