@@ -45,6 +45,11 @@ export class Allotment {
     return bytes <= this.granted ? true : this.#space.grant(this, bytes, Math.min(aheadBytes, leftBytes));
   }
 
+  /** Nothing more is granted. */
+  get isRefused(): boolean {
+    return this.#isRefused;
+  }
+
   /** Nothing more will be granted. */
   refuse(): void {
     this.#isRefused = true;

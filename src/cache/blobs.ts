@@ -11,12 +11,9 @@ import { byAnybody } from '../store/origin.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { BlobQuery, BlobView, LeasedAnswer } from './answers.ts';
-import { openBypass, proveFirstBytes } from './bypass-view.ts';
 import { BrokenBodyError, CacheError } from './errors.ts';
 import type { CacheEvents } from './events.ts';
-import type { Fill } from './fill.ts';
 import type { FillTable } from './fill-table.ts';
-import { FillView } from './fill-view.ts';
 import { headOf } from './head-of.ts';
 import { repositoryText } from './keys.ts';
 import { lease, longestWithoutBytesMs } from './lease.ts';
@@ -27,7 +24,7 @@ import type { UpstreamPolicy } from './policy.ts';
 import { isNotFound } from './refusals.ts';
 import type { Rights } from './rights.ts';
 import { StoredView } from './stored-view.ts';
-import type { FillHead } from './succession.ts';
+import { viewOf } from './view-of.ts';
 
 /** A client hears something within this time (containerd gives up after 30 s). */
 const headDeadlineMs = 20_000;
@@ -159,42 +156,13 @@ export class Blobs {
           await abortable(fill.done, signal);
           continue;
         }
-        if (head.kind !== 'stored') return await this.#view(query, fill, head, isNew, signal);
+        if (head.kind !== 'stored') return await viewOf(this.#options, { query, fill, head, isNew }, signal);
         // Proved a moment ago, or found in the store by the fill's own look.
         const refill = (late: AbortSignal): Promise<BlobView> => this.#fill(query, upstream, late);
         return new StoredView({ store, info: head.info, outcome: hit, refill });
       } finally {
         leave();
       }
-    }
-  }
-
-  async #view(
-    query: BlobQuery,
-    fill: Fill,
-    head: Exclude<FillHead, { kind: 'stored' }>,
-    isNew: boolean,
-    signal: AbortSignal,
-  ): Promise<BlobView> {
-    const { clock, events } = this.#options;
-    const { digest, repository, client = '' } = query;
-    const { upstream } = fill;
-    const bypass = (): Promise<BlobView> =>
-      openBypass({ upstream, digest, repository, client, clock, isRanged: query.ranges !== undefined }, signal);
-    if (head.kind === 'bypass') return bypass();
-    const { generation } = head;
-    const outcome: Outcome = isNew ? { kind: 'miss', isStored: true } : { kind: 'miss', isCollapsed: true };
-    const view = new FillView({ fill, generation, repository, outcome, client, clock, events });
-    if (query.method === 'head' || view.sizeBytes === undefined || view.sizeBytes > proveFirstBytes) return view;
-    // Small enough to be proved before a head is written, so that a failure becomes an honest answer.
-    try {
-      await view.proved(signal);
-      return view;
-    } catch (error) {
-      view.close();
-      if (view.isFrozen) return bypass();
-      const cause = error instanceof BrokenBodyError ? error.cause : undefined;
-      throw cause instanceof CacheError || cause instanceof UpstreamError ? cause : error;
     }
   }
 

@@ -2,12 +2,15 @@
 import type { Clock } from '../lib/clock.ts';
 import { Party } from '../lib/party.ts';
 import { type Digest, digestAlgorithm, digestOf, hasher } from '../oci/digest.ts';
+import { type RequestRange, resolveRanges } from '../oci/range.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { BlobBody, Upstream } from '../upstream/upstream.ts';
 import type { BlobReader, BlobView, BodySpan } from './answers.ts';
 import { BrokenBodyError, CacheError } from './errors.ts';
-import { isShortRange } from './fill-reader.ts';
+import type { CacheEvents } from './events.ts';
+import { isPart } from './fill-reader.ts';
 import type { Outcome } from './outcome.ts';
+import { type Run, runsOf, SharedTail } from './part-runs.ts';
 import { Sources } from './sources.ts';
 import { TailReader } from './tail-reader.ts';
 
@@ -20,22 +23,22 @@ export interface BypassOptions {
   readonly repository: Repository;
   readonly client: string;
   readonly clock: Clock;
-  /** The client asked for a range, so a body from byte 0 would probably be wasted. */
-  readonly isRanged: boolean;
+  readonly events: Pick<CacheEvents, 'unprovedRangeBytes'>;
+  /** What the client asked for, when it is not the whole: a body from byte 0 would probably be wasted. */
+  readonly ranges: readonly RequestRange[] | undefined;
+  /** Where it is known. */
+  readonly sizeBytes?: number | undefined;
 }
 
 /** Asks the upstream; resolves once the size, or that there is none, is known. Rejects with UpstreamError or CacheError. */
 export async function openBypass(options: BypassOptions, signal: AbortSignal): Promise<BlobView> {
-  const { upstream, digest, repository, client, isRanged } = options;
-  const body = isRanged
-    ? undefined
-    : await upstream.openBlob({ repository, digest, party: new Party('normal', client) }, signal);
-  const sizeBytes =
-    body === undefined
-      ? (await upstream.statBlob(repository, digest, signal)).sizeBytes
-      : body.answer.kind === 'whole'
-        ? body.answer.sizeBytes
-        : body.answer.totalBytes;
+  const { upstream, digest, repository, client, ranges } = options;
+  let body: BlobBody | undefined;
+  let { sizeBytes } = options;
+  if (ranges === undefined) {
+    body = await upstream.openBlob({ repository, digest, party: new Party('normal', client) }, signal);
+    sizeBytes = body.answer.kind === 'whole' ? body.answer.sizeBytes : body.answer.totalBytes;
+  } else sizeBytes ??= (await upstream.statBlob(repository, digest, signal)).sizeBytes;
   const view = new BypassView(options, sizeBytes, body);
   if (sizeBytes === undefined || sizeBytes > proveFirstBytes) return view;
   return memoryView(view, options, sizeBytes, signal);
@@ -47,13 +50,25 @@ class BypassView implements BlobView {
   readonly outcome: Outcome = { kind: 'bypass' };
   readonly isProved = false;
   readonly #options: BypassOptions;
+  /** Of the parts that were asked for, in the order in which they are opened. */
+  readonly #runs: readonly Run[];
+  /** The last of parts that are everything together: it ends with the proof, as everything does. */
+  readonly #heldBack: Run | undefined;
+  readonly #tails = new Map<Run, SharedTail>();
+  #opened = 0;
   #body: BlobBody | undefined;
 
   constructor(options: BypassOptions, sizeBytes: number | undefined, body: BlobBody | undefined) {
+    const { digest, ranges } = options;
     this.#options = options;
-    this.digest = options.digest;
+    this.digest = digest;
     this.sizeBytes = sizeBytes;
     this.#body = body;
+    const resolved = ranges && sizeBytes !== undefined ? resolveRanges(ranges, sizeBytes) : undefined;
+    const spans = resolved?.kind === 'multi' ? resolved.spans : [];
+    this.#runs = runsOf(spans);
+    const total = spans.reduce((sum, { start, end }) => sum + end - start, 0);
+    this.#heldBack = total === sizeBytes ? this.#runs.at(-1) : undefined;
   }
 
   proved(): Promise<void> {
@@ -61,7 +76,24 @@ class BypassView implements BlobView {
   }
 
   open(span: BodySpan): Promise<BlobReader> {
-    const { upstream, digest, repository, client, clock } = this.#options;
+    const run = this.#runs[this.#opened++];
+    if (run === undefined) return Promise.resolve(this.#transfer(span));
+    let tail = this.#tails.get(run);
+    if (tail === undefined) {
+      const parts = this.#runs.filter((one) => one === run).length;
+      tail = new SharedTail(this.#transfer(run === this.#heldBack ? { ...run, isHeldBack: true } : run), parts);
+      this.#tails.set(run, tail);
+    }
+    return Promise.resolve(tail.reader(span));
+  }
+
+  close(): void {
+    this.#body?.abort();
+    for (const tail of this.#tails.values()) tail.close();
+  }
+
+  #transfer(span: BodySpan): BlobReader {
+    const { upstream, digest, repository, client, clock, events } = this.#options;
     const { sizeBytes } = this;
     const source = new Sources({
       upstream,
@@ -72,18 +104,12 @@ class BypassView implements BlobView {
       onAccept: (_, size) => size === undefined || sizeBytes === undefined || size === sizeBytes,
     });
     source.start();
-    const options = { source, span, digest, sizeBytes };
-    if (isShortRange(span, sizeBytes)) {
-      return Promise.resolve(new TailReader({ ...options, from: span.start, hash: undefined }));
-    }
+    const options = { source, span, digest, sizeBytes, events };
+    if (isPart(span, sizeBytes)) return new TailReader({ ...options, from: span.start, hash: undefined });
     const body = this.#body;
     this.#body = undefined;
     const opened = body === undefined ? {} : { opened: body };
-    return Promise.resolve(new TailReader({ ...options, ...opened, from: 0, hash: hasher(digestAlgorithm(digest)) }));
-  }
-
-  close(): void {
-    this.#body?.abort();
+    return new TailReader({ ...options, ...opened, from: 0, hash: hasher(digestAlgorithm(digest)) });
   }
 }
 

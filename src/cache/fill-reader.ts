@@ -170,3 +170,13 @@ export function isShortRange(span: BodySpan, declaredBytes: number | undefined):
   if (end === undefined || span.isHeldBack === true || end - start > maxUnprovedRangeBytes) return false;
   return start > 0 || (declaredBytes !== undefined && end < declaredBytes);
 }
+
+/**
+ * True for a 206 of a blob that is passed through that may leave unproved: every one that is not all of it. It costs its own
+ * bytes and no others; whoever resumes hashes the whole himself.
+ */
+export function isPart(span: BodySpan, declaredBytes: number | undefined): boolean {
+  const { start, end } = span;
+  if (end === undefined || span.isHeldBack === true) return false;
+  return start > 0 || (declaredBytes !== undefined && end < declaredBytes);
+}

@@ -7,7 +7,7 @@ import { BrokenBodyError } from './errors.ts';
 import type { CacheEvents } from './events.ts';
 import type { Clock } from '../lib/clock.ts';
 import { Party } from '../lib/party.ts';
-import { FillReader, isShortRange } from './fill-reader.ts';
+import { FillReader, isPart } from './fill-reader.ts';
 import type { Fill } from './fill.ts';
 import type { Generation } from './generation.ts';
 import type { Outcome } from './outcome.ts';
@@ -108,7 +108,7 @@ export class FillView implements BlobView {
 
   /** The rest of a span when the store takes no more: hashed from where the spool's own hash stands, if it may be. */
   async #openTail(generation: Generation, span: BodySpan, position: number): Promise<TailReader> {
-    const { fill, repository, clock, client } = this.#options;
+    const { fill, repository, clock, client, events } = this.#options;
     const { digest, upstream } = fill;
     const sizeBytes = this.sizeBytes;
     const source = new Sources({
@@ -122,8 +122,8 @@ export class FillView implements BlobView {
     });
     source.ignoresRange = fill.sources.ignoresRange;
     source.start();
-    const options = { source, span, digest, sizeBytes };
-    if (isShortRange(span, sizeBytes)) return new TailReader({ ...options, from: position, hash: undefined });
+    const options = { source, span, digest, sizeBytes, events };
+    if (isPart(span, sizeBytes)) return new TailReader({ ...options, from: position, hash: undefined });
     if (position !== generation.pieces.frontier) {
       return new TailReader({ ...options, from: 0, hash: hasher(digestAlgorithm(digest)) });
     }

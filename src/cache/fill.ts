@@ -101,6 +101,11 @@ export class Fill {
     return this.#succession.of(broken);
   }
 
+  /** The store does not take it: who follows it gets what is there, and the rest by a transfer of his own. */
+  get isPassedThrough(): boolean {
+    return this.#allotment.isRefused || this.#generation?.state === 'frozen';
+  }
+
   /** It waits for its first transfer. */
   get isQueued(): boolean {
     return this.#attendance.isQueued;

@@ -8,6 +8,7 @@ import type { BlobBody } from '../upstream/upstream.ts';
 import type { BlobReader, BodySpan } from './answers.ts';
 import { type BodySource, continuedBody } from './continued-body.ts';
 import { BrokenBodyError } from './errors.ts';
+import type { CacheEvents } from './events.ts';
 
 export interface TailOptions {
   readonly source: BodySource;
@@ -15,12 +16,13 @@ export interface TailOptions {
   readonly span: BodySpan;
   /** Where the transfer begins: the span's start, or earlier when the bytes before it must be hashed. */
   readonly from: number;
-  /** The hash of `[0, from)`, to be continued and compared with `digest`; undefined for a short range nobody can prove. */
+  /** The hash of `[0, from)`, to be continued and compared with `digest`; undefined for a part, which nobody can prove. */
   readonly hash: Hasher | undefined;
   readonly digest: Digest;
   readonly sizeBytes: number | undefined;
   /** A body that begins at `from` already. */
   readonly opened?: BlobBody;
+  readonly events: Pick<CacheEvents, 'unprovedRangeBytes'>;
 }
 
 export class TailReader implements BlobReader {
@@ -54,6 +56,8 @@ export class TailReader implements BlobReader {
     const start = position - this.#chunkStart;
     const part = this.#chunk.subarray(start, start + length);
     buffer.set(part, offset);
+    const { hash, events } = this.#options;
+    if (hash === undefined) events.unprovedRangeBytes({ bytes: part.byteLength });
     return Promise.resolve(part.byteLength);
   }
 

@@ -1,7 +1,7 @@
 /** GET and HEAD of blobs: conditions, ranges, and the body. */
 import type { BlobQuery, BlobView, BodySpan } from '../cache/answers.ts';
 import { BrokenBodyError, CacheError } from '../cache/errors.ts';
-import { isShortRange, maxUnprovedRangeBytes } from '../cache/fill-reader.ts';
+import { isPart, isShortRange, maxUnprovedRangeBytes } from '../cache/fill-reader.ts';
 import { OciError } from '../oci/errors.ts';
 import {
   formatContentRange,
@@ -122,10 +122,11 @@ async function sendBody(
   }
 }
 
-/** Short parts of a blob that is still being filled leave before its proof, and say so. */
+/** Short parts of a blob that is still being filled leave before its proof, and any of one that is passed through; they say so. */
 function markUnproved(exchange: Exchange, view: BlobView, { status, spans }: Plan): void {
   if (status !== 206 || view.isProved || exchange.outcome === undefined) return;
-  if (spans.some((span) => isShortRange(span, view.sizeBytes))) {
+  const leavesEarly = view.outcome.kind === 'bypass' ? isPart : isShortRange;
+  if (spans.some((span) => leavesEarly(span, view.sizeBytes))) {
     exchange.outcome = { ...exchange.outcome, detail: 'unproved' };
   }
 }
@@ -150,15 +151,16 @@ function planOf(view: BlobView, ranges: readonly RequestRange[] | undefined, pat
     case 'multi': {
       const frame = multipart(resolved.spans, sizeBytes, blobType);
       const headers = [...identity(view), 'Content-Type', frame.contentType, ...lengthOf(frame.contentLength)];
-      return { status: 206, headers, spans: heldBack(resolved.spans, sizeBytes), frame };
+      return { status: 206, headers, spans: heldBack(resolved.spans, view), frame };
     }
   }
 }
 
 /** Parts that are short, each by itself, may be together most of the blob, or all of it: such an answer ends with the proof. */
-function heldBack(spans: readonly Span[], sizeBytes: number): readonly BodySpan[] {
+function heldBack(spans: readonly Span[], { sizeBytes = 0, outcome }: BlobView): readonly BodySpan[] {
+  const most = outcome.kind === 'bypass' ? Infinity : maxUnprovedRangeBytes;
   const total = spans.reduce((sum, { start, end }) => sum + end - start, 0);
-  if (total <= maxUnprovedRangeBytes && total < sizeBytes) return spans;
+  if (total <= most && total < sizeBytes) return spans;
   return spans.map((span, index) => (index === spans.length - 1 ? { ...span, isHeldBack: true } : span));
 }
 
