@@ -4,6 +4,7 @@ import { type DestinationStream, pino, stdSerializers } from 'pino';
 import { maxConnections, readSecrets } from './app-settings.ts';
 import { createUpstreams } from './app-upstreams.ts';
 import { createCache } from './cache/create.ts';
+import { withLargeAnswers } from './cache/large-answers.ts';
 import type { UpstreamPolicy } from './cache/policy.ts';
 import type { Daemon } from './cli/command.ts';
 import { formatListen, isLoopback } from './config/addresses.ts';
@@ -90,7 +91,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     sendfileConcurrency: Math.max(1, Math.floor(threadPoolSize() / 2)),
     upstreams: config.upstreams,
     trustedProxies: config.trustedProxies,
-    cache: running.cache,
+    cache: withLargeAnswers(running.cache, { store: opened.store, scratch: opened.scratch }),
     generations: running.generations,
     metrics,
     accessLog: accessLog(config, logTo),

@@ -33,6 +33,8 @@ export interface ManifestAnswer {
   readonly sizeBytes: number;
   /** The exact bytes; there for `get`, and may be there for `head`. */
   readonly bytes: Uint8Array | undefined;
+  /** Stands for bytes that are too many to be held for a client. The caller closes it. */
+  readonly body?: BlobView;
   readonly outcome: Outcome;
 }
 
@@ -120,7 +122,13 @@ export interface TagsQuery extends RepositoryQuery, FromClient {
   readonly last: string | undefined;
 }
 
-export interface TagsAnswer {
+/** Stands for a list that is too long to be held for a client: the array as JSON. The caller closes it. */
+interface LongList {
+  readonly items?: BlobView;
+}
+
+export interface TagsAnswer extends LongList {
+  /** Empty where `items` stands for them. */
   readonly tags: readonly string[];
   /** Query of the next page, or undefined when this is the last. */
   readonly next: { readonly n: number | undefined; readonly last: string } | undefined;
@@ -134,8 +142,11 @@ export interface ReferrersQuery extends RepositoryQuery, FromClient {
   readonly last: string | undefined;
 }
 
-export interface ReferrersAnswer {
-  /** Descriptors as the upstream gave them, filtered by artifactType when one was asked for, one page. */
+export interface ReferrersAnswer extends LongList {
+  /**
+   * Descriptors as the upstream gave them, filtered by artifactType when one was asked for, one page. Empty where `items`
+   * stands for them.
+   */
   readonly manifests: readonly unknown[];
   readonly next: { readonly n: number; readonly last: string } | undefined;
   readonly isFiltered: boolean;
@@ -149,8 +160,8 @@ export interface CatalogQuery {
   readonly last: string | undefined;
 }
 
-export interface CatalogAnswer {
-  /** `<upstream>/<repository>`, or plain repositories when one upstream was named; sorted. */
+export interface CatalogAnswer extends LongList {
+  /** `<upstream>/<repository>`, or plain repositories when one upstream was named; sorted. Empty where `items` stands for them. */
   readonly repositories: readonly string[];
   readonly next: { readonly n: number; readonly last: string } | undefined;
 }

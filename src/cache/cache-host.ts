@@ -86,10 +86,14 @@ export class CacheHost implements Disposable {
   handlers() {
     const cache = this.#cache;
     return {
-      manifest: (query: ManifestQuery, signal: AbortSignal) => cache.manifest(query, signal),
-      tags: (query: TagsQuery, signal: AbortSignal) => cache.tags(query, signal),
-      referrers: (query: ReferrersQuery, signal: AbortSignal) => cache.referrers(query, signal),
-      catalog: (query: CatalogQuery, _signal: AbortSignal) => cache.catalog(query),
+      manifest: async (query: ManifestQuery, signal: AbortSignal) => {
+        const { body, ...answer } = await cache.manifest(query, signal);
+        return { ...answer, body: body === undefined ? undefined : this.#hold(body, signal) };
+      },
+      tags: async (query: TagsQuery, signal: AbortSignal) => this.#list(await cache.tags(query, signal), signal),
+      referrers: async (query: ReferrersQuery, signal: AbortSignal) =>
+        this.#list(await cache.referrers(query, signal), signal),
+      catalog: async (query: CatalogQuery, signal: AbortSignal) => this.#list(await cache.catalog(query), signal),
       peek: (query: PeekQuery, _signal: AbortSignal) => cache.peek(query),
       blob: (query: BlobQuery, signal: AbortSignal) => this.#blob(query, signal),
       proved: (view: number, signal: AbortSignal) => this.#view(view).proved(signal),
@@ -105,11 +109,18 @@ export class CacheHost implements Disposable {
   }
 
   async #blob(query: BlobQuery, signal: AbortSignal): Promise<RemoteView> {
-    const view = await this.#cache.blob(query, signal);
+    return this.#hold(await this.#cache.blob(query, signal), signal);
+  }
+
+  #list<T extends { readonly items?: BlobView }>({ items, ...answer }: T, signal: AbortSignal) {
+    return { ...answer, items: items === undefined ? undefined : this.#hold(items, signal) };
+  }
+
+  #hold(view: BlobView, signal: AbortSignal): RemoteView {
     // Whoever asked may have left while the answer came.
     if (this.#isClosed || signal.aborted) {
       view.close();
-      throw new BrokenBodyError('nobody waits for this blob');
+      throw new BrokenBodyError('nobody waits for this');
     }
     const id = ++this.#lastId;
     this.#views.set(id, view);

@@ -1,6 +1,7 @@
 /** Manifests that are here: in memory while they are hot, in the store for good. Asks no upstream and decides no right. */
 import { LRUCache } from 'lru-cache';
 import { Coalesce } from '../lib/coalesce.ts';
+import { Semaphore } from '../lib/semaphore.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { isManifestType } from '../oci/media-type.ts';
 import { maxManifestBytes } from '../oci/manifest.ts';
@@ -12,6 +13,8 @@ import type { PolicyDeps } from './policy-deps.ts';
 const blockBytes = 4096;
 /** Memory that an entry costs beside its bytes. */
 const entryBytes = 512;
+/** Larger ones are read one after the other, so that many clients at once cost no memory for each. */
+const largeBytes = 64 * 1024;
 
 type ShelfDeps = Pick<PolicyDeps, 'store' | 'catalog' | 'space' | 'logger' | 'events' | 'options'>;
 
@@ -25,6 +28,7 @@ export class ManifestShelf {
   readonly #deps: ShelfDeps;
   readonly #hot: LRUCache<Digest, ProvedManifest>;
   readonly #reads = new Coalesce<ProvedManifest | undefined, Digest>();
+  readonly #largeReads = new Semaphore(1);
 
   constructor(deps: ShelfDeps) {
     this.#deps = deps;
@@ -96,6 +100,7 @@ export class ManifestShelf {
     if (record === undefined) return undefined;
     return this.#attempt('read', digest, async () => {
       const info = await store.stat(digest);
+      using _turn = record.sizeBytes > largeBytes ? await this.#largeReads.acquire() : undefined;
       const bytes = info === undefined ? undefined : await store.readAll(digest, maxManifestBytes);
       if (info === undefined || bytes === undefined) return undefined;
       if (digestOf(bytes, digestAlgorithm(digest)) !== digest) {

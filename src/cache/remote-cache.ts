@@ -38,20 +38,25 @@ export class RemoteCache implements Cache {
     this.#calls = new PortCaller<CacheCalls>(port, remoteErrors, (name, value) => this.#orphaned(name, value));
   }
 
-  manifest(query: ManifestQuery, signal: AbortSignal): Promise<ManifestAnswer> {
-    return this.#calls.call('manifest', query, signal);
+  async manifest(query: ManifestQuery, signal: AbortSignal): Promise<ManifestAnswer> {
+    const { body, ...answer } = await this.#calls.call('manifest', query, signal);
+    return body === undefined ? answer : { ...answer, body: new View(this.#calls, body) };
   }
 
-  tags(query: TagsQuery, signal: AbortSignal): Promise<TagsAnswer> {
-    return this.#calls.call('tags', query, signal);
+  async tags(query: TagsQuery, signal: AbortSignal): Promise<TagsAnswer> {
+    return this.#list(await this.#calls.call('tags', query, signal));
   }
 
-  referrers(query: ReferrersQuery, signal: AbortSignal): Promise<ReferrersAnswer> {
-    return this.#calls.call('referrers', query, signal);
+  async referrers(query: ReferrersQuery, signal: AbortSignal): Promise<ReferrersAnswer> {
+    return this.#list(await this.#calls.call('referrers', query, signal));
   }
 
-  catalog(query: CatalogQuery): Promise<CatalogAnswer> {
-    return this.#calls.call('catalog', query);
+  async catalog(query: CatalogQuery): Promise<CatalogAnswer> {
+    return this.#list(await this.#calls.call('catalog', query));
+  }
+
+  #list<T extends { readonly items: RemoteView | undefined }>({ items, ...answer }: T) {
+    return items === undefined ? answer : { ...answer, items: new View(this.#calls, items) };
   }
 
   async peek(query: PeekQuery): Promise<LeasedAnswer | undefined> {
@@ -64,7 +69,9 @@ export class RemoteCache implements Cache {
 
   /** The client left before the answer came: nobody else will give back what the owner holds for it. */
   #orphaned(name: string, value: unknown): void {
-    if (name === 'blob') this.#calls.tell('closeView', (value as RemoteView).view);
+    const { body, items } = (value ?? {}) as { readonly body?: RemoteView; readonly items?: RemoteView };
+    const view = name === 'blob' ? (value as RemoteView) : (body ?? items);
+    if (view !== undefined) this.#calls.tell('closeView', view.view);
     if (name === 'open') this.#calls.tell('closeReader', (value as RemoteOpened).reader);
   }
 }

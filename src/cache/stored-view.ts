@@ -6,7 +6,7 @@ import { BrokenBodyError } from './errors.ts';
 import type { Outcome } from './outcome.ts';
 
 export interface StoredViewOptions {
-  readonly store: BlobStore;
+  readonly store: Pick<BlobStore, 'open'>;
   readonly info: BlobInfo;
   readonly outcome: Outcome;
   /** The blob was evicted between the look and the opening: a view that brings it again. */

@@ -38,6 +38,13 @@ function tooLate(upstream: string | undefined): OciError {
   });
 }
 
+/** What a proxy says for whom it asks. */
+export function forwardedFor({ headers }: IncomingMessage): string | undefined {
+  const value = headers['x-forwarded-for'];
+  // node:http joins lines of this header.
+  return typeof value === 'string' ? value : undefined;
+}
+
 export class Exchange {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;

@@ -1,9 +1,10 @@
 /** tags/list, referrers and _catalog: JSON made here, under the names that the client used. */
-import type { CatalogQuery, ReferrersQuery, TagsQuery } from '../cache/answers.ts';
+import type { BlobView, CatalogQuery, ReferrersQuery, TagsQuery } from '../cache/answers.ts';
 import { formatNextLink } from '../oci/link-header.ts';
 import type { FrontDeps } from './context.ts';
 import type { Exchange } from './exchange.ts';
-import { type HeaderList, sendJson } from './respond.ts';
+import { sendView } from './large-answer.ts';
+import { type HeaderList, jsonType, sendJson } from './respond.ts';
 
 /** Clients compare this string as it is: a parameter would make them fall back to the tag schema. */
 const indexType = 'application/vnd.oci.image.index.v1+json';
@@ -27,7 +28,8 @@ export async function serveTags(
   // n=0 asks whether there is a list: an empty page, and no next one (distribution-spec, "Listing Tags").
   const isEmptyPage = query.n === 0;
   const headers = isEmptyPage ? [] : linkTo(address, answer.next);
-  sendJson(exchange, 200, { name: address.name, tags: isEmptyPage ? [] : answer.tags }, { headers });
+  const body = { name: address.name, tags: isEmptyPage ? [] : answer.tags };
+  await sendList(deps, exchange, body, { headers, items: answer.items });
 }
 
 export async function serveReferrers(
@@ -41,7 +43,7 @@ export async function serveReferrers(
   const headers: string[] = [...linkTo(address, answer.next, query.artifactType)];
   if (answer.isFiltered) headers.push('OCI-Filters-Applied', 'artifactType');
   const body = { schemaVersion: 2, mediaType: indexType, manifests: answer.manifests };
-  sendJson(exchange, 200, body, { contentType: indexType, headers });
+  await sendList(deps, exchange, body, { contentType: indexType, headers, items: answer.items });
 }
 
 export async function serveCatalog(
@@ -53,7 +55,27 @@ export async function serveCatalog(
   const answer = await deps.cache.catalog(query);
   const isEmptyPage = query.n === 0;
   const headers = isEmptyPage ? [] : linkTo(address, answer.next);
-  sendJson(exchange, 200, { repositories: isEmptyPage ? [] : answer.repositories }, { headers });
+  const body = { repositories: isEmptyPage ? [] : answer.repositories };
+  await sendList(deps, exchange, body, { headers, items: answer.items });
+}
+
+/** `body` ends with its list, which is empty where `items` stands for it. */
+async function sendList(
+  deps: FrontDeps,
+  exchange: Exchange,
+  body: object,
+  {
+    items,
+    contentType = jsonType,
+    headers,
+  }: { readonly items: BlobView | undefined; readonly contentType?: string; readonly headers: HeaderList },
+): Promise<void> {
+  if (items === undefined) {
+    sendJson(exchange, 200, body, { contentType, headers });
+    return;
+  }
+  const before = JSON.stringify(body).slice(0, -'[]}'.length);
+  await sendView(deps, exchange, ['Content-Type', contentType, ...headers], items, { before, after: '}' });
 }
 
 function linkTo(

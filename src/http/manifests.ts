@@ -5,6 +5,7 @@ import { foreverFresh } from './blobs.ts';
 import { etagOf, matchesEtag } from './conditional.ts';
 import type { FrontDeps } from './context.ts';
 import type { Exchange } from './exchange.ts';
+import { sendView } from './large-answer.ts';
 import { type HeaderList, sendBytes, sendHead } from './respond.ts';
 
 export async function serveManifest(
@@ -26,9 +27,13 @@ export async function serveManifest(
     sendHead(exchange, 200, [...manifestHeaders(answer, query.reference), 'Content-Length', String(answer.sizeBytes)]);
     return;
   }
-  if (answer.bytes === undefined) {
+  if (answer.bytes === undefined && answer.body === undefined) {
     answer = await ask('get');
     exchange.outcome = answer.outcome;
+  }
+  if (answer.body !== undefined) {
+    await sendView(deps, exchange, manifestHeaders(answer, query.reference), answer.body);
+    return;
   }
   if (answer.bytes === undefined) throw new CacheError('manifestUnknown', query.upstream, 'the manifest has no bytes');
   sendBytes(exchange, 200, manifestHeaders(answer, query.reference), answer.bytes);

@@ -20,6 +20,8 @@ export interface ReadyOptions {
   readonly reference: string;
   readonly host: string;
   readonly userAgent: string | undefined;
+  /** As the request says it, for whoever is trusted to say so. */
+  readonly forwardedFor?: string | undefined;
   readonly namespace: string | undefined;
   /** All but those that every answer has. */
   readonly headers: HeaderList;
@@ -58,6 +60,11 @@ export class ReadyAnswer {
     this.#event = { upstream, kind, method, outcome: 'hit', code: 200, seconds: 0, bytes };
     this.#line = accessTemplate({ ...options, status: 200, bytes, outcome: 'hit' });
     this.weight = 2048 + 2 * this.#body.length;
+  }
+
+  /** Of each request that it answers: their heads are the same. */
+  get forwardedFor(): string | undefined {
+    return this.#options.forwardedFor;
   }
 
   /** Whether it may be given now. Both clocks count: one stands still while a machine sleeps, the other can be set. */

@@ -7,7 +7,7 @@ import type { Exchange } from './exchange.ts';
 /** Header names and values in turn, as `writeHead` takes them without copying them into an object first. */
 export type HeaderList = readonly string[];
 
-const json = 'application/json';
+export const jsonType = 'application/json';
 const oneStringBytes = 32 * 1024;
 
 /** Writes status and headers, with those that every answer has. Returns false when nobody is there to read them. */
@@ -62,13 +62,13 @@ export function sendJson(
   exchange: Exchange,
   status: number,
   body: unknown,
-  { contentType = json, headers = [] }: { readonly contentType?: string; readonly headers?: HeaderList } = {},
+  { contentType = jsonType, headers = [] }: { readonly contentType?: string; readonly headers?: HeaderList } = {},
 ): void {
   sendBytes(exchange, status, ['Content-Type', contentType, ...headers], JSON.stringify(body));
 }
 
 export function sendError(exchange: Exchange, answer: ErrorAnswer): void {
-  const headers = ['Content-Type', json];
+  const headers = ['Content-Type', jsonType];
   for (const [name, value] of Object.entries(answer.headers)) headers.push(name, value);
   sendBytes(exchange, answer.status, headers, errorBody(answer.code, answer.message, answer.detail));
 }

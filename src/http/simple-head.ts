@@ -9,6 +9,8 @@ export interface SimpleHead {
   readonly target: string;
   readonly host: string;
   readonly userAgent: string | undefined;
+  /** Its lines joined, as node:http does. */
+  readonly forwardedFor: string | undefined;
 }
 
 /** Longer heads are rare, and remembering them is dear. */
@@ -34,7 +36,6 @@ const ignored: ReadonlySet<string> = new Set([
   'traceparent',
   'tracestate',
   'via',
-  'x-forwarded-for',
   'x-forwarded-host',
   'x-forwarded-proto',
   'x-meta-source-client',
@@ -50,6 +51,7 @@ export function parseSimpleHead(text: string): SimpleHead | undefined {
   if (method !== 'GET' && method !== 'HEAD') return undefined;
   let host: string | undefined;
   let userAgent: string | undefined;
+  let forwardedFor: string | undefined;
   for (const line of lines) {
     const [, givenName, givenValue = ''] = headerLinePattern.exec(line) ?? [];
     if (givenName === undefined) return undefined;
@@ -63,7 +65,9 @@ export function parseSimpleHead(text: string): SimpleHead | undefined {
       userAgent = value;
     } else if (name === 'connection') {
       if (value.toLowerCase() !== 'keep-alive') return undefined;
+    } else if (name === 'x-forwarded-for') {
+      forwardedFor = forwardedFor === undefined ? value : `${forwardedFor}, ${value}`;
     } else if (!ignored.has(name)) return undefined;
   }
-  return host === undefined ? undefined : { method, target, host, userAgent };
+  return host === undefined ? undefined : { method, target, host, userAgent, forwardedFor };
 }

@@ -6,7 +6,7 @@ import { referenceText } from '../oci/reference.ts';
 import { parseV2Request, type V2Request } from '../oci/v2-request.ts';
 import { serveBlob } from './blobs.ts';
 import type { FrontDeps } from './context.ts';
-import type { Exchange } from './exchange.ts';
+import { type Exchange, forwardedFor } from './exchange.ts';
 import { serveCatalog, serveReferrers, serveTags } from './listings.ts';
 import { serveManifest } from './manifests.ts';
 import { sendJson } from './respond.ts';
@@ -37,7 +37,7 @@ type Read = Extract<V2Request, { kind: 'manifest' | 'blob' | 'tags' | 'referrers
 type Catalog = Extract<V2Request, { kind: 'catalog' }>;
 
 async function read(deps: FrontDeps, exchange: Exchange, request: Read, repository: RepositoryQuery): Promise<void> {
-  const client = deps.clients.of(exchange.req.socket.remoteAddress, forwardedFor(exchange));
+  const client = deps.clients.of(exchange.req.socket.remoteAddress, forwardedFor(exchange.req));
   const base = `/v2/${request.name}`;
   const ns = request.ns[0];
   switch (request.kind) {
@@ -65,12 +65,6 @@ async function read(deps: FrontDeps, exchange: Exchange, request: Read, reposito
       return;
     }
   }
-}
-
-function forwardedFor({ req }: Exchange): string | undefined {
-  const value = req.headers['x-forwarded-for'];
-  // node:http joins lines of this header.
-  return typeof value === 'string' ? value : undefined;
 }
 
 /** Where the client finds this blob again. */

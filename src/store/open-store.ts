@@ -17,6 +17,7 @@ import { rebuildCatalog } from './rebuild.ts';
 import { Recovery, type RecoverySummary } from './recovery.ts';
 import { Reproof } from './reproof.ts';
 import { inspectRoot, openRoot, type Root, writeCleanMarker } from './root.ts';
+import { ScratchFiles } from './scratch-files.ts';
 import { SqliteCatalog } from './sqlite-catalog.ts';
 
 export interface OpenStoreOptions {
@@ -31,6 +32,8 @@ export interface OpenStoreOptions {
 export interface OpenedStore {
   readonly store: BlobStore;
   readonly catalog: Catalog;
+  /** For bytes that are in no file of the store. */
+  readonly scratch: ScratchFiles;
   /** `flush` brings index.json up to date now. */
   readonly index: Pick<IndexFile, 'flush'>;
   /** The last daemon stopped in order. */
@@ -170,5 +173,6 @@ async function assemble(
   };
   let stopped: Promise<void> | undefined;
   const close = (): Promise<void> => (stopped ??= stop());
-  return { store, catalog, index, wasClean: cleanStop !== undefined, recovered, close };
+  const scratch = new ScratchFiles(paths.own);
+  return { store, catalog, scratch, index, wasClean: cleanStop !== undefined, recovered, close };
 }
