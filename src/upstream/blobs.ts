@@ -9,7 +9,8 @@ import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import { firstOf, parseContentLength } from './framing.ts';
 import type { Line } from './line.ts';
-import { isEncoded, isHtml } from './manifests.ts';
+import { EncodedBlobs, isEncoded } from './content-encoding.ts';
+import { isHtml } from './manifests.ts';
 import { withoutSecrets } from './origin.ts';
 import { rangeHeader, readRangeAnswer } from './range-answer.ts';
 import type { IncomingResponse } from './sender.ts';
@@ -20,6 +21,14 @@ export interface BlobQuestion {
   readonly digest: Digest;
   readonly isAnonymous: boolean;
   readonly line?: Line | undefined;
+}
+
+const encodedBlobs = new WeakMap<Endpoint, EncodedBlobs>();
+
+function encodedAt(endpoint: Endpoint): EncodedBlobs {
+  const known = encodedBlobs.get(endpoint) ?? new EncodedBlobs();
+  encodedBlobs.set(endpoint, known);
+  return known;
 }
 
 export interface OpenedBlob {
@@ -41,13 +50,19 @@ export async function openBlobAt(
   const { status, headers } = response;
   const { upstream } = attempt;
   const place = withoutSecrets(url);
-  if ((status === 200 || status === 206) && isEncoded(headers)) {
-    response.abort();
-    throw failure('badResponse', upstream, `${place}: a Content-Encoding that was not asked for`);
-  }
   if (asked === undefined) {
     if (status !== 200) throw await refusedAnswer(answer, upstream, nowMs);
-    return { answer: { kind: 'whole', sizeBytes: parseContentLength(headers['content-length']) }, response };
+    const followed = isEncoded(headers)
+      ? encodedAt(endpoint).follow(response, question.digest, upstream, place)
+      : response;
+    return {
+      answer: { kind: 'whole', sizeBytes: parseContentLength(followed.headers['content-length']) },
+      response: followed,
+    };
+  }
+  if (encodedAt(endpoint).isToDecode(question.digest, headers)) {
+    response.abort();
+    throw new UpstreamError('rangeRefused', `${place} encodes what it sends`, { upstream, status });
   }
   const read = readRangeAnswer(asked, status, headers);
   if (read.kind !== 'odd') return { answer: read, response };
@@ -82,12 +97,9 @@ export async function statBlobAt(
     const answer = await askEndpoint(endpoint, askFor('HEAD', question), attempt);
     const { status, headers } = answer.response;
     if (status !== 200) throw await refusedAnswer(answer, attempt.upstream, nowMs);
-    // Whatever this is the size of, the bytes could not be had either.
-    if (isEncoded(headers)) {
-      const message = `${withoutSecrets(answer.url)}: a Content-Encoding that was not asked for`;
-      throw failure('badResponse', attempt.upstream, message);
-    }
     refusePage(answer, question.digest, attempt.upstream);
+    // Of the blob, or of what it was encoded into.
+    if (isEncoded(headers)) return undefined;
     // Servers that say 0 to HEAD do not know, unless it is the blob that is empty.
     const isEmpty = question.digest === digestOf('', digestAlgorithm(question.digest));
     return parseContentLength(headers['content-length']) || (isEmpty ? 0 : undefined);

@@ -8,7 +8,8 @@ import { type Answer, askEndpoint, type Attempt, type Endpoint } from './endpoin
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import { firstOf, linesOf } from './framing.ts';
-import { isEncoded, isHtml } from './manifests.ts';
+import { isEncoded } from './content-encoding.ts';
+import { isHtml } from './manifests.ts';
 import { withoutSecrets } from './origin.ts';
 import { readWhole } from './small-body.ts';
 import type { ListingPage } from './upstream.ts';

@@ -1,10 +1,11 @@
 /** Manifests at one endpoint: HEAD and GET, with what their headers may say. */
-import { type Digest, isDigestGrammar, parseDigest } from '../oci/digest.ts';
+import { parseDigest } from '../oci/digest.ts';
 import { cleanMediaType, manifestAccept, stripParameters } from '../oci/media-type.ts';
 import { type Reference, referenceText, type Repository } from '../oci/reference.ts';
 import { refusedAnswer } from './answer.ts';
 import { type Answer, type Ask, askEndpoint, type Attempt, type Endpoint } from './endpoint.ts';
 import type { UpstreamError } from './errors.ts';
+import { isEncoded, plainManifest } from './content-encoding.ts';
 import { failure } from './failure.ts';
 import { firstOf, parseContentLength } from './framing.ts';
 import { withoutSecrets } from './origin.ts';
@@ -47,8 +48,11 @@ export async function getManifestAt(
   if (answer.response.status !== 200) throw await refusedAnswer(answer, upstream, nowMs);
   const head = headOf(answer, upstream);
   const place = withoutSecrets(answer.url);
-  const bytes = await readWhole(answer.response, maxManifestBytes, () =>
+  const sent = await readWhole(answer.response, maxManifestBytes, () =>
     failure('tooLarge', upstream, `${place}: a manifest of more than ${maxManifestBytes} bytes`),
+  );
+  const bytes = await plainManifest(sent, answer.response.headers, maxManifestBytes, (cause) =>
+    failure('badResponse', upstream, `${place}: a Content-Encoding that cannot be undone`, cause),
   );
   if (bytes.byteLength === 0) throw failure('badResponse', upstream, `${place}: an empty manifest`);
   return { ...head, bytes, sizeBytes: bytes.byteLength };
@@ -66,25 +70,16 @@ function headOf({ response, url }: Answer, upstream: string): ManifestHead {
     response.abort();
     return failure('badResponse', upstream, `${withoutSecrets(url)}: ${reason}`);
   };
-  if (isEncoded(headers)) throw refuse('a Content-Encoding that was not asked for');
   const mediaType = stripParameters(firstOf(headers['content-type']) ?? '');
   if (isHtml(mediaType)) throw refuse('HTML instead of a manifest');
-  const told = firstOf(headers['docker-content-digest']);
-  if (told !== undefined && !isDigestGrammar(told)) throw refuse('a malformed Docker-Content-Digest');
-  const digest: Digest | undefined = told === undefined ? undefined : parseDigest(told);
-  // No manifest is empty: servers that say 0 to HEAD do not know.
-  const sizeBytes = parseContentLength(headers['content-length']) || undefined;
+  // Bare hex, an ETag, nothing: what is no digest says nothing.
+  const digest = parseDigest(firstOf(headers['docker-content-digest']) ?? '');
+  // No manifest is empty: servers that say 0 to HEAD do not know. Of what is encoded they say another size.
+  const sizeBytes = isEncoded(headers) ? undefined : parseContentLength(headers['content-length']) || undefined;
   return { digest, mediaType: cleanMediaType(mediaType) || undefined, sizeBytes };
 }
 
 export function isHtml(mediaType: string): boolean {
   const type = mediaType.toLowerCase();
   return type === 'text/html' || type === 'application/xhtml+xml';
-}
-
-/** Only bytes as they are stored can be compared with a digest. */
-export function isEncoded(headers: Answer['response']['headers']): boolean {
-  const { 'content-encoding': encoding } = headers;
-  if (encoding === undefined) return false;
-  return typeof encoding !== 'string' || !['', 'identity'].includes(encoding.trim().toLowerCase());
 }

@@ -5,7 +5,7 @@ import { mediaTypes } from '../../src/oci/media-type.ts';
 import { randomBytesOf } from '../support/byte-source.ts';
 import { allManifests, buildImage, buildIndex } from '../support/image-builder.ts';
 import { type RawResponse, rawFetch } from '../support/raw-client.ts';
-import { framing, headers } from '../support/upstream/behaviour.ts';
+import { encode, framing, headers } from '../support/upstream/behaviour.ts';
 import { forms } from './support/forms.ts';
 import { errorOf, WeirUnderTest } from './support/weir.ts';
 
@@ -173,5 +173,23 @@ describe('a blob', () => {
       weir,
       digests.map((digest) => `${name}/blobs/${digest}`),
     );
+  });
+
+  it.each([100, 300_000])('of %i bytes that arrives compressed is decoded by the second attempt', async (sizeBytes) => {
+    await using weir = await WeirUnderTest.start();
+    const digest = weir.upstream.content.addBlob(name, 'x'.repeat(sizeBytes));
+    weir.upstream.on({ kind: 'blob' }, encode('gzip'));
+    const first = await weir.ask(`${name}/blobs/${digest}`).catch(() => undefined);
+    expect(first?.cleanEnd === true && first.status === 200).toBe(false);
+    const answer = await weir.ask(`${name}/blobs/${digest}`);
+    expect([answer.status, answer.sha256, answer.headers['content-encoding']]).toEqual([200, digest, undefined]);
+  });
+
+  it.each(['gzip', 'x-gzip', 'aws-chunked'])('that is labelled %s and is not passes at once', async (label) => {
+    await using weir = await WeirUnderTest.start();
+    const digest = weir.upstream.content.addBlob(name, randomBytesOf(300_000));
+    weir.upstream.on({ kind: 'blob' }, headers({ 'Content-Encoding': label }));
+    const answer = await weir.ask(`${name}/blobs/${digest}`);
+    expect([answer.status, answer.sha256, answer.headers['content-encoding']]).toEqual([200, digest, undefined]);
   });
 });

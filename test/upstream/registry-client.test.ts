@@ -140,19 +140,8 @@ describe('answers that are not the thing asked for', () => {
     expect(upstream.requests).toHaveLength(asking.length);
   });
 
-  it.each([
-    ['malformed', 'not a digest'],
-    ['in Latin-1', 'sha256:\u00e9'],
-    ['twice, with nonsense', 'sha256:zz:yy'],
-  ])('a digest that is %s is refused', async (_, value) => {
-    await using upstream = await ScriptedUpstream.start();
-    upstream.on({}, headers({ 'Docker-Content-Digest': value }), body(manifest));
-    await using client = clientOf(new URL(upstream.url));
-    expect((await failureOf(client.getManifest(repo('a/b'), ref('v1'), never))).kind).toBe('badResponse');
-  });
-
-  it.each(['sha256:ABC', `sha384:${'0'.repeat(96)}`, `sha256:${'A'.repeat(64)}`])(
-    'a digest that we cannot verify (%s) is none',
+  it.each(['not a digest', 'sha256:\u00e9', 'sha256:zz:yy', 'sha256:ABC', `sha384:${'0'.repeat(96)}`])(
+    'a digest that is malformed, or that we cannot verify (%s), is none',
     async (value) => {
       await using upstream = await ScriptedUpstream.start();
       upstream.on({}, headers({ 'Docker-Content-Digest': value }), body(manifest));
