@@ -17,7 +17,7 @@ import { withoutSecrets } from './http/text.ts';
 import { systemClock } from './lib/clock.ts';
 import type { Logger } from './lib/log.ts';
 import { Metrics } from './metrics/metrics.ts';
-import { type OpenedStore, openStore } from './store/open-store.ts';
+import { catalogShare, type OpenedStore, openStore } from './store/open-store.ts';
 import { serve } from './serve.ts';
 
 export interface DaemonOptions {
@@ -55,6 +55,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
   const opened = await openStore({
     root: config.cache.root,
     partialTtlMs: config.fill.partialTtlMs,
+    mostCatalogBytes: catalogShare(config.cache.maxSizeBytes),
     clock,
     logger: logger.child({ room: 'store' }),
   });
@@ -195,8 +196,8 @@ function createMetrics(config: Config, { store }: OpenedStore, { ownsProcess = t
     version: version(),
     upstreams: config.upstreams.map(({ key }) => key),
     storeUsage: () => {
-      const { blobs, blobBytes, ingestBytes, zombieBytes, overheadBytes } = store.usage();
-      return { blobs, bytes: blobBytes + ingestBytes + zombieBytes + overheadBytes };
+      const { blobs, blobBytes, ingestBytes, zombieBytes, overheadBytes, catalogBytes } = store.usage();
+      return { blobs, bytes: blobBytes + ingestBytes + zombieBytes + overheadBytes, catalogBytes };
     },
     isProcessMeasured: ownsProcess,
   });

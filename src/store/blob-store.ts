@@ -100,8 +100,10 @@ export interface StoreUsage {
   readonly ingestBytes: number;
   /** Allocated bytes of unlinked files that a reader still holds open. */
   readonly zombieBytes: number;
-  /** Catalog, its write-ahead log, index.json. */
+  /** Of weir's own files, what counts towards a limit: quarantine, and catalog and index.json up to their share. */
   readonly overheadBytes: number;
+  /** Catalog, its write-ahead log, index.json: all that they take. */
+  readonly catalogBytes: number;
 }
 
 export interface PartialInfo {

@@ -133,6 +133,11 @@ export class CatalogDatabase {
     else if (this.#database.isTransaction) this.#attempt(() => this.#database.exec('ROLLBACK'), undefined);
   }
 
+  /** Somebody has removed rows behind the backs of those who remember them. */
+  forgetRead(): void {
+    this.#forget();
+  }
+
   /** Sets the database aside as if SQLite had just refused it. For damage that was found by looking for it. */
   replace(reason: unknown): void {
     if (this.#isReadOnly || !this.#database.isOpen) return;

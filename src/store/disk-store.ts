@@ -125,6 +125,7 @@ export class DiskStore implements BlobStore {
       ingestBytes: this.#ingests.allocatedBytes,
       zombieBytes: this.#blobs.opened.zombies.bytes,
       overheadBytes: this.#overhead.bytes,
+      catalogBytes: this.#overhead.catalogBytes,
     };
   }
 

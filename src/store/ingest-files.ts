@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import type { Logger } from '../lib/log.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { BlobFiles } from './blob-files.ts';
 import type { BlobInfo, Ingest, IngestKey, PartialInfo } from './blob-store.ts';
 import { hasCode, storeError } from './io-errors.ts';
@@ -51,6 +52,12 @@ export class IngestFiles implements SpoolOwner {
   /** On disk: open ingests and kept partials. */
   get allocatedBytes(): number {
     return this.#openBytes + this.partials.allocatedBytes;
+  }
+
+  /** Some ingest of the digest is open. */
+  isOpen(digest: Digest): boolean {
+    for (const ingest of this.#open) if (ingest.key.digest === digest) return true;
+    return false;
   }
 
   list(): readonly PartialInfo[] {

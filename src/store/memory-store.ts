@@ -149,6 +149,7 @@ export class MemoryStore implements BlobStore, MemoryIngestOwner {
       ingestBytes: lengthOf([...this.#ingests].map(({ file }) => file)) + lengthOf(kept),
       zombieBytes: lengthOf(this.#zombies),
       overheadBytes: 0,
+      catalogBytes: 0,
     };
   }
 

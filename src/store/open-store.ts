@@ -4,6 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { BlobFiles } from './blob-files.ts';
 import { type BlobStore, StoreError } from './blob-store.ts';
+import { CatalogTrim } from './catalog-trim.ts';
 import { CatalogThread } from './catalog-thread.ts';
 import type { Catalog } from './catalog.ts';
 import { DiskStore } from './disk-store.ts';
@@ -25,6 +26,8 @@ export interface OpenStoreOptions {
   readonly root: string;
   /** Partials of earlier runs that are older are removed. */
   readonly partialTtlMs: number;
+  /** What the catalog may take before rows that nothing needs are removed from it, and what counts of it. Default: all. */
+  readonly mostCatalogBytes?: number | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -42,6 +45,13 @@ export interface OpenedStore {
   readonly recovered: Promise<RecoverySummary>;
   /** Flushes everything, marks the stop as clean, gives the root back. Idempotent. */
   close(): Promise<void>;
+}
+
+const leastCatalogBytes = 4 * 1024 * 1024;
+
+/** What the catalog may take of a cache of `maxBytes`: a sixteenth, at least 4 MiB. */
+export function catalogShare(maxBytes: number): number {
+  return Math.max(Math.floor(maxBytes / 16), leastCatalogBytes);
 }
 
 /** Takes the root for this process. Rejects with StoreError: `locked`, `layout`, `full`, `sick`. */
@@ -97,7 +107,7 @@ async function assemble(
   root: Root,
   names: readonly string[],
 ): Promise<OpenedStore> {
-  const { clock, logger, partialTtlMs } = options;
+  const { clock, logger, partialTtlMs, mostCatalogBytes = Infinity } = options;
   const { cleanStop, lock } = root;
   const now = (): number => clock.now();
   const catalog = new SqliteCatalog({ path: paths.catalog, clock, logger });
@@ -112,8 +122,16 @@ async function assemble(
   const records = { paths, catalog, quarantine, stoppedAtMs: cleanStop?.stoppedAtMs, logger, now, isReadOnly: false };
   const blobs = new BlobFiles({ ...records, onMoved: (digest) => reproof.ask(digest) });
   const ingests = new IngestFiles({ paths, blobs, logger, now, names, partialTtlMs });
-  const overhead = new Overhead(paths, quarantine, clock, logger);
+  const overhead = new Overhead(paths, quarantine, clock, logger, mostCatalogBytes);
   const store = new DiskStore({ paths, catalog, blobs, ingests, overhead, isReadOnly: false });
+  const trim = new CatalogTrim({
+    database: catalog.database,
+    clock,
+    logger,
+    maxBytes: mostCatalogBytes,
+    isArriving: (digest) => ingests.isOpen(digest),
+    onTagsGone: () => catalog.tagsGone(),
+  });
   await overhead.measure();
   const index = new IndexFile({ path: paths.index, catalog, clock, logger });
   const stopping = new AbortController();
@@ -155,6 +173,7 @@ async function assemble(
 
   const stop = async (): Promise<void> => {
     stopping.abort(new Error('the store is being closed'));
+    trim.close();
     await lastWalk;
     await reproof.close();
     await store.close();

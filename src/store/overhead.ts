@@ -1,5 +1,6 @@
 /**
- * What weir's own files weigh: catalog, its log, index.json, quarantine. Asking costs nothing: the answer is at most a
+ * What weir's own files weigh: catalog, its log, index.json, quarantine. Catalog and index.json count up to their share
+ * only: rows are trimmed (catalog-trim), and those that stay must not take the room of blobs. Asking costs nothing: the answer is at most a
  * second older than the last question, and measuring happens beside it.
  */
 import { lstat, readdir } from 'node:fs/promises';
@@ -18,20 +19,28 @@ export class Overhead {
   readonly #quarantine: Quarantine;
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #mostCatalogBytes: number;
   #bytes = 0;
   #measuredAtMs = Number.NEGATIVE_INFINITY;
   #measuring: Promise<void> | undefined;
 
-  constructor(paths: StorePaths, quarantine: Quarantine, clock: Clock, logger: Logger) {
+  constructor(paths: StorePaths, quarantine: Quarantine, clock: Clock, logger: Logger, mostCatalogBytes = Infinity) {
+    this.#mostCatalogBytes = mostCatalogBytes;
     this.#paths = paths;
     this.#quarantine = quarantine;
     this.#clock = clock;
     this.#logger = logger;
   }
 
+  /** What counts. */
   get bytes(): number {
+    return Math.min(this.catalogBytes, this.#mostCatalogBytes) + this.#quarantine.allocatedBytes;
+  }
+
+  /** What catalog, log and index.json take. */
+  get catalogBytes(): number {
     if (this.#clock.monotonic() - this.#measuredAtMs > staleAfterMs) this.#measureBeside();
-    return this.#bytes + this.#quarantine.allocatedBytes;
+    return this.#bytes;
   }
 
   /** Measures now. Rejects with the system's error. */

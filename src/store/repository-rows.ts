@@ -1,5 +1,6 @@
 /** Repositories, and whether each is public. */
 import { LRUCache } from 'lru-cache';
+import type { Clock } from '../lib/clock.ts';
 import { parseRepository } from '../oci/reference.ts';
 import type { CatalogDatabase, DatabaseListener, Row } from './catalog-database.ts';
 import type { RepositoryKey, VerdictRecord } from './catalog.ts';
@@ -7,13 +8,19 @@ import { bit, factOf, integerOf, readable, textOf } from './rows.ts';
 
 const hotRepositories = 4096;
 const pageRows = 100;
+/** How exactly the last use is known. */
+const useStepMs = 3_600_000;
 
 export class RepositoryRows implements DatabaseListener {
   readonly #database: CatalogDatabase;
+  readonly #clock: Clock;
   readonly #ids: LRUCache<string, number> | undefined;
+  /** When each was last said to be in use. */
+  readonly #uses = new LRUCache<number, number>({ max: hotRepositories });
 
-  constructor(database: CatalogDatabase, isOwner: boolean) {
+  constructor(database: CatalogDatabase, clock: Clock, isOwner: boolean) {
     this.#database = database;
+    this.#clock = clock;
     this.#ids = isOwner ? new LRUCache({ max: hotRepositories }) : undefined;
     if (isOwner) database.listen(this);
   }
@@ -33,10 +40,17 @@ export class RepositoryRows implements DatabaseListener {
     return id;
   }
 
-  /** Undefined only when the disk does not take the row. */
+  /** For whoever writes about it, which counts as a use. Undefined only when the disk does not take the row. */
   idOrNew(key: RepositoryKey): number | undefined {
-    const known = this.id(key);
-    if (known !== undefined) return known;
+    const id = this.id(key) ?? this.#add(key);
+    const now = Math.trunc(this.#clock.now());
+    if (id === undefined || now - (this.#uses.get(id) ?? 0) < useStepMs) return id;
+    this.#uses.set(id, now);
+    this.#database.run('UPDATE repositories SET used_at_ms = ? WHERE id = ?', now, id);
+    return id;
+  }
+
+  #add(key: RepositoryKey): number | undefined {
     this.#database.run(
       'INSERT INTO repositories (upstream, repository) VALUES (?, ?) ON CONFLICT DO NOTHING',
       key.upstream,
@@ -88,6 +102,7 @@ export class RepositoryRows implements DatabaseListener {
   }
 
   forget(): void {
+    this.#uses.clear();
     this.#ids?.clear();
   }
 }

@@ -118,6 +118,11 @@ const migrations: readonly string[] = [
   ALTER TABLE blobs ADD COLUMN file_stamp TEXT;
   DROP INDEX suspect_blobs;
   `,
+  `
+  -- When something of it was last written down, to the hour: whose rows go first when the catalog is too large.
+  ALTER TABLE repositories ADD COLUMN used_at_ms INTEGER NOT NULL DEFAULT 0;
+  CREATE INDEX repositories_by_use ON repositories (used_at_ms);
+  `,
 ];
 
 export const schemaVersion = migrations.length;

@@ -49,7 +49,7 @@ export class SqliteCatalog implements Catalog {
     this.database = new CatalogDatabase(options);
     this.#blobs = new BlobRows(this.database, options.clock, isOwner);
     this.#documents = new DocumentRows(this.database, isOwner);
-    this.#repositories = new RepositoryRows(this.database, isOwner);
+    this.#repositories = new RepositoryRows(this.database, options.clock, isOwner);
     this.#links = new LinkRows(this.database, this.#repositories, isOwner);
     this.#provenance = new ProvenanceRows(this.database, this.#repositories);
     this.#tags = new TagRows(this.database, this.#repositories, isOwner);
@@ -210,6 +210,11 @@ export class SqliteCatalog implements Catalog {
 
   onTagsChanged(listener: () => void): void {
     this.#tags.onTagsChanged(listener);
+  }
+
+  /** Tags were removed behind its back; index.json follows. */
+  tagsGone(): void {
+    this.#tags.changed();
   }
 
   flush(): void {

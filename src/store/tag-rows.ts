@@ -114,6 +114,11 @@ export class TagRows implements DatabaseListener {
     }
   }
 
+  /** The next commit tells the listeners. */
+  changed(): void {
+    this.#hasChanged = true;
+  }
+
   onTagsChanged(listener: () => void): void {
     this.#changeListeners.push(listener);
   }

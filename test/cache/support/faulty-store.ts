@@ -154,6 +154,7 @@ export class FaultyStore implements BlobStore {
       ingestBytes: this.ingestBytes + keptBytes,
       zombieBytes: 0,
       overheadBytes: 0,
+      catalogBytes: 0,
     };
   }
 
