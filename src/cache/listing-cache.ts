@@ -92,6 +92,11 @@ export class ListingCache<T> {
     return { value: entry.value, outcome: { kind: 'hit', ttlSeconds: staleSeconds(age, listingTtlMs), detail } };
   }
 
+  /** What is known of it, however old. */
+  known(key: ListingKey): T | undefined {
+    return this.#find(key)?.value;
+  }
+
   close(): void {
     this.#refresh.close();
   }

@@ -4,13 +4,14 @@
  * that looks for signatures would believe it.
  */
 import type { Digest } from '../oci/digest.ts';
+import { LRUCache } from 'lru-cache';
 import { isJsonObject } from '../oci/json.ts';
 import type { RepositoryKey } from '../store/catalog.ts';
-import { UpstreamError } from '../upstream/errors.ts';
+import { isOutage, UpstreamError } from '../upstream/errors.ts';
 import type { ListingPage } from '../upstream/upstream.ts';
 import type { ReferrersAnswer, ReferrersQuery } from './answers.ts';
-import { contentText } from './keys.ts';
-import { ListingCache } from './listing-cache.ts';
+import { contentText, repositoryText } from './keys.ts';
+import { ListingCache, type ListingKey } from './listing-cache.ts';
 import { RememberedRefusal } from './negative.ts';
 import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
@@ -28,12 +29,15 @@ interface NoApi {
 
 type Known = readonly unknown[] | NoApi;
 
+/** Repositories that have given a list. */
+const mostGivers = 10_000;
 const maxPages = 64;
 const maxBytes = 16 * 1024 * 1024;
 
 export class ReferrerLists {
   readonly #deps: PolicyDeps;
   readonly #lists: ListingCache<Known>;
+  readonly #givers = new LRUCache<string, true>({ max: mostGivers });
 
   constructor(deps: PolicyDeps) {
     this.#deps = deps;
@@ -45,13 +49,10 @@ export class ReferrerLists {
     const text = `referrers ${contentText(key, query.digest)}`;
     // Subjects can be made up, so only those that weir has served get a row.
     const isKnown = this.#deps.rights.isLinked(key, query.digest, 'manifest');
-    const { value, outcome } = await this.#lists.get(
-      // There are registries that say 404 of subjects that they do not know, so of others that tells nothing.
-      { text, row: isKnown ? text : undefined, negative: text },
-      policy,
-      (own) => this.#ask(key, query, policy, own),
-      signal,
-    );
+    // There are registries that say 404 of subjects that they do not know, so of others that tells nothing.
+    const listingKey = { text, row: isKnown ? text : undefined, negative: text };
+    const ask = (own: AbortSignal): Promise<Known> => this.#ask(key, listingKey, query, policy, own);
+    const { value, outcome } = await this.#lists.get(listingKey, policy, ask, signal);
     if ('noApi' in value) throw unsupported(key, value, outcome);
     const referrers = referrersOf(value);
     if (referrers === undefined) throw this.#refused(key, 'bad-referrers', 'what was kept of them cannot be read');
@@ -62,13 +63,35 @@ export class ReferrerLists {
     this.#lists.close();
   }
 
-  async #ask(key: RepositoryKey, query: ReferrersQuery, policy: UpstreamPolicy, signal: AbortSignal): Promise<Known> {
+  async #ask(
+    key: RepositoryKey,
+    listingKey: ListingKey,
+    query: ReferrersQuery,
+    policy: UpstreamPolicy,
+    signal: AbortSignal,
+  ): Promise<Known> {
     try {
-      return await this.#fetch(key, query, policy, signal);
+      const list = await this.#fetch(key, query, policy, signal);
+      this.#noteGiver(key, listingKey);
+      return list;
     } catch (error) {
-      if (isUnsupported(error)) return { noApi: error.status ?? 404 };
-      throw error;
+      if (!isUnsupported(error)) throw error;
+      // From a repository that has given a list, a page to log in and the like are failures: signatures are known there.
+      if (isDoubtful(error) && this.#hasGiven(key, listingKey)) throw error.cause;
+      return { noApi: error.status ?? 404 };
     }
+  }
+
+  #noteGiver(key: RepositoryKey, { row }: ListingKey): void {
+    if (this.#givers.get(repositoryText(key)) === true) return;
+    this.#givers.set(repositoryText(key), true);
+    if (row === undefined) return;
+    this.#deps.catalog.putListing(giverRow(key), { body: '{}', checkedAtMs: this.#deps.clock.now() });
+  }
+
+  #hasGiven(key: RepositoryKey, listingKey: ListingKey): boolean {
+    if (this.#givers.get(repositoryText(key)) === true) return true;
+    return Array.isArray(this.#lists.known(listingKey)) || this.#deps.catalog.listing(giverRow(key)) !== undefined;
   }
 
   async #fetch(
@@ -117,6 +140,16 @@ export class ReferrerLists {
     const { upstream } = key;
     return new UpstreamError('badResponse', `${upstream}/${key.repository}: referrers: ${message}`, { upstream });
   }
+}
+
+/** Stands for all lists of a repository. */
+function giverRow(key: RepositoryKey): string {
+  return `referrers ${repositoryText(key)}`;
+}
+
+/** Nothing in its own words says that there is no API; 405 and 501 do. */
+function isDoubtful({ cause, status }: UpstreamError): boolean {
+  return isOutage(cause) && status !== 405 && status !== 501;
 }
 
 /** What the catalog has kept; undefined when it cannot be read. */

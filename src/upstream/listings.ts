@@ -37,10 +37,20 @@ interface ListKind {
   readonly accept: string;
   /** A part of it must not be taken for all of it: a link to a next page that leads nowhere is no end. */
   readonly isAllOrNothing: boolean;
+  /** Whether this answer says that there is no such API here. */
+  readonly meansNoApi: (told: NoList) => boolean;
 }
 
-const tagList: ListKind = { accept: mediaTypes.json, isAllOrNothing: false };
-const referrersList: ListKind = { accept: mediaTypes.ociIndex, isAllOrNothing: true };
+/** An answer that is no list. */
+interface NoList {
+  readonly error: UpstreamError;
+  readonly from: Answer['from'];
+  /** A page for people: to log in, or to say that there is nothing. */
+  readonly isPage: boolean;
+}
+
+const tagList: ListKind = { accept: mediaTypes.json, isAllOrNothing: false, meansNoApi: () => false };
+const referrersList: ListKind = { accept: mediaTypes.ociIndex, isAllOrNothing: true, meansNoApi: hasNoReferrers };
 
 /** Throws `notFound` when `path` belongs to another list: it has been with a client in between. */
 export function tagsPage(upstream: string, { repository, n, last, path }: TagsQuestion): PageQuestion {
@@ -67,28 +77,33 @@ export function listTagsAt(
   return fetchPage(endpoint, question, tagList, attempt, nowMs);
 }
 
-export async function listReferrersAt(
+/** Rejects with `unsupported` for all that means no such API; its cause is what the answer would be otherwise. */
+export function listReferrersAt(
   endpoint: Endpoint,
   question: PageQuestion,
   attempt: Attempt,
   nowMs: number,
 ): Promise<ListingPage> {
-  try {
-    return await fetchPage(endpoint, question, referrersList, attempt, nowMs);
-  } catch (error) {
-    if (!(error instanceof UpstreamError) || !meansNoApi(error)) throw error;
-    throw new UpstreamError('unsupported', error.message, {
-      upstream: error.upstream,
-      ...(error.status !== undefined && { status: error.status }),
-      cause: error,
-    });
-  }
+  return fetchPage(endpoint, question, referrersList, attempt, nowMs);
 }
 
-/** An unknown subject is an empty list, so 404 means the API is missing, unless it names the repository as the reason. */
-function meansNoApi({ status, code }: UpstreamError): boolean {
-  if (status === 404) return code !== 'NAME_UNKNOWN' && code !== 'NAME_INVALID';
-  return status === 405 || status === 501 || (status === 400 && code === 'UNSUPPORTED');
+/**
+ * An unknown subject is an empty list, so 404 means that the API is missing, unless it names the repository as the reason.
+ * So do 400 and 406 (Quay; servers that know other types only), and where a registry sends those who ask for what it does
+ * not know: to a page to log in (GAR), or to another site (GHCR), which may answer anything.
+ */
+function hasNoReferrers({ error: { status, code }, from, isPage }: NoList): boolean {
+  if (isPage || from === 'elsewhere') return true;
+  if (status === 400 || status === 404) return code !== 'NAME_UNKNOWN' && code !== 'NAME_INVALID';
+  return status === 405 || status === 406 || status === 501;
+}
+
+function unsupported(error: UpstreamError, from: Answer['from']): UpstreamError {
+  const { message, upstream, status } = error;
+  const told = { upstream, ...(status !== undefined && { status }) };
+  // What is not there on another site is no word of the registry.
+  const cause = from === 'registry' ? error : new UpstreamError('badResponse', message, { ...told, cause: error });
+  return new UpstreamError('unsupported', message, { ...told, cause });
 }
 
 function continued(upstream: string, first: string, path: string | undefined): string | undefined {
@@ -99,7 +114,7 @@ function continued(upstream: string, first: string, path: string | undefined): s
 async function fetchPage(
   endpoint: Endpoint,
   { repository, first, page }: PageQuestion,
-  { accept, isAllOrNothing }: ListKind,
+  { accept, isAllOrNothing, meansNoApi }: ListKind,
   attempt: Attempt,
   nowMs: number,
 ): Promise<ListingPage> {
@@ -107,12 +122,16 @@ async function fetchPage(
   const answer = await askEndpoint(endpoint, { method: 'GET', path: page, repository, accept }, attempt);
   const { response, url } = answer;
   const { status, headers } = response;
-  if (status !== 200) throw await refusedAnswer(answer, upstream, nowMs);
+  const refuse = (error: UpstreamError, isPage = false): UpstreamError =>
+    meansNoApi({ error, from: answer.from, isPage }) ? unsupported(error, answer.from) : error;
+  if (status !== 200) throw refuse(await refusedAnswer(answer, upstream, nowMs));
   const place = withoutSecrets(url);
   const contentType = firstOf(headers['content-type']);
-  if (isEncoded(headers) || isHtml(stripParameters(contentType ?? ''))) {
+  const isPage = isHtml(stripParameters(contentType ?? ''));
+  if (isPage || isEncoded(headers)) {
     response.abort();
-    throw failure('badResponse', upstream, `${place}: no list, but HTML or an encoding that was not asked for`);
+    const message = `${place}: no list, but HTML or an encoding that was not asked for`;
+    throw refuse(failure('badResponse', upstream, message), isPage);
   }
   const next = nextPage(answer, first);
   if (next.isBroken && isAllOrNothing) {
