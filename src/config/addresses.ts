@@ -128,5 +128,8 @@ export function keyProblem(key: string): string | undefined {
 
 /** Hides user and password of anything that looks like a URL, for messages. Rather too much than too little. */
 export function maskUserInfo(text: string): string {
-  return text.replaceAll(/\/\/\S*@/g, '//***@');
+  return text.replaceAll(/\/\/\S*/g, (rest) => {
+    const at = rest.lastIndexOf('@');
+    return at < 0 ? rest : `//***${rest.slice(at)}`;
+  });
 }

@@ -11,11 +11,12 @@ const maxUserAgentLength = 200;
 
 /** The fields of one request, at its end. What is not known is left out. */
 export function accessLine(exchange: Exchange, status: number): LogFields {
-  const { req, upstream, repository, reference, error } = exchange;
+  const { req, clientId, upstream, repository, reference, error } = exchange;
   const host = req.headers.host;
   const userAgent = req.headers['user-agent'];
   return {
     requestId: exchange.id,
+    ...(clientId === undefined ? {} : { clientRequestId: clientId }),
     method: req.method,
     ...(host === undefined ? {} : { host: escaped(host) }),
     ...(upstream === undefined ? {} : { upstream }),

@@ -48,8 +48,10 @@ export function forwardedFor({ headers }: IncomingMessage): string | undefined {
 export class Exchange {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
-  /** The client's X-Request-Id where it is harmless, else our own. */
-  readonly id: string;
+  /** No other request has it, whatever clients send. */
+  readonly id = nextRequestId();
+  /** The client's X-Request-Id where it is harmless: sent back to it, and a field of its own in the log. */
+  readonly clientId: string | undefined;
   readonly startedMs: number;
   kind: RequestKind = 'other';
   upstream: string | undefined;
@@ -77,7 +79,7 @@ export class Exchange {
     this.#clock = clock;
     this.startedMs = clock.monotonic();
     const given = req.headers['x-request-id'];
-    this.id = typeof given === 'string' && acceptableId.test(given) ? given : nextRequestId();
+    this.clientId = typeof given === 'string' && acceptableId.test(given) ? given : undefined;
     res.once('close', () => {
       this.#deadline?.cancel();
       if (!res.writableFinished) this.#controller.abort(new ClientGoneError());

@@ -91,13 +91,13 @@ export class FastLane {
       const leased = await cache.peek({ kind: 'manifest', upstream, repository, reference, method });
       if (leased?.mediaType === undefined) return undefined;
       const headers = manifestHeaders({ digest: leased.digest, mediaType: leased.mediaType }, reference);
-      return new ReadyAnswer({ ...base, kind: 'manifest', reference: referenceText(reference), headers, leased });
+      return ReadyAnswer.of({ ...base, kind: 'manifest', reference: referenceText(reference), headers, leased });
     }
     const { digest } = request;
     const leased = await cache.peek({ kind: 'blob', upstream, repository, digest, method });
     if (leased === undefined) return undefined;
     const headers = wholeHeaders(leased, blobPath(request.name, digest, request.ns[0]));
-    return new ReadyAnswer({ ...base, kind: 'blob', reference: digest, headers, leased });
+    return ReadyAnswer.of({ ...base, kind: 'blob', reference: digest, headers, leased });
   }
 }
 

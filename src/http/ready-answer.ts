@@ -10,6 +10,7 @@ import type { Generations, Stamp } from '../lib/generations.ts';
 import { type AccessTemplate, accessTemplate } from './access-log.ts';
 import type { HttpEvents } from './context.ts';
 import type { RequestKind } from './exchange.ts';
+import { isFieldValue } from './field-value.ts';
 import { completeHeaders, type HeaderList } from './respond.ts';
 
 export interface ReadyOptions {
@@ -48,7 +49,13 @@ export class ReadyAnswer {
   #beforeId = '';
   #afterId = '';
 
-  constructor(options: ReadyOptions) {
+  /** Undefined when a header could not be written as it is: node:http then refuses it. */
+  static of(options: ReadyOptions): ReadyAnswer | undefined {
+    const { headers, namespace = '' } = options;
+    return [...headers, namespace].every(isFieldValue) ? new ReadyAnswer(options) : undefined;
+  }
+
+  private constructor(options: ReadyOptions) {
     const { leased, clock, method, kind, upstream } = options;
     this.#options = options;
     this.#stamp = leased.stamp;

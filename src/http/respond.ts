@@ -14,7 +14,8 @@ const oneStringBytes = 32 * 1024;
 export function writeHead(exchange: Exchange, status: number, headers: HeaderList): boolean {
   exchange.headWritten();
   if (exchange.isGone) return false;
-  exchange.res.writeHead(status, completeHeaders(exchange, headers));
+  const { clientId, id, outcome, namespace } = exchange;
+  exchange.res.writeHead(status, completeHeaders({ id: clientId ?? id, outcome, namespace }, headers));
   return true;
 }
 

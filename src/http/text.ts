@@ -4,7 +4,8 @@ const maxMessageLength = 600;
 
 /** Without credentials and signed queries of URLs, though no message should hold any. */
 export function withoutSecrets(text: string): string {
-  return text.replace(/(https?:\/\/)[^\s/@]*@/gi, '$1').replace(/(https?:\/\/[^\s?#]*)[?#][^\s"')]*/gi, '$1');
+  const anonymous = text.replace(/(https?:\/\/)[^\s/@]*@/gi, '$1');
+  return anonymous.replace(/https?:\/\/\S*/gi, (url) => url.replace(/[?#][^\s"')]*/g, ''));
 }
 
 /** One line of bounded length, without secrets. */

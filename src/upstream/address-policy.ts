@@ -108,5 +108,5 @@ function stricter(found: AddressClass, known: AddressClass | undefined): Address
 }
 
 function withoutZone(address: string): string {
-  return address.replace(/%.*$/, '');
+  return address.split('%', 1)[0] ?? '';
 }

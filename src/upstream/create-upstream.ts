@@ -20,6 +20,7 @@ import type { IncomingResponse } from './sender.ts';
 import type { StallLimits } from './stall-watch.ts';
 import { type TlsFiles, type TlsPlace, TlsSettings } from './tls.ts';
 import type { Upstream, UpstreamEvents } from './upstream.ts';
+import { trimmedEnd } from '../lib/trim.ts';
 
 export interface UpstreamOptions {
   readonly key: string;
@@ -117,7 +118,7 @@ export function createEndpoint(url: URL, all: readonly URL[], options: UpstreamO
   const sender = observed(new LineSender({ ...way, direct: new PoolSender(way) }), key, clock, events);
   const auth = { upstream: key, sender, endpoints: all, realms, events, clock };
   return {
-    name: `${url.origin}${url.pathname.replace(/\/+$/, '')}`,
+    name: `${url.origin}${trimmedEnd(url.pathname, '/')}`,
     url,
     sender,
     authorizer: new Authorizer({ ...auth, credentials: options.credentials }),

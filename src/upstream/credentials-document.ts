@@ -6,6 +6,7 @@
 import { field, isJsonObject, type JsonObject, jsonDepth, textField, textMapField } from '../oci/json.ts';
 import { type Credential, CredentialError, credentialIdentity, hubHosts } from './credentials.ts';
 import { Secret } from '../lib/secret.ts';
+import { trimmedEnd } from '../lib/trim.ts';
 
 export interface CredentialDocument {
   /** By normalised key: `host[:port]` or `host[:port]/namespace…`. Entries without a credential are left out. */
@@ -47,11 +48,7 @@ export function parseCredentialDocument(text: string, place: string): Credential
 
 /** `https://index.docker.io/v1/` and the like are hosts in old clothes; a path that remains is a namespace. */
 export function normaliseKey(written: string): string {
-  const bare = written
-    .trim()
-    .replace(/^https?:\/\//i, '')
-    .replace(/\/+$/, '')
-    .replace(/\/v[12]$/, '');
+  const bare = trimmedEnd(written.trim().replace(/^https?:\/\//i, ''), '/').replace(/\/v[12]$/, '');
   const slash = bare.indexOf('/');
   const host = (slash < 0 ? bare : bare.slice(0, slash)).toLowerCase();
   return `${hubHosts.has(host) ? 'docker.io' : host}${slash < 0 ? '' : bare.slice(slash)}`;
@@ -92,10 +89,7 @@ function userAndPassword(entry: JsonObject, bad: () => CredentialError): { usern
   if (colon < 0) throw bad();
   return {
     username: text.slice(0, colon),
-    password: text
-      .slice(colon + 1)
-      .replace(/\0+$/, '')
-      .replace(/^\0+/, ''),
+    password: trimmedEnd(text.slice(colon + 1), '\0').replace(/^\0+/, ''),
   };
 }
 

@@ -130,7 +130,16 @@ function hostMatches(pattern: string, host: string): boolean {
 }
 
 function labelMatches(pattern: string, label: string): boolean {
-  if (!pattern.includes('*')) return pattern === label;
-  const pieces = pattern.split('*').map((piece) => piece.replaceAll(/[^a-z0-9-]/g, '\\$&'));
-  return label.length <= 63 && new RegExp(`^${pieces.join('[^.]*')}$`).test(label);
+  const [head = '', ...pieces] = pattern.split('*');
+  const tail = pieces.pop();
+  if (tail === undefined) return pattern === label;
+  if (!label.startsWith(head) || !label.endsWith(tail) || label.length < head.length + tail.length) return false;
+  // Each piece as early as it can be: if that does not fit, nothing later does.
+  const middle = label.slice(head.length, label.length - tail.length);
+  let from = 0;
+  return pieces.every((piece) => {
+    const at = middle.indexOf(piece, from);
+    from = at + piece.length;
+    return at >= 0;
+  });
 }

@@ -21,7 +21,7 @@ export async function dialLine(
   const vetted = addressList(route);
   // Before the listener of Node that begins with the handshake.
   socket.prependOnceListener('connect', () => {
-    const remote = socket.remoteAddress?.replace(/%.*$/, '') ?? '';
+    const remote = socket.remoteAddress?.split('%', 1)[0] ?? '';
     const family = isIP(remote) === 6 ? 'ipv6' : 'ipv4';
     if (!vetted.check(remote, family)) {
       socket.destroy(failure('redirectRefused', upstream, `${host}: connected to an address that was not vetted`));
@@ -76,7 +76,7 @@ function open(route: LineRoute, upstream: string, contexts: TlsContexts): Socket
 function addressList({ addresses }: LineRoute): BlockList {
   const list = new BlockList();
   for (const { address } of addresses) {
-    const plain = address.replace(/%.*$/, '');
+    const [plain = ''] = address.split('%', 1);
     list.addAddress(plain, isIP(plain) === 6 ? 'ipv6' : 'ipv4');
   }
   return list;

@@ -100,7 +100,7 @@ export class LineExchange {
   }
 
   get #place(): string {
-    return `${this.#order.origin}${this.#order.path.replace(/\?.*$/, '')}`;
+    return `${this.#order.origin}${this.#order.path.split('?', 1)[0]}`;
   }
 
   async #exchange(connection: Connection): Promise<LineHead> {

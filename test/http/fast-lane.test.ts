@@ -23,10 +23,13 @@ interface Leasing extends Front {
 }
 
 /** A front whose cache leases one manifest, under a tag and its digest, and one small blob. */
-async function leasing(options: { clock?: FakeClock } = {}): Promise<Leasing> {
-  const front = await startFront(options);
+async function leasing({
+  clock,
+  mediaType = imageType,
+}: { clock?: FakeClock; mediaType?: string } = {}): Promise<Leasing> {
+  const front = await startFront(clock === undefined ? {} : { clock });
   const digest = digestOf(bytes);
-  front.cache.addManifest('docker.io/library/alpine', '3.20', { bytes, mediaType: imageType });
+  front.cache.addManifest('docker.io/library/alpine', '3.20', { bytes, mediaType });
   const lease: Lease = { holdsMs: 30_000, freshMs: 60_000 };
   const peeks: PeekQuery[] = [];
   front.cache.peek = async (query): Promise<LeasedAnswer | undefined> => {
@@ -34,7 +37,7 @@ async function leasing(options: { clock?: FakeClock } = {}): Promise<Leasing> {
     if (query.kind !== 'manifest' || query.repository !== 'library/alpine') return undefined;
     return {
       digest,
-      mediaType: imageType,
+      mediaType,
       sizeBytes: bytes.length,
       bytes: query.method === 'get' ? bytes : undefined,
       outcome: { kind: 'hit' },
@@ -44,6 +47,8 @@ async function leasing(options: { clock?: FakeClock } = {}): Promise<Leasing> {
   };
   return { ...front, digest, lease, peeks };
 }
+
+const injected = 'X-Injected: yes\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK';
 
 async function exchange(connection: RawConnection, target: string, method = 'GET'): Promise<RawResponse> {
   connection.send(target, { method, headers: { 'User-Agent': 'test "quoted"' } });
@@ -197,5 +202,20 @@ describe('the fast lane', () => {
     const drained = front.listener.drain(new AbortController().signal);
     expect([await idle.ended(), await silent.ended()]).toEqual(['fin', 'fin']);
     expect(await drained).toBe(0);
+  });
+
+  it.each([
+    ['a line end', `application/x\r\n${injected}`],
+    ['a bare line feed', `application/x\n${injected}`],
+    ['letters that latin1 cuts down to a line end', `application/x\u010d\u010a${injected}`],
+    ['NUL', 'application/x\u0000y'],
+    ['DEL', 'application/x\u007f'],
+  ])('never writes a header value with %s, nor does node:http', async (_, mediaType) => {
+    await using front = await leasing({ mediaType });
+    using connection = await RawConnection.open(front.origin);
+    for (const method of ['GET', 'HEAD']) {
+      const answer = await exchange(connection, path, method);
+      expect([answer.status, answer.headers['x-injected']]).toEqual([500, undefined]);
+    }
   });
 });

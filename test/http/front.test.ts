@@ -55,10 +55,13 @@ describe('failures', () => {
     await using front = await startFront();
     const defect = new TypeError('cannot read properties of undefined (reading secret)');
     front.cache.error = defect;
-    const answer = await ask(front.port, '/v2/org/app/manifests/v1', { headers: { 'X-Request-Id': 'abc' } });
+    const answer = await ask(front.port, '/v2/org/app/manifests/v1');
     expect(answer.status).toBe(500);
-    expect(answer.text).toBe('{"errors":[{"code":"UNKNOWN","message":"internal error, see the log for request abc"}]}');
-    expect(front.log.errors.map(({ fields }) => [fields.err, fields.requestId])).toEqual([[defect, 'abc']]);
+    const id = answer.headers['x-request-id'];
+    expect(answer.text).toBe(
+      `{"errors":[{"code":"UNKNOWN","message":"internal error, see the log for request ${id}"}]}`,
+    );
+    expect(front.log.errors.map(({ fields }) => [fields.err, fields.requestId])).toEqual([[defect, id]]);
   });
 
   it('of the disk are logged and answered without its paths', async () => {
@@ -120,7 +123,9 @@ describe('the account of a request', () => {
     await eventually(() => front.ended.length === 1);
     expect(front.log.requests).toEqual([
       {
-        requestId: 'r1',
+        // A client cannot make its request look like somebody else's.
+        requestId: expect.stringMatching(/^[0-9a-f]{12}-[0-9a-z]+$/) as string,
+        clientRequestId: 'r1',
         method: 'GET',
         host: 'weir.example:5000',
         upstream: 'ghcr.io',
