@@ -57,7 +57,7 @@ describe('failures', () => {
     front.cache.error = defect;
     const answer = await ask(front.port, '/v2/org/app/manifests/v1');
     expect(answer.status).toBe(500);
-    const id = answer.headers['x-request-id'];
+    const id = String(answer.headers['x-request-id']);
     expect(answer.text).toBe(
       `{"errors":[{"code":"UNKNOWN","message":"internal error, see the log for request ${id}"}]}`,
     );
