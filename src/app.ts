@@ -196,8 +196,8 @@ function createMetrics(config: Config, { store }: OpenedStore, { ownsProcess = t
     version: version(),
     upstreams: config.upstreams.map(({ key }) => key),
     storeUsage: () => {
-      const { blobs, blobBytes, ingestBytes, zombieBytes, overheadBytes, catalogBytes } = store.usage();
-      return { blobs, bytes: blobBytes + ingestBytes + zombieBytes + overheadBytes, catalogBytes };
+      const { blobs, blobBytes, ingestBytes, zombieBytes, overheadBytes, catalogBytes, unreadable } = store.usage();
+      return { blobs, bytes: blobBytes + ingestBytes + zombieBytes + overheadBytes, catalogBytes, unreadable };
     },
     isProcessMeasured: ownsProcess,
   });

@@ -9,7 +9,7 @@ export interface StoredViewOptions {
   readonly store: Pick<BlobStore, 'open'>;
   readonly info: BlobInfo;
   readonly outcome: Outcome;
-  /** The blob was evicted between the look and the opening: a view that brings it again. */
+  /** The blob was evicted, or found to be unreadable, between the look and the opening: a view that brings it again. */
   readonly refill: (signal: AbortSignal) => Promise<BlobView>;
 }
 

@@ -16,7 +16,12 @@ export interface MetricsOptions {
   /** Keys of the configured upstreams; another one is counted as `other`. */
   readonly upstreams: readonly string[];
   /** Asked at each scrape; cheap. All bytes that count towards cache.maxSize, and the number of visible blobs. */
-  readonly storeUsage: () => { readonly bytes: number; readonly blobs: number; readonly catalogBytes: number };
+  readonly storeUsage: () => {
+    readonly bytes: number;
+    readonly blobs: number;
+    readonly catalogBytes: number;
+    readonly unreadable: number;
+  };
   /**
    * Metrics of the process, of garbage collection and of the event loop's lag. They observe the whole process and
    * cannot be ended, so a test that makes many instances leaves them out. Default true.
@@ -101,6 +106,11 @@ export class Metrics implements UpstreamEvents, CacheEvents {
     this.#pulled('weir_store_bytes', 'Bytes on disk that count towards cache.maxSize.', () => storeUsage().bytes);
     this.#pulled('weir_store_blobs', 'Blobs in the store.', () => storeUsage().blobs);
     this.#pulled('weir_catalog_bytes', 'Bytes on disk of the catalog and index.json.', () => storeUsage().catalogBytes);
+    this.#pulled(
+      'weir_store_unreadable',
+      'Stored blobs that could not be read, since the start.',
+      () => storeUsage().unreadable,
+    );
     // Series that are there from the start: an alert on their increase must see the first one.
     for (const upstream of upstreams) {
       this.#breakerOpen.set({ upstream }, 0);

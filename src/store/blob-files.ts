@@ -10,10 +10,11 @@ import type { BlobInfo } from './blob-store.ts';
 import { commitSpool, makeDurable } from './commit.ts';
 import { DigestLocks } from './digest-locks.ts';
 import type { FileStamp } from './file-stamp.ts';
-import { storeError } from './io-errors.ts';
+import { hasCode, storeError } from './io-errors.ts';
 import { blobPath } from './paths.ts';
 import { allocatedBytesOf, openRegular } from './regular-file.ts';
 import { OpenBlobs, SharedFile } from './shared-file.ts';
+import { Unreadable } from './unreadable.ts';
 
 export interface OpenedBlob {
   readonly info: BlobInfo;
@@ -21,19 +22,30 @@ export interface OpenedBlob {
   readonly file: SharedFile;
 }
 
+/** What a file may be like by itself. Anything else (no descriptors, no memory) says nothing about the blob. */
+const unreadableCodes = ['EACCES', 'EPERM', 'EIO', 'EUCLEAN', 'EBADMSG', 'ESTALE'] as const;
+
 export class BlobFiles {
   readonly opened = new OpenBlobs();
   readonly #options: BlobRecordsOptions;
   readonly #records: BlobRecords;
   readonly #locks = new DigestLocks();
+  readonly #unreadable: Unreadable;
 
   constructor(options: BlobRecordsOptions) {
     this.#options = options;
     this.#records = new BlobRecords(options, this.opened);
+    this.#unreadable = new Unreadable(options.logger, options.now);
+  }
+
+  /** How often a blob was found that cannot be read. */
+  get unreadable(): number {
+    return this.#unreadable.count;
   }
 
   async stat(digest: Digest): Promise<BlobInfo | undefined> {
     await this.#locks.settled(digest);
+    if (this.#unreadable.has(digest)) return undefined;
     const stats = await this.#records.look(digest);
     const row = this.#options.catalog.sealed(digest);
     if (!this.#locks.isHeld(digest)) {
@@ -48,6 +60,7 @@ export class BlobFiles {
   /** What the digest's readers share; the caller releases `file`. */
   async open(digest: Digest): Promise<OpenedBlob | undefined> {
     await this.#locks.settled(digest);
+    if (this.#unreadable.has(digest)) return undefined;
     const file = this.opened.find(digest);
     try {
       if (file === undefined) return await this.#locks.run(digest, () => this.#openNow(digest));
@@ -59,10 +72,18 @@ export class BlobFiles {
       }
       return await this.#locks.run(digest, () => this.#openNow(digest));
     } catch (error) {
-      throw storeError(error, `opening ${digest}`);
+      if (!hasCode(error, ...unreadableCodes)) throw storeError(error, `opening ${digest}`);
+      this.#unreadable.add(digest, error);
+      return undefined;
     } finally {
       await file?.release();
     }
+  }
+
+  /** Reading its file has failed: from now on it counts as absent, until another one has its place. */
+  failed(digest: Digest, error: unknown): void {
+    this.#unreadable.add(digest, error);
+    this.opened.detach(digest, false);
   }
 
   /** Makes row and file agree, and says what is there. For recovery, and whenever the two were seen to differ. */
@@ -74,9 +95,10 @@ export class BlobFiles {
   commit(digest: Digest, name: string, file: SharedFile, sizeBytes: number): Promise<BlobInfo> {
     const { paths, catalog } = this.#options;
     return this.#locks.run(digest, async () => {
-      const isProved = (existingBytes: number): boolean => {
-        const row = catalog.sealed(digest);
-        return existingBytes === sizeBytes && row?.sizeBytes === sizeBytes && !row.isSuspect;
+      const isProved = (existing: BigIntStats): boolean => {
+        const verdict = this.#records.judge(digest, existing);
+        const isGood = verdict.kind === 'good' && !verdict.isSuspect && !this.#unreadable.has(digest);
+        return isGood && existing.size === BigInt(sizeBytes);
       };
       try {
         const { outcome, allocatedBytes, stamp } = await commitSpool({
@@ -90,6 +112,7 @@ export class BlobFiles {
         if (outcome === 'existed') file.unlinked();
         else {
           this.opened.detach(digest);
+          this.#unreadable.delete(digest);
           // Whoever asks for the blob now shares the descriptor of those who followed the fill.
           this.opened.enter(digest, file);
           catalog.recordSealed({ digest, sizeBytes, allocatedBytes, stamp });

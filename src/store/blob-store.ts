@@ -104,6 +104,8 @@ export interface StoreUsage {
   readonly overheadBytes: number;
   /** Catalog, its write-ahead log, index.json: all that they take. */
   readonly catalogBytes: number;
+  /** How often, since the start, a blob that is there could not be opened or read. */
+  readonly unreadable: number;
 }
 
 export interface PartialInfo {

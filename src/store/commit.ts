@@ -2,6 +2,7 @@
  * The steps that turn a proved spool file into a blob, in the only order that survives a kill and a power loss at any
  * instant: content durable, then the name, then the name durable.
  */
+import type { BigIntStats } from 'node:fs';
 import { type FileHandle, link, lstat, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncDirectory } from '../lib/atomic-file.ts';
@@ -19,8 +20,8 @@ export interface CommitRequest {
   /** Name of the spool file; no descriptor is writing to it any more. */
   readonly name: string;
   readonly handle: FileHandle;
-  /** Whether a file of this size under the digest's name is known to be right. */
-  readonly isProved: (sizeBytes: number) => boolean;
+  /** Whether the file under the digest's name is known to be right, and can be read. */
+  readonly isProved: (existing: BigIntStats) => boolean;
 }
 
 export interface Commit {
@@ -91,7 +92,7 @@ export async function makeDurable(
 async function linkOrReplace(
   part: string,
   blob: string,
-  isProved: (sizeBytes: number) => boolean,
+  isProved: (existing: BigIntStats) => boolean,
 ): Promise<Commit['outcome']> {
   try {
     await linkMakingDirectory(part, blob);
@@ -99,8 +100,8 @@ async function linkOrReplace(
   } catch (error) {
     if (!hasCode(error, 'EEXIST')) throw error;
   }
-  const existing = await lstat(blob);
-  if (existing.isFile() && isProved(existing.size)) return 'existed';
+  const existing = await lstat(blob, { bigint: true });
+  if (existing.isFile() && isProved(existing)) return 'existed';
   // Nobody vouches for what is there. A directory cannot be renamed over; nothing of ours is one.
   if (existing.isDirectory()) await rm(blob, { recursive: true });
   await rename(part, blob);

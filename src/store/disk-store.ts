@@ -54,7 +54,16 @@ export class DiskStore implements BlobStore {
     const opened = await this.#blobs.open(digest);
     if (opened === undefined) return undefined;
     const reader = opened.file.reader();
-    return { ...reader, info: opened.info, [Symbol.asyncDispose]: () => reader.close() };
+    const read: OpenBlob['read'] = async (...place) => {
+      try {
+        return await reader.read(...place);
+      } catch (error) {
+        // A bad sector, say. This reader ends; whoever asks next gets the blob from where it came.
+        if (!(error instanceof StoreError)) this.#blobs.failed(digest, error);
+        throw error;
+      }
+    };
+    return { ...reader, read, info: opened.info, [Symbol.asyncDispose]: () => reader.close() };
   }
 
   readAll(digest: Digest, maxBytes: number): Promise<Uint8Array | undefined> {
@@ -126,6 +135,7 @@ export class DiskStore implements BlobStore {
       zombieBytes: this.#blobs.opened.zombies.bytes,
       overheadBytes: this.#overhead.bytes,
       catalogBytes: this.#overhead.catalogBytes,
+      unreadable: this.#blobs.unreadable,
     };
   }
 

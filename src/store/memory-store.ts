@@ -150,6 +150,7 @@ export class MemoryStore implements BlobStore, MemoryIngestOwner {
       zombieBytes: lengthOf(this.#zombies),
       overheadBytes: 0,
       catalogBytes: 0,
+      unreadable: 0,
     };
   }
 

@@ -155,6 +155,7 @@ export class FaultyStore implements BlobStore {
       zombieBytes: 0,
       overheadBytes: 0,
       catalogBytes: 0,
+      unreadable: 0,
     };
   }
 

@@ -85,10 +85,11 @@ export class WeirUnderTest implements AsyncDisposable {
     const clock = this.#clock;
     const [store, catalog] = [this.#store, this.#catalog];
     const client = clientOf(new URL(this.upstream.url), { key, clock, isOffline: offline });
-    const storeUsage = (): { bytes: number; blobs: number; catalogBytes: number } => ({
+    const storeUsage = (): { bytes: number; blobs: number; catalogBytes: number; unreadable: number } => ({
       bytes: 0,
       blobs: 0,
       catalogBytes: 0,
+      unreadable: 0,
     });
     const metrics = new Metrics({ version: '0', upstreams: [key], storeUsage, isProcessMeasured: false });
     const rules = { access: 'public', tagTtlMs, staleIfErrorMs, isImmutableTag: () => false } as const;
