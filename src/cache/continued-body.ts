@@ -133,7 +133,9 @@ export async function* continuedBody(
       }
       if (position === before) {
         if (body !== undefined) source.avoidEndpoints.add(body.endpoint);
-        const isHopeless = !source.hasStarted || error.kind === 'offline' || stretch.isSpare === true;
+        // What weir itself lacks may be there again soon.
+        const isFirst = !source.hasStarted && error.kind !== 'exhausted';
+        const isHopeless = isFirst || error.kind === 'offline' || stretch.isSpare === true;
         if (isHopeless || idleAttempts + 1 >= maxIdleAttempts) throw error;
         await source.clock.sleep(delayMs(error, idleAttempts), signal);
         idleAttempts += 1;

@@ -41,8 +41,11 @@ const reservedMs = 8_000;
 /** An endpoint that failed goes last for so long, so that a dead mirror does not cost every request its time-out. */
 const restMs = 30_000;
 
+const complainEveryMs = 60_000;
+
 export class Endpoints {
   readonly #options: EndpointsOptions;
+  #complainsFromMs = -Infinity;
   readonly #restsUntilMs = new Map<Endpoint, number>();
 
   constructor(options: EndpointsOptions) {
@@ -124,13 +127,23 @@ export class Endpoints {
     return failure('badResponse', upstream, 'unexpected failure', cause);
   }
 
+  /** What this machine lacks is for its log, with names; clients are told less. */
+  #complain(error: UpstreamError): void {
+    const { upstream, logger, clock } = this.#options;
+    const nowMs = clock.monotonic();
+    if (nowMs < this.#complainsFromMs) return;
+    this.#complainsFromMs = nowMs + complainEveryMs;
+    logger.warn({ upstream, err: error }, 'this machine lacks what asking takes');
+  }
+
   #note(error: UpstreamError, endpoint: Endpoint, { hasLeftRegistry }: Attempt): void {
     const { upstream, logger, events, clock } = this.#options;
     if (error.kind === 'badResponse' || error.kind === 'tooLarge' || error.kind === 'redirectRefused') {
       events.upstreamRejected({ upstream, reason: error.kind });
     }
     if (!isOutage(error)) return;
-    if (!hasLeftRegistry) this.#restsUntilMs.set(endpoint, clock.monotonic() + restMs);
+    if (error.kind === 'exhausted') this.#complain(error);
+    if (!hasLeftRegistry && error.kind !== 'exhausted') this.#restsUntilMs.set(endpoint, clock.monotonic() + restMs);
     logger.debug({ upstream, endpoint: endpoint.name, kind: error.kind, reason: error.message }, 'endpoint failed');
   }
 }

@@ -43,6 +43,10 @@ export interface UpstreamErrorDetails {
   readonly cause?: unknown;
 }
 
+/** What the machine says when it has no more of something that every exchange needs. */
+const shortages: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS']);
+
+/** Whatever it was made for, it is `exhausted` when its cause lies in this machine: that is no word of the upstream's. */
 export class UpstreamError extends Error {
   readonly kind: UpstreamErrorKind;
   readonly upstream: string;
@@ -53,12 +57,24 @@ export class UpstreamError extends Error {
   constructor(kind: UpstreamErrorKind, message: string, details: UpstreamErrorDetails) {
     super(message, { cause: details.cause });
     this.name = 'UpstreamError';
-    this.kind = kind;
+    this.kind = isLocal(details.cause) ? 'exhausted' : kind;
     this.upstream = details.upstream;
     this.status = details.status;
     this.retryAfterMs = details.retryAfterMs;
     this.code = details.code;
   }
+}
+
+/** A file of ours cannot be read (errors of the file system name it), or the machine lacks something. */
+function isLocal(cause: unknown, depth = 0): boolean {
+  if (!(cause instanceof Error) || depth > 5) return false;
+  // Of several addresses that were tried, each.
+  if (cause instanceof AggregateError && cause.errors.length > 0) {
+    return cause.errors.every((error) => isLocal(error, depth + 1));
+  }
+  const { code, path, syscall } = cause as { code?: unknown; path?: unknown; syscall?: unknown };
+  const isOfFile = typeof path === 'string' && typeof syscall === 'string' && !syscall.startsWith('spawn');
+  return shortages.has(code) || (isOfFile && typeof code === 'string') || isLocal(cause.cause, depth + 1);
 }
 
 /** True for failures during which the last known answer may be served: everything that is not the upstream's word. */

@@ -8,6 +8,8 @@ export function reasonOf(cause: unknown): string {
   }
   if (!(cause instanceof Error)) return String(cause);
   const code = codeOf(cause);
+  // Errors of the file system name files of ours, which are nobody else's business.
+  if (code !== undefined && 'path' in cause) return code;
   if (code === undefined || cause.message.includes(code)) return cause.message;
   return cause.message === '' ? code : `${cause.message} (${code})`;
 }

@@ -16,6 +16,8 @@ export interface DaemonOptions {
   /** Merged over the defaults. */
   readonly config?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string>>;
+  /** As `ulimit -n` says. Default: as this process may. */
+  readonly openFiles?: number;
   /** Milliseconds until it must be ready. */
   readonly readyWithinMs?: number;
 }
@@ -58,7 +60,7 @@ export class Daemon implements AsyncDisposable {
 
   /** Starts, again after `kill` or `stop`, on the same ports and root. Resolves the milliseconds until it was ready. */
   async start(): Promise<number> {
-    const { directory, upstreams, config, env, readyWithinMs = 20_000 } = this.#options;
+    const { directory, upstreams, config, env, openFiles, readyWithinMs = 20_000 } = this.#options;
     const file = join(directory, 'weir.yaml');
     const settings = {
       listen: `127.0.0.1:${this.port}`,
@@ -71,7 +73,9 @@ export class Daemon implements AsyncDisposable {
     writeFileSync(file, JSON.stringify(settings)); // JSON is YAML
     const log = openSync(this.logFile, 'a');
     const began = performance.now();
-    const child = spawn(process.execPath, [entry, 'serve', '--config', file], {
+    const limit = openFiles === undefined ? '' : `ulimit -n ${openFiles} && `;
+    const command = [process.execPath, entry, 'serve', '--config', file];
+    const child = spawn('/bin/sh', ['-c', `${limit}exec "$0" "$@"`, ...command], {
       stdio: ['ignore', log, log],
       env: { PATH: process.env['PATH'] ?? '', HOME: directory, ...env },
     });
