@@ -2,6 +2,7 @@
 import type { HttpEvents } from './http/context.ts';
 import { createFront } from './http/front.ts';
 import { BufferPool } from './http/buffer-pool.ts';
+import { ConnectionShares } from './http/connection-shares.ts';
 import { FastLane } from './http/fast-lane.ts';
 import { Sendfile } from './http/sendfile.ts';
 import { keepAliveMs } from './http/node-server.ts';
@@ -12,7 +13,7 @@ import { type AddressBlock, ClientAddresses } from './lib/client-address.ts';
 import type { Generations } from './lib/generations.ts';
 import { createRouter, type RoutedUpstream } from './upstream/routing.ts';
 
-export interface ServeFrontOptions extends Omit<ListenOptions, 'name' | 'handler' | 'lane'> {
+export interface ServeFrontOptions extends Omit<ListenOptions, 'name' | 'handler' | 'lane' | 'shares'> {
   readonly cache: Cache;
   readonly generations: Generations;
   readonly upstreams: readonly RoutedUpstream[];
@@ -47,22 +48,31 @@ export async function listenFront(options: ServeFrontOptions): Promise<ServingFr
           ...(descriptorMemory === undefined ? {} : { memory: descriptorMemory }),
         })
       : undefined;
+  const clients = new ClientAddresses(options.trustedProxies);
   const deps = {
     clock,
     logger,
     cache,
     router: createRouter(options.upstreams),
-    clients: new ClientAddresses(options.trustedProxies),
+    clients,
     events,
     body: { pool: new BufferPool(), sendfile, stalls: new StallWatch(clock), clock },
     accessLog,
     headDeadlineMs,
   };
+  const shares = new ConnectionShares({ maxConnections: options.maxConnections, clients, clock });
   const listener = await Listener.listen({
     ...options,
+    shares,
     name: 'listen',
     handler: createFront(deps),
-    lane: new FastLane({ ...deps, generations, keepAliveSeconds: keepAliveMs / 1000, firstHeadMs: headDeadlineMs }),
+    lane: new FastLane({
+      ...deps,
+      shares,
+      generations,
+      keepAliveSeconds: keepAliveMs / 1000,
+      firstHeadMs: headDeadlineMs,
+    }),
   });
   return { listener, hasSendfile: sendfile !== undefined };
 }

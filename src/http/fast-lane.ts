@@ -12,6 +12,7 @@ import type { Generations } from '../lib/generations.ts';
 import { referenceText } from '../oci/reference.ts';
 import { parseV2Request } from '../oci/v2-request.ts';
 import { wholeHeaders } from './blobs.ts';
+import type { ConnectionShares } from './connection-shares.ts';
 import type { FrontDeps } from './context.ts';
 import { nextRequestId } from './exchange.ts';
 import { manifestHeaders } from './manifests.ts';
@@ -21,6 +22,7 @@ import { blobPath } from './v2.ts';
 
 export interface FastLaneDeps extends Pick<FrontDeps, 'cache' | 'router' | 'clock' | 'events' | 'accessLog'> {
   readonly generations: Generations;
+  readonly shares?: Pick<ConnectionShares, 'used'> | undefined;
   readonly keepAliveSeconds: number;
   /** Milliseconds that a new connection may stay silent. */
   readonly firstHeadMs: number;
@@ -148,6 +150,7 @@ class LaneConnection {
     // What comes meanwhile waits in the socket, in its order.
     socket.pause();
     this.#isAsking = true;
+    this.#deps.shares?.used(socket, startedMs);
     const answer = await this.#lane.learn(text);
     this.#isAsking = false;
     if (socket.destroyed) return;
@@ -161,12 +164,13 @@ class LaneConnection {
   }
 
   #give(answer: ReadyAnswer, startedMs: number): void {
-    const { clock, events, accessLog, keepAliveSeconds } = this.#deps;
+    const { clock, events, accessLog, keepAliveSeconds, shares } = this.#deps;
     const socket = this.#socket;
     const id = nextRequestId();
     const wallMs = clock.now();
     socket.write(answer.text(id, wallMs), 'latin1');
     const seconds = (clock.monotonic() - startedMs) / 1000;
+    shares?.used(socket, startedMs, answer.forwardedFor);
     events.requestEnded(answer.ended(seconds));
     accessLog?.(answer.line(id, seconds, wallMs));
     if (socket.timeout !== keepAliveSeconds * 1000) socket.setTimeout(keepAliveSeconds * 1000);

@@ -10,8 +10,6 @@ export interface ServerLimits {
   readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array } | undefined;
   /** Milliseconds that a request's head may take, and a handshake of TLS before it. */
   readonly headTimeoutMs: number;
-  /** Connections beyond this are closed at once; undefined for no limit. */
-  readonly maxConnections?: number | undefined;
 }
 
 /** Go's clients keep idle connections for 90 s: closing first would break their next request. */
@@ -35,14 +33,13 @@ const strictness: ServerOptions = {
 
 /** Throws ListenError of kind `tls`. */
 export function createServer(options: ServerLimits): Server {
-  const { headTimeoutMs, maxConnections } = options;
+  const { headTimeoutMs } = options;
   const limits = { ...strictness, headersTimeout: headTimeoutMs, connectionsCheckingInterval: headTimeoutMs / 10 };
   const server = options.tls === undefined ? createHttpServer(limits) : createTlsServer(options, options.tls, limits);
   server.maxRequestsPerSocket = 10_000;
   // Node drops headers beyond a count without a word, and others in front of us would not. Their size is limited.
   server.maxHeadersCount = 0;
   server.timeout = 0;
-  if (maxConnections !== undefined) server.maxConnections = maxConnections;
   return server;
 }
 

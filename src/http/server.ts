@@ -4,8 +4,11 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { type AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { ClientAddresses } from '../lib/client-address.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import { ConnectionShares } from './connection-shares.ts';
+import { forwardedFor } from './exchange.ts';
 import type { FastLane } from './fast-lane.ts';
 import { FirstByte } from './first-byte.ts';
 import { listenError } from './listen-error.ts';
@@ -22,6 +25,10 @@ export interface ListenOptions extends Omit<ServerLimits, 'headTimeoutMs'> {
   readonly handler: RequestHandler;
   /** Sees each connection first, ready for HTTP, and hands on what is not for it. */
   readonly lane?: Pick<FastLane, 'take' | 'drain'> | undefined;
+  /** Connections at which room is made for new ones, or they are reset at once; undefined for no limit. */
+  readonly maxConnections?: number | undefined;
+  /** Of these connections, where others have to know of them as well. */
+  readonly shares?: ConnectionShares | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Default 20,000. */
@@ -39,6 +46,7 @@ export class Listener {
   /** Those that can be spoken to: over TLS, after the handshake. */
   readonly #ready = new WeakSet<Duplex>();
   readonly #firstByte: FirstByte;
+  readonly #shares: ConnectionShares;
   readonly #options: ListenOptions;
   #isDraining = false;
   #complainedAtMs = Number.NEGATIVE_INFINITY;
@@ -47,6 +55,7 @@ export class Listener {
     this.#server = server;
     this.#options = options;
     this.#firstByte = new FirstByte(options.clock, headTimeoutMs);
+    this.#shares = options.shares ?? new ConnectionShares({ clients: new ClientAddresses(), ...options });
     const turn = inTurn((req, res) => this.#handle(req, res));
     server.on('request', turn);
     // Neither is told to go on: the answer comes without what they would send.
@@ -59,6 +68,7 @@ export class Listener {
     server.on('connection', (socket) => this.#track(socket));
     server.on(ready, (socket: Socket) => {
       this.#ready.add(socket);
+      this.#shares.ready(socket);
       this.#watchEnd(socket);
     });
     server.on('clientError', (error, socket) => this.#refuse(error, socket));
@@ -67,7 +77,7 @@ export class Listener {
       if (this.#answers.has(socket)) breakConnection(socket);
       else refuseRaw(socket, 'connect', clock);
     });
-    server.on('drop', () => this.#complain());
+    before(server, 'connection', (socket, goOn) => this.#admit(socket, goOn));
   }
 
   /** Rejects with ListenError. Resolves when connections are accepted. */
@@ -126,6 +136,8 @@ export class Listener {
   #handle(req: IncomingMessage, res: ServerResponse): void {
     const { socket } = req;
     this.#answers.set(socket, res);
+    this.#shares.began(socket, forwardedFor(req));
+    res.once('close', () => this.#shares.ended(socket));
     if (req.httpVersionMajor !== 1) {
       refuseRaw(socket, 'version', this.#options.clock);
       return;
@@ -138,6 +150,16 @@ export class Listener {
       if (this.#isDraining) setImmediate(() => this.#server.closeIdleConnections());
     });
     this.#options.handler(req, res);
+  }
+
+  #admit(socket: Socket, goOn: () => void): void {
+    if (this.#shares.admit(socket)) {
+      goOn();
+      return;
+    }
+    this.#complain();
+    socket.on('error', () => undefined);
+    socket.resetAndDestroy();
   }
 
   #track(socket: Socket): void {

@@ -75,10 +75,14 @@ describe('listening', () => {
 
   it('takes no more connections than it may, and tells the operator, once for many', async () => {
     const logger = new RecordingLogger();
-    const listener = await listen({ maxConnections: 3, logger });
+    const handler: ListenOptions['handler'] = (req, res) => void (req.url === '/held' ? res.write('x') : res.end('ok'));
+    const listener = await listen({ maxConnections: 3, logger, handler });
     const url = `http://127.0.0.1:${listener.address.port}`;
     const held = await Promise.all([1, 2, 3].map(() => RawConnection.open(url)));
-    await eventually(() => listener.connections === 3);
+    for (const connection of held) {
+      connection.send('/held');
+      await connection.head();
+    }
     for (let turn = 0; turn < 3; turn++) await expect(rawFetch(`${url}/`)).rejects.toThrow();
     expect(logger.lines).toEqual([
       {
