@@ -6,7 +6,7 @@ import { parseTag, type Tag } from '../oci/reference.ts';
 const maxDepth = 8;
 /** Tags in one page. Upstreams that ignore `n` send all at once. */
 const maxTags = 200_000;
-/** Larger pages are asked for as pages of this size; upstreams refuse or clamp far below. */
+/** What a client gets at once, at most. */
 export const maxPageSize = 10_000;
 
 export interface TagsPage {

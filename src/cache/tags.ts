@@ -1,37 +1,28 @@
 /** tags/list: the upstream's pages as the client asked for them; offline, the tags that weir knows. */
 import { createHash } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import { isJsonObject } from '../oci/json.ts';
 import { parseTag, type Tag } from '../oci/reference.ts';
 import type { RepositoryKey } from '../store/catalog.ts';
-import { UpstreamError } from '../upstream/errors.ts';
 import type { TagsAnswer, TagsQuery } from './answers.ts';
 import { repositoryText } from './keys.ts';
 import { ListingCache } from './listing-cache.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { isOffline } from './refusals.ts';
-import { cutPage, maxPageSize, readTags, type TagsPage } from './tags-page.ts';
+import { type PageQuery, TagPages } from './tags-fetch.ts';
+import { maxPageSize, type TagsPage } from './tags-page.ts';
 
 /** Rows in the catalog for the pages of one repository: clients choose `n` and `last`, so there must be a bound. */
 const rowsPerRepository = 16;
-/** Of the upstream's pages for one of ours. */
-const maxPages = 64;
-
-interface PageQuery {
-  readonly n: number | undefined;
-  readonly last: string | undefined;
-}
-
 export class TagLists {
   readonly #deps: PolicyDeps;
   readonly #pages: ListingCache<TagsPage>;
-  /** Where a page continues on upstreams that go on by a token of their own instead of `last`. */
-  readonly #continuations = new LRUCache<string, string>({ max: 4096 });
+  readonly #fetched: TagPages;
 
   constructor(deps: PolicyDeps) {
     this.#deps = deps;
     this.#pages = new ListingCache(deps, readPage);
+    this.#fetched = new TagPages(deps);
   }
 
   async list(query: TagsQuery, policy: UpstreamPolicy, signal: AbortSignal): Promise<TagsAnswer> {
@@ -45,7 +36,7 @@ export class TagLists {
       const { value, outcome } = await this.#pages.get(
         listingKey,
         policy,
-        (own) => this.#fetch(key, page, policy, own),
+        (own) => this.#fetched.fetch(key, page, policy, own),
         signal,
       );
       return query.n === 0 ? { tags: [], next: undefined, outcome } : { ...value, outcome };
@@ -57,48 +48,6 @@ export class TagLists {
 
   close(): void {
     this.#pages.close();
-  }
-
-  async #fetch(key: RepositoryKey, page: PageQuery, policy: UpstreamPolicy, signal: AbortSignal): Promise<TagsPage> {
-    const path = this.#continuations.get(pageText(key, page));
-    const { n, last } = page;
-    const asked =
-      path === undefined ? { ...(n === undefined ? {} : { n }), ...(last === undefined ? {} : { last }) } : { path };
-    const cut = await this.#cut(key, page, asked, policy, signal);
-    if (cut.next !== undefined && cut.continuation !== undefined) {
-      this.#continuations.set(pageText(key, cut.next), cut.continuation);
-    }
-    return { tags: cut.tags, next: cut.next };
-  }
-
-  /**
-   * The page, out of as many of the upstream's as it takes: one that holds nothing new is no end while a next one is
-   * promised. An upstream that goes on by tokens sends its first page again when the token was forgotten in a restart.
-   */
-  async #cut(
-    key: RepositoryKey,
-    page: PageQuery,
-    first: Parameters<UpstreamPolicy['upstream']['listTags']>[1],
-    { upstream }: UpstreamPolicy,
-    signal: AbortSignal,
-  ): Promise<ReturnType<typeof cutPage>> {
-    const seen = new Set<string>();
-    for (let asked = first; seen.size < maxPages;) {
-      const sent = await upstream.listTags(key.repository, asked, signal);
-      const tags = readTags(sent.bytes);
-      if (tags === undefined) throw this.#refused(key, 'bad-tags-page', 'the answer is no list of tags');
-      const cut = cutPage(tags, page, sent.next);
-      const isOver = cut.tags.length > 0 || cut.next !== undefined || sent.next === undefined || seen.has(sent.next);
-      if (isOver) return cut;
-      seen.add(sent.next);
-      asked = { path: sent.next };
-    }
-    throw this.#refused(key, 'too-many-tags-pages', 'its list goes on without any tags');
-  }
-
-  #refused({ upstream, repository }: RepositoryKey, reason: string, message: string): UpstreamError {
-    this.#deps.events.rejected({ reason });
-    return new UpstreamError('badResponse', `${upstream}/${repository}: ${message}`, { upstream });
   }
 
   /** Everything that was pulled by tag through weir and could be pulled now. */
