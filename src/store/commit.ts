@@ -12,6 +12,7 @@ import { type FileStamp, stampOf } from './file-stamp.ts';
 import { hasCode } from './io-errors.ts';
 import { blobPath, partPath, type StorePaths } from './paths.ts';
 import { allocatedBytesOf, openRegular } from './regular-file.ts';
+import { noLinkCodes } from './root-abilities.ts';
 import { makeOwnDirectory, removeName } from './root-tree.ts';
 
 export interface CommitRequest {
@@ -42,7 +43,8 @@ export async function commitSpool({ paths, digest, name, handle, isProved }: Com
   const blob = blobPath(paths, digest);
   // 1. Read-only before it has its name, durable before anything points to it. A failed fsync is final: the kernel may
   //    have dropped the pages, and a second fsync would succeed without them.
-  await handle.chmod(0o444);
+  //    The mode is a courtesy to whoever looks into the root: CIFS, vfat and some of FUSE have none to set.
+  await handle.chmod(0o444).catch(() => undefined);
   await handle.sync();
   // The last question that can fail comes before the name, and only now the file system knows its blocks for certain.
   const allocatedBytes = allocatedBytesOf(await handle.stat());
@@ -78,9 +80,7 @@ export async function makeDurable(
       throw new StoreError('mismatch', `the file has ${stats.size} bytes, ${sizeBytes} were proved`);
     }
     // What another user has put there (rsync, a restored backup) is not ours to change; its bytes are right all the same.
-    await handle.chmod(0o444).catch((error: unknown) => {
-      if (!hasCode(error, 'EPERM')) throw error;
-    });
+    await handle.chmod(0o444).catch(() => undefined);
     await handle.sync();
     await syncDirectory(dirname(blob));
     return { allocatedBytes: allocatedBytesOf(stats), stamp: stampOf(await handle.stat({ bigint: true })) };
@@ -98,7 +98,13 @@ async function linkOrReplace(
     await linkMakingDirectory(part, blob);
     return 'stored';
   } catch (error) {
-    if (!hasCode(error, 'EEXIST')) throw error;
+    if (hasCode(error, ...noLinkCodes)) {
+      // No hard links here. Nobody else commits to this root, and these bytes are proved, so a rename harms nothing.
+      if (!(await isThere(blob))) {
+        await rename(part, blob);
+        return 'stored';
+      }
+    } else if (!hasCode(error, 'EEXIST')) throw error;
   }
   const existing = await lstat(blob, { bigint: true });
   if (existing.isFile() && isProved(existing)) return 'existed';
@@ -106,6 +112,16 @@ async function linkOrReplace(
   if (existing.isDirectory()) await rm(blob, { recursive: true });
   await rename(part, blob);
   return 'replaced';
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false;
+    throw error;
+  }
 }
 
 /** Operators empty a cache with `rm -rf blobs/*`, also while it runs. */

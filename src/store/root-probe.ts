@@ -13,6 +13,7 @@ import { StoreError } from './blob-store.ts';
 import { hasCode } from './io-errors.ts';
 import { openStoreForReading } from './open-store.ts';
 import { storePaths } from './paths.ts';
+import { refuseOtherDevices } from './root-abilities.ts';
 import { inspectRoot } from './root.ts';
 
 export interface RootReport {
@@ -24,6 +25,8 @@ export interface RootReport {
   readonly owner: number;
   /** Undefined: all went well. Else the first step that did not, and why. */
   readonly failure: { readonly step: string; readonly code: string } | undefined;
+  /** What weir can do without, and has to here: `chmod`, `hard links`. */
+  readonly lacks: readonly string[];
   /** `a` and `A` are two files. Undefined where nothing could be tried. */
   readonly isCaseSensitive: boolean | undefined;
   /** What weir has stored there; undefined where that cannot be told. */
@@ -49,11 +52,12 @@ export async function probeRoot(root: string, clock: Clock): Promise<RootReport>
   const paths = storePaths(root);
   const place = await nearest(paths.root);
   const { uid: owner } = await stat(place);
-  const base = { place, owner, isCaseSensitive: undefined, storedBytes: undefined };
+  const base = { place, owner, isCaseSensitive: undefined, lacks: [], storedBytes: undefined };
   if (place !== paths.root) return { ...base, state: { kind: 'new' }, storedBytes: 0, ...(await tryOut(place)) };
   let isOurs: boolean;
   try {
     isOurs = await inspectRoot(paths);
+    if (isOurs) await refuseOtherDevices(paths);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     if (error.kind === 'layout')
@@ -76,9 +80,17 @@ async function nearest(path: string): Promise<string> {
   }
 }
 
-type Tried = Pick<RootReport, 'failure' | 'isCaseSensitive'>;
+type Tried = Pick<RootReport, 'failure' | 'isCaseSensitive' | 'lacks'>;
+
+async function works(attempt: Promise<void>): Promise<boolean> {
+  return attempt.then(
+    () => true,
+    () => false, // what weir does without
+  );
+}
 
 async function tryOut(parent: string): Promise<Tried> {
+  const lacks: string[] = [];
   let step = 'write to it';
   let directory: string | undefined;
   try {
@@ -88,12 +100,11 @@ async function tryOut(parent: string): Promise<Tried> {
     {
       await using file = await open(at('part'), 'wx');
       await file.writeFile(randomBytes(64));
-      await file.chmod(0o444);
+      if (!(await works(file.chmod(0o444)))) lacks.push('chmod');
       step = 'fsync a file';
       await file.sync();
     }
-    step = 'give a file a second name (link)';
-    await link(at('part'), at('blob'));
+    if (!(await works(link(at('part'), at('blob'))))) lacks.push('hard links');
     step = 'rename a file';
     await rename(at('part'), at('renamed'));
     step = 'fsync a directory';
@@ -107,9 +118,9 @@ async function tryOut(parent: string): Promise<Tried> {
       () => false,
       () => true, // not there, as it should be
     );
-    return { failure: undefined, isCaseSensitive };
+    return { failure: undefined, isCaseSensitive, lacks };
   } catch (error) {
-    return { failure: { step, code: codeOf(error) }, isCaseSensitive: undefined };
+    return { failure: { step, code: codeOf(error) }, isCaseSensitive: undefined, lacks };
   } finally {
     if (directory !== undefined) await rm(directory, { recursive: true, force: true });
   }

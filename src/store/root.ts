@@ -14,6 +14,7 @@ import { StoreError } from './blob-store.ts';
 import { hasCode, storeError } from './io-errors.ts';
 import { blobAlgorithms, blobDirectory, isTemporaryName, rootVersion, type StorePaths } from './paths.ts';
 import { maxIndexBytes, readRegular } from './regular-file.ts';
+import { refuseOtherDevices, tellWhatIsMissing } from './root-abilities.ts';
 import { lockRoot, type RootLock } from './root-lock.ts';
 import { makeOwnDirectory, makePrivate, refuseLinks, removeName, separateCatalog } from './root-tree.ts';
 
@@ -88,6 +89,7 @@ async function completeTree(paths: StorePaths, logger: Logger, isOurs: boolean):
   for (const algorithm of blobAlgorithms) await makeOwnDirectory(blobDirectory(paths, algorithm));
   await makeOwnDirectory(paths.ingest, 0o700);
   await makeOwnDirectory(paths.quarantine, 0o700);
+  await refuseOtherDevices(paths);
   await makePrivate(paths);
   await separateCatalog(paths);
   const marker = await readRegular(paths.layout, smallBytes);
@@ -104,6 +106,7 @@ async function completeTree(paths: StorePaths, logger: Logger, isOurs: boolean):
   }
   for (const directory of [paths.root, paths.own]) await removeTemporaries(directory);
   for (const directory of [paths.blobs, paths.own, paths.root]) await syncDirectory(directory);
+  await tellWhatIsMissing(paths, logger);
 }
 
 /** index.json is about to become ours; what somebody else wrote there stays readable beside it. */

@@ -73,6 +73,12 @@ function checkWriting(root: string, report: RootReport, { uid }: Machine, found:
     const made = state.kind === 'ours' ? 'is a weir cache' : 'will be made';
     found.ok('directory', `${root} ${made}; writing, fsync, links and locks work there`);
   }
+  if (report.lacks.length > 0)
+    found.warn(
+      'missing',
+      `the file system has no ${report.lacks.join(' and no ')}; weir does without`,
+      'prefer a local file system like ext4 or XFS',
+    );
   if (isCaseSensitive === false)
     found.warn(
       'case',

@@ -108,19 +108,25 @@ describe('weir doctor, of the cache root', () => {
     ['lock a file', 'SQLITE_IOERR', 'local file system'],
   ])('one where this user cannot %s: %s', async (step, code, advice) => {
     await using temp = await tempDirectory();
-    const report = { state: { kind: 'ours' }, place: temp.path, owner: 500, isCaseSensitive: undefined } as const;
+    const report = {
+      state: { kind: 'ours' },
+      place: temp.path,
+      owner: 500,
+      isCaseSensitive: undefined,
+      lacks: [],
+    } as const;
     const probeRoot = () => Promise.resolve({ ...report, failure: { step, code }, storedBytes: undefined });
     const findings = await checkRoot(configOf(temp.path), machineWith({ probeRoot, uid: 12_345 }));
     expect(findings[0]).toMatchObject({ level: 'fail', check: 'directory', advice: expect.stringContaining(advice) });
     expect(findings[0]?.message).toContain(`belongs to user 500; user 12345 cannot ${step}: ${code}`);
   });
 
-  it('one where a and A are one file', async () => {
+  it('one where a and A are one file, and files have one name each', async () => {
     await using temp = await tempDirectory();
     const report = { state: { kind: 'new' }, place: temp.path, owner: 1, failure: undefined, storedBytes: 0 } as const;
-    const probeRoot = () => Promise.resolve({ ...report, isCaseSensitive: false });
+    const probeRoot = () => Promise.resolve({ ...report, isCaseSensitive: false, lacks: ['hard links'] });
     const findings = await checkRoot(configOf(temp.path), machineWith({ probeRoot, uid: 1 }));
-    expect(verdicts({ findings })).toEqual(['directory ok', 'case warn', 'fileSystem ok', 'disk ok']);
+    expect(verdicts({ findings })).toEqual(['directory ok', 'missing warn', 'case warn', 'fileSystem ok', 'disk ok']);
   });
 
   it('one of another user', async () => {
