@@ -48,12 +48,16 @@ export class BlobRows implements DatabaseListener {
       if (blob === undefined) return undefined;
       this.#hot?.set(digest, blob);
     }
-    const lastUsedMs = this.#touched.get(digest);
-    return lastUsedMs === undefined ? blob : { ...blob, lastUsedMs };
+    const now = this.#clock.now();
+    const lastUsedMs = Math.min(this.#touched.get(digest) ?? blob.lastUsedMs, now);
+    return lastUsedMs === blob.lastUsedMs ? blob : { ...blob, lastUsedMs };
   }
 
   recordSealed({ digest, sizeBytes, allocatedBytes, stamp }: Parameters<Catalog['recordSealed']>[0]): void {
+    const isPinned = this.sealed(digest)?.isPinned ?? false;
+    const now = this.#clock.now();
     this.#changed(digest);
+    this.#touched.delete(digest);
     this.#database.run(
       `INSERT INTO blobs (digest, size_bytes, allocated_bytes, last_used_ms, file_stamp) VALUES (?1, ?2, ?3, ?4, ?5)
        ON CONFLICT (digest) DO UPDATE
@@ -61,12 +65,16 @@ export class BlobRows implements DatabaseListener {
       digest,
       sizeBytes,
       allocatedBytes,
-      this.#clock.now(),
+      now,
       stamp === undefined ? null : formatStamp(stamp),
     );
+    // As it will be, also while the file cannot be written.
+    this.#hot?.set(digest, { digest, sizeBytes, allocatedBytes, lastUsedMs: now, isPinned, isSuspect: false, stamp });
   }
 
   recordSuspect({ digest, sizeBytes, allocatedBytes, lastUsedMs }: Parameters<Catalog['recordSuspect']>[0]): void {
+    // The row may be there, and right.
+    if (this.#database.isLockedOut) return;
     this.#changed(digest);
     this.#database.run(
       `INSERT INTO blobs (digest, size_bytes, allocated_bytes, last_used_ms, is_suspect) VALUES (?1, ?2, ?3, ?4, 1)

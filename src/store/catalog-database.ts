@@ -2,6 +2,7 @@
  * The catalog's connection: prepared statements, writes gathered into one transaction per 50 ms, and what happens when
  * SQLite finds the file damaged or the disk sick while weir runs.
  *
+ * A lock of another process: reads wait a moment, then answer from what is remembered; writes are owed, and made up for.
  * Damage: the file is set aside, a new one opened, the statement repeated there, and `onReplaced` told. Sickness: a
  * read answers as if nothing were stored, a write is dropped; both are logged. Neither fails a pull: a lost row costs a
  * question to the upstream or a re-hash.
@@ -9,9 +10,10 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import { CatalogLock, type Statement } from './catalog-lock.ts';
 import { openCatalogFile, openCatalogReadOnly, openInMemory, replaceCatalogFile } from './catalog-file.ts';
 import { markComplete } from './schema.ts';
-import { isDamage, isSickness } from './sqlite-errors.ts';
+import { isDamage, isLock, isSickness } from './sqlite-errors.ts';
 
 export type Row = Readonly<Record<string, SQLOutputValue>>;
 
@@ -40,6 +42,7 @@ export interface DatabaseListener {
 export class CatalogDatabase {
   readonly path: string;
   readonly #clock: Clock;
+  readonly #lock: CatalogLock;
   readonly #logger: Logger;
   readonly #isReadOnly: boolean;
   readonly #listeners: DatabaseListener[] = [];
@@ -51,10 +54,10 @@ export class CatalogDatabase {
   #rowsChanged = 0;
   #replacements = 0;
   #lastComplaintMs = Number.NEGATIVE_INFINITY;
-
   constructor({ path, clock, logger, isReadOnly = false }: CatalogDatabaseOptions) {
     this.path = path;
     this.#clock = clock;
+    this.#lock = new CatalogLock(clock);
     this.#logger = logger;
     this.#isReadOnly = isReadOnly;
     if (isReadOnly) {
@@ -90,20 +93,25 @@ export class CatalogDatabase {
     this.#onReplaced = listener;
   }
 
+  /** Another process locks even readers out: what is not found may be there all the same. */
+  get isLockedOut(): boolean {
+    return this.#lock.isMet('reads');
+  }
+
   get(sql: string, ...parameters: SQLInputValue[]): Row | undefined {
+    if (this.isLockedOut) return undefined;
     return this.#attempt(() => this.#prepared(sql).get(...parameters), undefined);
   }
 
   all(sql: string, ...parameters: SQLInputValue[]): readonly Row[] {
+    if (this.isLockedOut) return [];
     return this.#attempt<readonly Row[]>(() => this.#prepared(sql).all(...parameters), []);
   }
 
-  /** Writes within the open transaction, or opens one. */
+  /** Writes within the open transaction, or opens one. While another process holds the file it is owed. */
   run(sql: string, ...parameters: SQLInputValue[]): void {
-    this.#attempt(() => {
-      if (!this.#database.isTransaction) this.#database.exec('BEGIN IMMEDIATE');
-      this.#rowsChanged += Number(this.#prepared(sql).run(...parameters).changes);
-    }, undefined);
+    if (this.#begin()) this.#write({ sql, parameters });
+    else this.#lock.owe({ sql, parameters });
     this.commitSoon();
   }
 
@@ -119,6 +127,7 @@ export class CatalogDatabase {
     // Only now: what beforeCommit writes arms the timer again.
     this.#timer?.cancel();
     this.#timer = undefined;
+    if (this.#lock.hasOwed && !this.#begin()) this.commitSoon();
     if (!this.#database.isTransaction) return;
     const isCommitted = this.#attempt(() => {
       // Not in a transaction any more when this runs again in a replaced database.
@@ -165,6 +174,32 @@ export class CatalogDatabase {
     this.#database.close();
   }
 
+  /** False while another process holds the file. */
+  #begin(): boolean {
+    if (this.#database.isTransaction) return true;
+    if (this.#lock.isMet('writes')) return false;
+    try {
+      this.#database.exec('BEGIN IMMEDIATE');
+    } catch (error) {
+      if (!isLock(error)) return true; // the write meets the same, and knows what to do
+      this.#lock.met('writes');
+      this.#complain(error);
+      return false;
+    }
+    const owed = this.#lock.takeOwed();
+    for (const statement of owed) this.#write(statement);
+    // Meanwhile others have read what was there without it.
+    if (owed.length > 0) this.#forget();
+    return true;
+  }
+
+  #write({ sql, parameters }: Statement): void {
+    this.#attempt(() => {
+      if (!this.#database.isTransaction) this.#database.exec('BEGIN IMMEDIATE');
+      this.#rowsChanged += Number(this.#prepared(sql).run(...parameters).changes);
+    }, undefined);
+  }
+
   #prepared(sql: string): StatementSync {
     let statement = this.#statements.get(sql);
     if (statement === undefined) {
@@ -184,6 +219,7 @@ export class CatalogDatabase {
         return isRepeated ? otherwise : this.#attempt(action, otherwise, true);
       }
       if (!isSickness(error)) throw error;
+      if (isLock(error)) this.#lock.met('reads');
       // SQLite may have rolled the whole transaction back, or not: either way memory may know more than the file now.
       this.#forget();
       this.#complain(error);

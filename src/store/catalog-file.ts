@@ -19,6 +19,8 @@ export interface OpenedCatalogFile {
 }
 
 const inMemory = ':memory:';
+/** How long a question waits for another process that holds the file. */
+const lockWaitMs = 20;
 
 /** Never throws for what is on disk; only a programming error gets through. */
 export function openCatalogFile(path: string, nowMs: number, logger: Logger): OpenedCatalogFile {
@@ -67,6 +69,8 @@ function openChecked(path: string): OpenedCatalogFile {
     database.exec('PRAGMA wal_autocheckpoint = 16384; PRAGMA journal_size_limit = 8388608');
     migrate(database);
     probeTables(database);
+    // From now on requests wait for it.
+    database.exec(`PRAGMA busy_timeout = ${lockWaitMs}`);
     return { database, isComplete: isComplete(database) };
   } catch (error) {
     database.close();

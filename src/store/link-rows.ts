@@ -47,7 +47,8 @@ export class LinkRows implements DatabaseListener {
     if (known !== undefined && isSame(known, link)) return;
     const id = this.#repositories.idOrNew(key);
     if (id === undefined) return;
-    this.#hot?.delete(linkText(key, digest, kind));
+    // As it will be, also while the file cannot be written.
+    this.#hot?.set(linkText(key, digest, kind), link);
     this.#database.run(
       `INSERT INTO links (repository_id, digest, kind, origin, media_type) VALUES (?1, ?2, ?3, ?4, ?5)
        ON CONFLICT (repository_id, digest, kind) DO UPDATE SET origin = ?4, media_type = ?5`,

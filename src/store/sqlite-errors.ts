@@ -42,6 +42,12 @@ export function isDamage(error: unknown): boolean {
   return damage.has(code);
 }
 
+/** Another process holds the file. */
+export function isLock(error: unknown): boolean {
+  const code = sqliteCode(error);
+  return code === sqliteCodes.busy || code === sqliteCodes.locked;
+}
+
 /** The file may be right, but the disk does not do what was asked. */
 export function isSickness(error: unknown): boolean {
   const code = sqliteCode(error);
