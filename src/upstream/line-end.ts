@@ -49,6 +49,10 @@ export class LineEnd {
         if ('addresses' in command.route) call.route?.resolve(command.route);
         else call.route?.reject(command.route);
         return undefined;
+      case 'ask':
+        // Behind everything that this turn of the loop finds arrived.
+        setImmediate(() => this.#calls.get(id) === call && this.#reply(id, { kind: 'nothing' }));
+        return undefined;
       case 'read':
         return this.#read(id, call);
       case 'discard':
@@ -75,6 +79,7 @@ export class LineEnd {
   #open(id: number, order: LineOrder): void {
     const call: Call = { exchange: new LineExchange(order, this.#poolOf(order), this.#clock), route: undefined };
     this.#calls.set(id, call);
+    this.#reply(id, { kind: 'begun' });
     const dial: Dial = async (signal) => {
       call.route = Promise.withResolvers();
       this.#reply(id, { kind: 'dial' });

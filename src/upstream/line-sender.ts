@@ -18,6 +18,9 @@ export interface LineSenderOptions extends DialOptions {
   readonly direct: Sender;
 }
 
+/** What a thread that is alive takes at most to say something. A machine under load lets one wait; then others do its work. */
+const lineTurnMs = 2000;
+
 let senders = 0;
 
 export class LineSender implements Sender {
@@ -45,7 +48,7 @@ export class LineSender implements Sender {
     return this.#options.direct.close();
   }
 
-  /** Undefined when the line has died before the head came. */
+  /** Undefined when the line has died before the head came, or has no time for it. */
   #sendBy(line: Line, request: OutgoingRequest, signal: AbortSignal): Promise<IncomingResponse | undefined> {
     const { upstream, clock, onBytes } = this.#options;
     const { url, headTimeoutMs } = request;
@@ -62,10 +65,26 @@ export class LineSender implements Sender {
         reject(error);
       };
       const onAbort = (): void => fail(aborted());
-      const timer = clock.setTimer(headTimeoutMs, () =>
-        fail(failure('timeout', upstream, `${withoutSecrets(url)}: no answer in ${headTimeoutMs} ms`)),
-      );
+      const late = (): UpstreamError =>
+        failure('timeout', upstream, `${withoutSecrets(url)}: no answer in ${headTimeoutMs} ms`);
+      const leaveLine = (): void => {
+        call.tell({ kind: 'abort' });
+        end();
+        resolve(undefined);
+      };
+      // The upstream's time runs from when the thread takes the order; and a thread that was asleep looks what has come.
+      let timer = clock.setTimer(lineTurnMs, leaveLine);
+      const next = (ms: number, fire: () => void): void => {
+        timer.cancel();
+        if (!isOver) timer = clock.setTimer(ms, fire);
+      };
+      const ask = (): void => {
+        call.tell({ kind: 'ask' });
+        next(lineTurnMs, leaveLine);
+      };
+      let isOver = false;
       const end = (): void => {
+        isOver = true;
         timer.cancel();
         signal.removeEventListener('abort', onAbort);
       };
@@ -74,11 +93,17 @@ export class LineSender implements Sender {
       const call = line.call(this.#order(request), (reply) => {
         if (reply.kind === 'end' || reply.kind === 'lost') this.#calls.delete(call);
         switch (reply.kind) {
+          case 'begun':
+            return next(headTimeoutMs, ask);
+          case 'nothing':
+            return isOver ? undefined : fail(late());
           case 'dial':
             // Owned: it never rejects.
             void this.#route(url).then((route) => call.tell({ kind: 'route', route }));
             return undefined;
           case 'head':
+            // It was given up, and the line has been told.
+            if (isOver) return undefined;
             end();
             body = new CallBody(call, line, { upstream, onBytes, signal, onMoved: () => this.#calls.delete(call) });
             return resolve(responseOf(reply.status, reply.headers, body));

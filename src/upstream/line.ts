@@ -60,12 +60,17 @@ export type LineCommand =
   | { readonly kind: 'open'; readonly order: LineOrder }
   /** Answers `dial`. */
   | { readonly kind: 'route'; readonly route: LineRoute | LineFailure }
+  /** Answers `nothing` if no head has come, when everything that has arrived there was looked at. */
+  | { readonly kind: 'ask' }
   /** Asks for the next piece of the body. */
   | { readonly kind: 'read' }
   | { readonly kind: 'discard' }
   | { readonly kind: 'abort' };
 
 export type LineReply =
+  /** The order is in its hands. */
+  | { readonly kind: 'begun' }
+  | { readonly kind: 'nothing' }
   /** A connection is needed: whereto? */
   | { readonly kind: 'dial' }
   | {

@@ -10,6 +10,8 @@ export class LocalLine implements Line {
   readonly #listeners = new Map<number, OnReply>();
   #ids = 0;
   #isLost = false;
+  /** What is said while the thread has no turn, in order. */
+  #unsaid: (() => void)[] | undefined;
 
   constructor(clock: Clock = systemClock) {
     this.end = new LineEnd(clock, (id, reply) => this.#later(() => this.#hear(id, structuredClone(reply))));
@@ -30,6 +32,22 @@ export class LocalLine implements Line {
     this.#listeners.clear();
   }
 
+  /** As if the thread were alive and had no turn. */
+  sleep(): void {
+    this.#unsaid = [];
+  }
+
+  /** What has been said since. */
+  get unsaid(): number {
+    return this.#unsaid?.length ?? 0;
+  }
+
+  wake(): void {
+    const unsaid = this.#unsaid ?? [];
+    this.#unsaid = undefined;
+    for (const work of unsaid) this.#later(work);
+  }
+
   close(): Promise<void> {
     return this.end.close();
   }
@@ -41,6 +59,7 @@ export class LocalLine implements Line {
   }
 
   #later(work: () => void): void {
-    setImmediate(() => this.#isLost || work());
+    if (this.#unsaid !== undefined) this.#unsaid.push(work);
+    else setImmediate(() => this.#isLost || work());
   }
 }

@@ -43,10 +43,9 @@ function optionsFor(
 }
 
 /** The same for requests that go over a line. */
-export function lineSenderFor(home: URL, overrides: Overrides = {}): Sender & AsyncDisposable {
+export function lineSenderFor(home: URL, overrides: Overrides = {}, line = new LocalLine()): Sender & AsyncDisposable {
   const { policy, ...rest } = overrides;
   const options = optionsFor(home, policy, rest);
-  const line = new LocalLine();
   const sender = new LineSender({ ...options, direct: new PoolSender(options) });
   const close = async (): Promise<void> => {
     await sender.close();
