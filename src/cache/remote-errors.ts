@@ -34,7 +34,8 @@ type PlainError =
       readonly detail: unknown;
       readonly headers: Readonly<Record<string, string>>;
     } & Common)
-  | ({ readonly type: 'broken' | 'other' } & Common);
+  /** `system`: what the system calls it, such as ECONNREFUSED. */
+  | ({ readonly type: 'broken' | 'other'; readonly system?: string } & Common);
 
 /** Causes beyond this are of no use to anybody. */
 const maxDepth = 5;
@@ -60,7 +61,8 @@ function encode(error: unknown, depth: number): PlainError {
     const { code, status, detail, headers } = error;
     return { type: 'oci', ...common, code, status, detail, headers };
   }
-  return { type: error instanceof BrokenBodyError ? 'broken' : 'other', ...common };
+  const system = 'code' in error && typeof error.code === 'string' ? { system: error.code } : {};
+  return { type: error instanceof BrokenBodyError ? 'broken' : 'other', ...system, ...common };
 }
 
 function decode(plain: PlainError): Error {
@@ -95,6 +97,6 @@ function make(plain: PlainError): Error {
     case 'broken':
       return new BrokenBodyError(message, options);
     case 'other':
-      return new Error(message, options);
+      return Object.assign(new Error(message, options), plain.system === undefined ? {} : { code: plain.system });
   }
 }

@@ -9,6 +9,7 @@ import { OciError, type OciErrorCode } from '../oci/errors.ts';
 import { StoreError, type StoreErrorKind } from '../store/blob-store.ts';
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/errors.ts';
 import { readable } from './text.ts';
+import { upstreamSentence } from './upstream-sentence.ts';
 
 /** What the request was about; decides which "unknown" a 404 means. */
 export type Subject = 'manifest' | 'blob' | 'tags' | 'referrers' | 'catalog' | 'other';
@@ -100,7 +101,7 @@ export function toErrorAnswer(error: unknown, subject: Subject, requestId: strin
   if (error instanceof UpstreamError) {
     const row =
       error.kind === 'notFound' ? { status: 404, code: notFoundCode(error.code, subject) } : upstreamRows[error.kind];
-    return answer(row, aboutUpstream(error.upstream, error.message), error.retryAfterMs);
+    return answer(row, upstreamSentence(error), error.retryAfterMs);
   }
   if (error instanceof CacheError) return answer(cacheRows[error.kind], aboutUpstream(error.upstream, error.message));
   if (error instanceof BrokenBodyError) {

@@ -133,7 +133,7 @@ describe('a blob', () => {
       }),
     );
     const answer = await ask(front.port, front.path);
-    expect([answer.status, answer.text.includes('connection refused')]).toEqual([502, true]);
+    expect([answer.status, answer.text.includes('it cannot be reached')]).toEqual([502, true]);
     await expectAllClosed(front);
   });
 });

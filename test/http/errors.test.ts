@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BrokenBodyError, CacheError, type CacheErrorKind } from '../../src/cache/errors.ts';
 import { RememberedRefusal } from '../../src/cache/negative.ts';
+import { remoteErrors } from '../../src/cache/remote-errors.ts';
 import { outcomeOfFailure, type Subject, toErrorAnswer } from '../../src/http/errors.ts';
 import { OciError } from '../../src/oci/errors.ts';
 import { StoreError, type StoreErrorKind } from '../../src/store/blob-store.ts';
@@ -58,7 +59,7 @@ describe('the table of errors', () => {
     const error = new UpstreamError(kind, 'connection refused', { upstream: 'ghcr.io' });
     const answer = toErrorAnswer(error, 'blob', 'id');
     expect([answer.status, answer.code, answer.headers['Retry-After']]).toEqual([status, code, retryAfter]);
-    expect(answer.message).toBe('upstream ghcr.io: connection refused');
+    expect(answer.message).toMatch(/^upstream ghcr\.io: [a-z :]+$/i);
     expect(answer.isUnexpected).toBe(false);
   });
 
@@ -136,15 +137,34 @@ describe('the table of errors', () => {
 
   it('messages are one line without credentials or signed queries', () => {
     const message = 'GET https://user:secret@cdn.example/a?X-Amz-Signature=abc failed\r\n\u001b[31mINFO fake';
-    const answer = toErrorAnswer(new UpstreamError('serverError', message, { upstream: 'lab' }), 'blob', 'id');
+    const answer = toErrorAnswer(new CacheError('mismatch', 'lab', message), 'blob', 'id');
     expect(answer.message).toBe('upstream lab: GET https://cdn.example/a failed [31mINFO fake');
   });
 
   it('an upstream that is named already is not named twice', () => {
-    const error = new UpstreamError('unreachable', 'ghcr.io refused the connection', { upstream: 'ghcr.io' });
-    expect(toErrorAnswer(error, 'blob', 'id').message).toBe('ghcr.io refused the connection');
-    const hub = new UpstreamError('unreachable', 'registry-1.docker.io refused', { upstream: 'docker.io' });
-    expect(toErrorAnswer(hub, 'blob', 'id').message).toBe('upstream docker.io: registry-1.docker.io refused');
+    const error = new CacheError('mismatch', 'ghcr.io', 'ghcr.io sent something else');
+    expect(toErrorAnswer(error, 'blob', 'id').message).toBe('ghcr.io sent something else');
+  });
+
+  it.each(keys(upstreamTable))('%s says what happened, and neither where nor on which path', (kind) => {
+    const inner = Object.assign(new Error('connect ECONNREFUSED 10.1.2.3:5000'), { code: 'ECONNREFUSED' });
+    const message = 'https://mirror.internal:5000/v2/team/app: open /var/lib/weir/blobs: connect 10.1.2.3';
+    const error = new UpstreamError(kind, message, {
+      upstream: 'lab',
+      status: 500,
+      cause: new Error('x', { cause: inner }),
+    });
+    for (const answered of [error, remoteErrors.decode(remoteErrors.encode(error)), new RememberedRefusal(error)]) {
+      const text = toErrorAnswer(answered, 'blob', 'id').message;
+      expect(text).toMatch(/^upstream lab: [a-z :]+ \(500, ECONNREFUSED\)$/i);
+      expect(text).not.toMatch(/internal|10\.1|\/|https/);
+    }
+  });
+
+  it('a code that is no word of the system is not told', () => {
+    const cause = Object.assign(new Error('x'), { code: 'open /var/lib' });
+    const error = new UpstreamError('unreachable', 'x', { upstream: 'lab', cause });
+    expect(toErrorAnswer(error, 'blob', 'id').message).toBe('upstream lab: it cannot be reached');
   });
 });
 
