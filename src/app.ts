@@ -1,6 +1,7 @@
 /** The composition root: one daemon made of a configuration, and taken apart again in the right order. */
 import { createRequire } from 'node:module';
 import { type DestinationStream, pino, stdSerializers } from 'pino';
+import { leave } from './app-leaving.ts';
 import { maxConnections, readSecrets } from './app-settings.ts';
 import { createUpstreams } from './app-upstreams.ts';
 import { createCache } from './cache/create.ts';
@@ -144,7 +145,11 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
   let stopping: Promise<void> | undefined;
   const stop = (): Promise<void> => {
     if (stopping === undefined) {
-      stopping = takeApart();
+      const onLate = (): void => {
+        logger.warn({}, 'leaving takes too long: what is not put away stays as a kill leaves it');
+        logTo.flushSync?.();
+      };
+      stopping = leave(takeApart(), deadline.signal, clock, onLate);
       stopping.then(stopped.resolve, stopped.reject);
     } else {
       deadline.abort();
