@@ -5,10 +5,12 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
 import type { Generations } from '../lib/generations.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { Catalog, ManifestRecord, RepositoryKey, TagKey, TagRecord } from '../store/catalog.ts';
 import { byAnybody } from '../store/origin.ts';
 import { type Age, ageOf, Ages, type Moment } from './age.ts';
-import { repositoryText, tagText } from './keys.ts';
+import { contentText, repositoryText, tagText } from './keys.ts';
+import { isAttachment } from './tag-rule.ts';
 
 export interface Binding extends TagRecord {
   /** It is in the catalog; otherwise it is only known to this process. */
@@ -30,6 +32,8 @@ export class TagBindings {
   readonly #ages: Ages;
   readonly #generations: Generations;
   readonly #heard = new LRUCache<string, Heard>({ max: maxHeard });
+  /** When a repository was last said not to have a digest; monotonic. */
+  readonly #lostAtMs = new LRUCache<string, number>({ max: maxHeard });
 
   constructor(catalog: Catalog, clock: Clock, generations: Generations) {
     this.#catalog = catalog;
@@ -55,6 +59,13 @@ export class TagBindings {
   }
 
   age(key: TagKey, binding: Binding): Age {
+    const age = this.#ageOf(key, binding);
+    const lostAtMs = this.#lostAtMs.get(contentText(key, binding.digest));
+    const isDue = lostAtMs !== undefined && age.freshnessMs >= this.#clock.monotonic() - lostAtMs;
+    return isDue ? { ...age, freshnessMs: Infinity } : age;
+  }
+
+  #ageOf(key: TagKey, binding: Binding): Age {
     const text = tagText(key);
     const heard = binding.isRecorded ? undefined : this.#heard.get(text);
     if (heard === undefined) return this.#ages.of(text, binding.checkedAtMs);
@@ -66,6 +77,8 @@ export class TagBindings {
   confirm(key: TagKey, { digest, mediaType, sizeBytes }: ManifestRecord, asked: Moment): Binding {
     const record = { digest, mediaType, sizeBytes, checkedAtMs: asked.wallMs, isDenied: false };
     const isRecorded = this.#catalog.manifest(digest) !== undefined;
+    const content = contentText(key, digest);
+    if ((this.#lostAtMs.get(content) ?? Infinity) <= asked.monotonicMs) this.#lostAtMs.delete(content);
     if (isRecorded) this.#record(key, record, asked);
     else this.#heard.set(tagText(key), { key, record, asked });
     this.#changed(key);
@@ -95,11 +108,21 @@ export class TagBindings {
     this.#changed(key);
   }
 
-  /** 404: forgotten, unless somebody has pinned it. */
+  /** 404: kept for an outage, unless it is a list, whose last word counts; as it is if somebody has pinned it. */
   forget(key: TagKey): void {
     this.#heard.delete(tagText(key));
-    if (this.#catalog.tag(key) !== undefined && !this.isPinned(key)) this.#catalog.forgetTag(key);
+    const record = this.#catalog.tag(key);
+    if (record !== undefined && !this.isPinned(key)) {
+      if (isAttachment(key.tag)) this.#catalog.forgetTag(key);
+      else this.#catalog.putTag(key, { ...record, isDenied: true, isGone: true });
+    }
     this.#changed(key);
+  }
+
+  /** 404 for a digest: tags of that repository that point to it are due. */
+  lost(repository: RepositoryKey, digest: Digest): void {
+    this.#lostAtMs.set(contentText(repository, digest), this.#clock.monotonic());
+    this.#generations.bump(repositoryText(repository));
   }
 
   isPinned(key: TagKey): boolean {

@@ -1,4 +1,5 @@
 /** Bringing manifests from upstream: proved, stored, linked, in this order. */
+import { LRUCache } from 'lru-cache';
 import { Coalesce } from '../lib/coalesce.ts';
 import { type Digest, digestAlgorithm } from '../oci/digest.ts';
 import { isManifestType } from '../oci/media-type.ts';
@@ -14,6 +15,8 @@ import { Negatives } from './negative.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { isNotFound } from './refusals.ts';
 
+const maxHeard = 4096;
+
 type FetchDeps = Pick<PolicyDeps, 'catalog' | 'events' | 'logger' | 'clock' | 'options'>;
 
 export class ManifestFetch {
@@ -22,14 +25,24 @@ export class ManifestFetch {
   readonly #flights = new Coalesce<KeptManifest>();
   readonly #heads = new Coalesce<ManifestRecord | undefined>();
   readonly #negatives: Negatives;
+  /** What a repository has said to HEAD of manifests that nobody has fetched; a digest says the same for ever. */
+  readonly #heard = new LRUCache<string, ManifestRecord>({ max: maxHeard });
   /** Called when a repository has got a manifest. */
   readonly #onFetched: (key: RepositoryKey, fetched: KeptManifest) => void;
+  /** Called when a repository has said that it has no such manifest. */
+  readonly #onAbsent: (key: RepositoryKey, digest: Digest) => void;
 
-  constructor(deps: FetchDeps, shelf: ManifestShelf, onFetched: (key: RepositoryKey, fetched: KeptManifest) => void) {
+  constructor(
+    deps: FetchDeps,
+    shelf: ManifestShelf,
+    onFetched: (key: RepositoryKey, fetched: KeptManifest) => void,
+    onAbsent: (key: RepositoryKey, digest: Digest) => void,
+  ) {
     this.#deps = deps;
     this.#shelf = shelf;
     this.#negatives = new Negatives(deps.clock);
     this.#onFetched = onFetched;
+    this.#onAbsent = onAbsent;
   }
 
   /** One GET for all who ask through the same repository at the same time; `signal` ends only the waiting. */
@@ -57,12 +70,22 @@ export class ManifestFetch {
     key: RepositoryKey,
     digest: Digest,
     signal: AbortSignal,
-  ): Promise<ManifestRecord | undefined> {
+  ): Promise<{ readonly record: ManifestRecord; readonly isHeard: boolean } | undefined> {
     const text = contentText(key, digest);
+    const heard = this.#heard.get(text);
+    if (heard !== undefined) return { record: heard, isHeard: true };
     this.#negatives.check(text);
+    this.#negatives.check(headText(text));
     const work = (own: AbortSignal): Promise<ManifestRecord | undefined> =>
-      this.#orAbsent(key, digest, () => this.#head(upstream, key, digest, own));
-    return this.#heads.run(text, work, signal);
+      this.#orAbsent(key, digest, () => this.#head(upstream, key, digest, own), true);
+    const record = await this.#heads.run(text, work, signal);
+    if (record !== undefined) this.heard(key, record);
+    return record && { record, isHeard: false };
+  }
+
+  /** The upstream has named this manifest in this repository, to HEAD of a tag perhaps. */
+  heard(key: RepositoryKey, record: ManifestRecord): void {
+    this.#heard.set(contentText(key, record.digest), record);
   }
 
   /** Whatever the tag points to now. The caller sees to it that it is asked once. */
@@ -77,12 +100,17 @@ export class ManifestFetch {
   }
 
   /** Remembers for moments that there is no such manifest. */
-  async #orAbsent<T>(key: RepositoryKey, digest: Digest, work: () => Promise<T>): Promise<T> {
+  async #orAbsent<T>(key: RepositoryKey, digest: Digest, work: () => Promise<T>, isHead = false): Promise<T> {
     try {
       return await work();
     } catch (error) {
       if (isNotFound(error)) {
-        this.#negatives.remember(contentText(key, digest), error, this.#deps.options.negativeTtlMs);
+        const text = contentText(key, digest);
+        // HEAD has no body and so no code, which a GET that follows has to be told.
+        const asked = isHead && error.code === undefined ? headText(text) : text;
+        this.#negatives.remember(asked, error, this.#deps.options.negativeTtlMs);
+        this.#heard.delete(text);
+        this.#onAbsent(key, digest);
       }
       throw error;
     }
@@ -120,4 +148,8 @@ export class ManifestFetch {
     this.#onFetched(key, fetched);
     return fetched;
   }
+}
+
+function headText(text: string): string {
+  return `HEAD ${text}`;
 }

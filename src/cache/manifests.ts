@@ -10,7 +10,7 @@ import { repositoryText } from './keys.ts';
 import { lease } from './lease.ts';
 import { answerOf, contentOf } from './manifest-answer.ts';
 import { ManifestFetch } from './manifest-fetch.ts';
-import { ManifestShelf } from './manifest-shelf.ts';
+import { type KeptManifest, ManifestShelf } from './manifest-shelf.ts';
 import type { Manifests, PolicyDeps } from './policy-deps.ts';
 import { TagResolver } from './resolve.ts';
 import { isAborted, shuttingDown } from './refusals.ts';
@@ -32,9 +32,11 @@ class CachedManifests implements Manifests {
     const bindings = new TagBindings(deps.catalog, deps.clock, deps.generations);
     this.#bindings = bindings;
     this.#shelf = new ManifestShelf(deps);
-    this.#fetch = new ManifestFetch(deps, this.#shelf, (key, { manifest, isStored }) => {
+    const onFetched = (key: RepositoryKey, { manifest, isStored }: KeptManifest): void => {
       if (isStored) bindings.arrived(key, contentOf(manifest).record);
-    });
+    };
+    const onAbsent = (key: RepositoryKey, digest: Digest): void => bindings.lost(key, digest);
+    this.#fetch = new ManifestFetch(deps, this.#shelf, onFetched, onAbsent);
     this.#resolver = new TagResolver(deps, { shelf: this.#shelf, fetch: this.#fetch, bindings });
   }
 
@@ -120,8 +122,9 @@ class CachedManifests implements Manifests {
         return here;
       }
     }
-    const record = method === 'head' ? await this.#fetch.headByDigest(upstream, key, digest, signal) : undefined;
-    if (record !== undefined) return answerOf({ record, bytes: undefined }, method, { kind: 'miss' });
+    const head = method === 'head' ? await this.#fetch.headByDigest(upstream, key, digest, signal) : undefined;
+    if (head !== undefined)
+      return answerOf({ record: head.record, bytes: undefined }, method, { kind: head.isHeard ? 'hit' : 'miss' });
     const { manifest, isStored, isCollapsed } = await this.#fetch.byDigest(upstream, key, digest, signal);
     return answerOf(contentOf(manifest, isStored), method, { kind: 'miss', ...(isCollapsed ? { isCollapsed } : {}) });
   }

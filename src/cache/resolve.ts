@@ -7,7 +7,7 @@ import type { TagKey } from '../store/catalog.ts';
 import { byAnybody } from '../store/origin.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
-import { type Age, freshSeconds, staleSeconds } from './age.ts';
+import type { Age } from './age.ts';
 import type { ManifestAnswer, ManifestQuery } from './answers.ts';
 import type { Binding, TagBindings } from './bindings.ts';
 import { CacheError } from './errors.ts';
@@ -20,7 +20,7 @@ import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { Refresh } from './refresh.ts';
-import { noneKeyOf, type TagRule, tagRule } from './tag-rule.ts';
+import { noneKeyOf, type TagRule, tagRule, ttlOf } from './tag-rule.ts';
 import { isDenied, isNoAnswer, isNotFound, isOffline } from './refusals.ts';
 
 export interface ResolveParts {
@@ -54,6 +54,8 @@ export class TagResolver {
   readonly #parts: ResolveParts;
   readonly #refresh: Refresh<Told>;
   readonly #nones: Nones;
+  /** Refusals of HEAD, which has no body and so no code: a GET that follows has to be told. */
+  readonly #withoutCode = new WeakSet<object>();
 
   constructor(deps: PolicyDeps, parts: ResolveParts) {
     this.#deps = deps;
@@ -112,7 +114,8 @@ export class TagResolver {
     const stale = await this.#stale(request);
     const isPinned = stale !== undefined && bindings.isPinned(key);
     const refusal = this.#nones.fresh(tagText(key));
-    if (refusal !== undefined) {
+    const isWithoutCode = refusal?.cause instanceof Error && this.#withoutCode.has(refusal.cause);
+    if (refusal !== undefined && (request.method === 'head' || !isWithoutCode)) {
       if (isPinned) return this.#staleAnswer(request, stale, undefined);
       throw refusal;
     }
@@ -130,7 +133,7 @@ export class TagResolver {
       if (stale !== undefined && (isServable || isOffline(told.error)))
         return this.#staleAnswer(request, stale, told.error);
       if (none !== undefined && (none.isServable || isOffline(told.error))) throw none.because(told.error);
-      if (binding?.isDenied === true) throw wasDenied(key, told.error);
+      if (binding?.isDenied === true && binding.isGone !== true) throw wasDenied(key, told.error);
       throw told.error ?? new UpstreamError('timeout', 'no answer', { upstream: key.upstream });
     } catch (error) {
       if (isPinned && isNotFound(error)) return this.#staleAnswer(request, stale, undefined);
@@ -148,6 +151,7 @@ export class TagResolver {
       return told;
     } catch (error) {
       if (isNotFound(error)) {
+        if (request.method === 'head' && error.code === undefined) this.#withoutCode.add(error);
         this.#nones.remember(await noneKeyOf(key, this.#deps.catalog, shelf), error);
         bindings.forget(key);
       } else if (isDenied(error)) {
@@ -186,6 +190,7 @@ export class TagResolver {
     }
     const isNew = binding === undefined || !binding.isRecorded;
     if (isNew && method === 'head' && isManifestType(mediaType) && sizeBytes !== undefined) {
+      fetch.heard(key, { digest, mediaType, sizeBytes });
       return { binding: bindings.confirm(key, { digest, mediaType, sizeBytes }, asked), content: undefined };
     }
     try {
@@ -202,7 +207,7 @@ export class TagResolver {
   async #answer(request: Request, { binding, content }: Told, outcome: Outcome): Promise<ManifestAnswer> {
     const { key, method, policy, signal } = request;
     const { shelf, fetch, bindings } = this.#parts;
-    const told = { ...outcome, ...ttlOf(request.rule, bindings.age(key, binding), outcome) };
+    const told = { ...outcome, ...ttlOf(binding, request.rule, bindings.age(key, binding), outcome) };
     if (content !== undefined) return answerOf(content, method, told);
     if (method === 'head') return answerOf({ record: binding, bytes: undefined }, method, told);
     const manifest = await shelf.read(binding.digest);
@@ -226,7 +231,7 @@ export class TagResolver {
   async #stale({ key, method }: Request): Promise<Stale | undefined> {
     const { bindings, shelf } = this.#parts;
     for (const binding of [bindings.get(key), bindings.recorded(key)]) {
-      if (binding === undefined || binding.isDenied) continue;
+      if (binding === undefined || (binding.isDenied && binding.isGone !== true)) continue;
       if ((await shelf.stat(binding.digest)) !== undefined) return { binding, age: bindings.age(key, binding) };
     }
     const heard = method === 'head' ? bindings.get(key) : undefined;
@@ -237,11 +242,6 @@ export class TagResolver {
     const outcome = { kind: 'hit', detail: isOffline(error) ? 'offline' : 'stale' } as const;
     return this.#answer(request, { binding, content: undefined }, outcome);
   }
-}
-
-function ttlOf(rule: TagRule, age: Age, { detail }: Outcome): Pick<Outcome, 'ttlSeconds'> {
-  if (detail === undefined && rule.isImmutable) return {};
-  return { ttlSeconds: detail === undefined ? freshSeconds(age, rule.ttlMs) : staleSeconds(age, rule.ttlMs) };
 }
 
 function wasDenied(key: TagKey, cause: Error | undefined): CacheError {

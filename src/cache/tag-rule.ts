@@ -1,10 +1,12 @@
 /** How long each tag counts as fresh, and what is worth remembering of one that is not there. */
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import type { Tag } from '../oci/reference.ts';
-import type { Catalog, TagKey } from '../store/catalog.ts';
+import type { Catalog, TagKey, TagRecord } from '../store/catalog.ts';
+import { type Age, freshSeconds, staleSeconds } from './age.ts';
 import { tagText } from './keys.ts';
 import type { ManifestShelf } from './manifest-shelf.ts';
 import type { NoneKey } from './nones.ts';
+import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyOptions } from './policy-deps.ts';
 
@@ -35,7 +37,25 @@ function subjectOf(tag: Tag): Digest | undefined {
   return parseDigest(`${algorithm}:${hex}`);
 }
 
+/** Whether it is such a list. Of those a 404 counts in an outage too: a signature that was revoked stays revoked. */
+export function isAttachment(tag: Tag): boolean {
+  return attachment.test(tag);
+}
+
 export function tagRule(tag: Tag, policy: UpstreamPolicy, options: Pick<PolicyOptions, 'listingTtlMs'>): TagRule {
-  if (attachment.test(tag)) return { isImmutable: false, ttlMs: Math.min(policy.tagTtlMs, options.listingTtlMs) };
+  if (isAttachment(tag)) return { isImmutable: false, ttlMs: Math.min(policy.tagTtlMs, options.listingTtlMs) };
   return { isImmutable: policy.isImmutableTag(tag), ttlMs: policy.tagTtlMs };
+}
+
+/** What Cache-Status says about how long, or since when, an answer counts. */
+export function ttlOf(
+  { checkedAtMs }: TagRecord,
+  rule: TagRule,
+  age: Age,
+  { detail }: Outcome,
+): Pick<Outcome, 'ttlSeconds'> {
+  // Adopted, and never confirmed by anybody.
+  if (checkedAtMs <= 0) return {};
+  if (detail === undefined && rule.isImmutable) return {};
+  return { ttlSeconds: detail === undefined ? freshSeconds(age, rule.ttlMs) : staleSeconds(age, rule.ttlMs) };
 }

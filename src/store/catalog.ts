@@ -64,6 +64,8 @@ export interface TagRecord {
   readonly checkedAtMs: number;
   /** The repository was denied (401, 403) since: kept, but not served until the upstream confirms it again. */
   readonly isDenied: boolean;
+  /** It was not found (404) since: like denied, and what it was is served only while nobody can be asked. */
+  readonly isGone?: true;
 }
 
 export interface ListingRecord {

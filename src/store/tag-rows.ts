@@ -9,6 +9,8 @@ import { readRepositoryKey, type RepositoryRows, repositoryText } from './reposi
 import { bit, factOf, integerOf, readable, textOf } from './rows.ts';
 
 const hotTags = 16_384;
+/** What `is_denied` says of a tag that was not found since. */
+const gone = 2;
 /** As much as may be read without a pause. */
 const pageRows = 100;
 
@@ -54,7 +56,7 @@ export class TagRows implements DatabaseListener {
       record.mediaType,
       record.sizeBytes,
       Math.trunc(record.checkedAtMs),
-      bit(record.isDenied),
+      record.isGone === true ? gone : bit(record.isDenied),
     );
     // A mere confirmation changes nothing that index.json says.
     if (before === undefined || !isSameBinding(before, record)) this.#hasChanged = true;
@@ -139,7 +141,8 @@ function isSameBinding(one: TagRecord, other: TagRecord): boolean {
     one.digest === other.digest &&
     one.mediaType === other.mediaType &&
     one.sizeBytes === other.sizeBytes &&
-    one.isDenied === other.isDenied
+    one.isDenied === other.isDenied &&
+    one.isGone === other.isGone
   );
 }
 
@@ -158,7 +161,9 @@ function readTagRecord(row: Row): TagRecord | undefined {
   const checkedAtMs = integerOf(row, 'checked_at_ms');
   if (digest === undefined || mediaType === undefined) return undefined;
   if (sizeBytes === undefined || checkedAtMs === undefined) return undefined;
-  return { digest, mediaType, sizeBytes, checkedAtMs, isDenied: factOf(row, 'is_denied') };
+  const isGone = integerOf(row, 'is_denied') === gone;
+  const isDenied = isGone || factOf(row, 'is_denied');
+  return { digest, mediaType, sizeBytes, checkedAtMs, isDenied, ...(isGone && { isGone }) };
 }
 
 function tagText(key: TagKey): string {

@@ -4,10 +4,11 @@ import { cleanMediaType, manifestAccept, stripParameters } from '../oci/media-ty
 import { type Reference, referenceText, type Repository } from '../oci/reference.ts';
 import { refusedAnswer } from './answer.ts';
 import { type Answer, type Ask, askEndpoint, type Attempt, type Endpoint } from './endpoint.ts';
-import type { UpstreamError } from './errors.ts';
+import { UpstreamError } from './errors.ts';
 import { isEncoded, plainManifest } from './content-encoding.ts';
 import { failure } from './failure.ts';
 import { firstOf, parseContentLength } from './framing.ts';
+import { HeadTrust, isHeadRefusal } from './head-trust.ts';
 import { withoutSecrets } from './origin.ts';
 import { readWhole } from './small-body.ts';
 import type { ManifestBody, ManifestHead } from './upstream.ts';
@@ -21,20 +22,38 @@ export interface ManifestQuestion {
   readonly isAnonymous: boolean;
 }
 
+const heads = new WeakMap<Endpoint, HeadTrust>();
+
+function trustIn(endpoint: Endpoint): HeadTrust {
+  const known = heads.get(endpoint) ?? new HeadTrust();
+  heads.set(endpoint, known);
+  return known;
+}
+
+/** By HEAD, and by GET where HEAD is of no use or its refusal cannot be believed. */
 export async function headManifestAt(
   endpoint: Endpoint,
   question: ManifestQuestion,
   attempt: Attempt,
   nowMs: number,
 ): Promise<ManifestHead> {
-  const answer = await askEndpoint(endpoint, askFor('HEAD', question), attempt);
-  const { status } = answer.response;
-  if (status === 200) return headOf(answer, attempt.upstream);
-  // The method is what is refused: the manifest itself may well be there.
-  if (status !== 405 && status !== 501) throw await refusedAnswer(answer, attempt.upstream, nowMs);
-  await answer.response.discard();
-  const { digest, mediaType, sizeBytes } = await getManifestAt(endpoint, question, attempt, nowMs);
-  return { digest, mediaType, sizeBytes };
+  const trust = trustIn(endpoint);
+  const byGet = async (): Promise<ManifestHead> => {
+    const { digest, mediaType, sizeBytes } = await getManifestAt(endpoint, question, attempt, nowMs);
+    return { digest, mediaType, sizeBytes };
+  };
+  if (trust.isUseless(attempt.clock.monotonic())) return byGet();
+  try {
+    const answer = await askEndpoint(endpoint, askFor('HEAD', question), attempt);
+    if (answer.response.status !== 200) throw await refusedAnswer(answer, attempt.upstream, nowMs);
+    const head = headOf(answer, attempt.upstream);
+    trust.proved(keyOf(question), attempt.clock.monotonic());
+    return head;
+  } catch (error) {
+    if (!(error instanceof UpstreamError) || !isHeadRefusal(error)) throw error;
+    if (trust.believes(keyOf(question), error, attempt.clock.monotonic())) throw error;
+    return byGet();
+  }
 }
 
 export async function getManifestAt(
@@ -55,12 +74,21 @@ export async function getManifestAt(
     failure('badResponse', upstream, `${place}: a Content-Encoding that cannot be undone`, cause),
   );
   if (bytes.byteLength === 0) throw failure('badResponse', upstream, `${place}: an empty manifest`);
+  trustIn(endpoint).got(keyOf(question), attempt.clock.monotonic());
   return { ...head, bytes, sizeBytes: bytes.byteLength };
 }
 
-function askFor(method: 'GET' | 'HEAD', { repository, reference, isAnonymous }: ManifestQuestion): Ask {
-  const path = `/v2/${repository}/manifests/${referenceText(reference)}`;
-  return { method, path, repository, accept: manifestAccept, isAnonymous };
+function pathOf({ repository, reference }: ManifestQuestion): string {
+  return `/v2/${repository}/manifests/${referenceText(reference)}`;
+}
+
+function keyOf(question: ManifestQuestion): string {
+  return `${question.isAnonymous ? 'nobody' : ''}${pathOf(question)}`;
+}
+
+function askFor(method: 'GET' | 'HEAD', question: ManifestQuestion): Ask {
+  const { repository, isAnonymous } = question;
+  return { method, path: pathOf(question), repository, accept: manifestAccept, isAnonymous };
 }
 
 /** Throws `badResponse`, and gives the body up, when the head says that this is no manifest. */

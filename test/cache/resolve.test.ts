@@ -194,12 +194,12 @@ describe('a tag that matches an immutable pattern', () => {
 });
 
 describe('404', () => {
-  it('is followed: the binding is forgotten', async () => {
+  it('is followed, and the binding is kept for an outage', async () => {
     await rig.get(name);
     await rig.clock.advance(60_000);
     upstream.repository(repo).tags.delete('3.20');
     await expect(rig.get(name)).rejects.toMatchObject({ kind: 'notFound', code: 'MANIFEST_UNKNOWN' });
-    expect(rig.catalog.tag(rig.tagKey(name))).toBeUndefined();
+    expect(rig.catalog.tag(rig.tagKey(name))).toMatchObject({ isDenied: true, isGone: true });
   });
 
   it('is remembered for 5 s, for this tag only, and then a push is seen', async () => {

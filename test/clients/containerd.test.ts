@@ -99,7 +99,9 @@ describe('containerd', () => {
       const answer = await client.head(targetOf({ client, ns }, repository, 'manifests', 'v1'));
       expect([ns, answer.status]).toEqual([ns, 404]);
     }
-    expect(weir.upstreamRequests().map(({ repository }) => repository)).toEqual(['library/absent']);
+    // The first HEAD of all has proved nothing yet, so GET is asked as well.
+    const asked = weir.upstreamRequests().map(({ method, repository }) => `${method} ${repository}`);
+    expect(asked).toEqual(['HEAD library/absent', 'GET library/absent']);
     expect(await resolveTag({ client, ns: 'ghcr.io' }, 'org/app', 'v1')).toEqual(described(app));
   });
 

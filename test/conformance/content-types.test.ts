@@ -134,6 +134,18 @@ describe('a manifest', () => {
     expect((await weir.ask(`${name}/manifests/${digestOf(body)}`)).status).toBe(404);
   });
 
+  it('that HEAD did not find has for GET the code that the upstream gives', async () => {
+    await using weir = await WeirUnderTest.start();
+    weir.upstream.content.add(name, buildImage({ seed: 'code' }), 'v1');
+    // So HEAD is known to be right.
+    expect((await weir.ask(`${name}/manifests/v1`, { method: 'HEAD' })).status).toBe(200);
+    for (const reference of ['v1', digestOf('absent')]) {
+      expect((await weir.ask(`no/such/manifests/${reference}`, { method: 'HEAD' })).status).toBe(404);
+      const refused = await weir.ask(`no/such/manifests/${reference}`);
+      expect([refused.status, errorOf(refused).code]).toEqual([404, 'NAME_UNKNOWN']);
+    }
+  });
+
   it.each([1_000_000, 3_900_000, limitBytes - 1, limitBytes])('of %i bytes passes as it is', async (sizeBytes) => {
     await using weir = await WeirUnderTest.start();
     const bytes = manifestOf(sizeBytes);

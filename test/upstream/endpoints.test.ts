@@ -230,7 +230,7 @@ describe('endpoints', () => {
   it('three 5xx in a row open the breaker, one does not', async () => {
     const recorded = recorder();
     await using upstream = await ScriptedUpstream.start({ content });
-    upstream.on({}, { times: 5, skip: 0 }, answer(500));
+    upstream.on({}, { times: 5, skip: 0 }, answer(503));
     await using client = clientOf(new URL(upstream.url), { events: recorded.events });
     const kinds = [];
     for (let i = 0; i < 4; i++) kinds.push((await failureOf(client.headManifest(name, ref('v1'), never))).kind);

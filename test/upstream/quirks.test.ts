@@ -5,6 +5,7 @@ import { digestOf } from '../../src/oci/digest.ts';
 import { mediaTypes } from '../../src/oci/media-type.ts';
 import { type Credential, credentialIdentity, type CredentialSource } from '../../src/upstream/credentials.ts';
 import { Secret } from '../../src/lib/secret.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { expectNoLeaks, type ResourceSnapshot, takeSnapshot } from '../support/leaks.ts';
 import { ScriptedUpstream } from '../support/scripted-upstream.ts';
 import { TokenIssuer } from '../support/upstream/auth.ts';
@@ -297,6 +298,91 @@ describe('quirks', () => {
       digest: manifestDigest,
       mediaType: mediaTypes.ociManifest,
       sizeBytes: manifest.length,
+    });
+  });
+
+  describe('HEAD of manifests', () => {
+    const methodsOf = (upstream: ScriptedUpstream): string[] =>
+      upstream.requests.filter(({ kind }) => kind === 'manifest').map(({ method }) => method);
+
+    it.each([400, 401, 403, 404, 405, 500, 501])(
+      'that answers %i is no word: GET decides, and is asked alone for an hour',
+      async (status) => {
+        const clock = new FakeClock();
+        await using upstream = await registry();
+        upstream.on({ kind: 'manifest', method: 'HEAD' }, answer(status));
+        await using client = clientOf(new URL(upstream.url), { clock });
+        for (let i = 0; i < 3; i++) {
+          expect(await client.headManifest(name, ref('v1'), never)).toMatchObject({ digest: manifestDigest });
+        }
+        expect(methodsOf(upstream)).toEqual(['HEAD', 'GET', 'GET', 'GET']);
+        await clock.advance(60 * 60_000);
+        await client.headManifest(name, ref('v1'), never);
+        expect(methodsOf(upstream).slice(4)).toEqual(['HEAD', 'GET']);
+      },
+    );
+
+    it('that was right is believed about what was never had: a made-up name costs one question', async () => {
+      await using upstream = await registry();
+      await using client = clientOf(new URL(upstream.url));
+      await client.headManifest(name, ref('v1'), never);
+      for (const made of ['made', 'up']) {
+        expect((await failureOf(client.headManifest(name, ref(made), never))).kind).toBe('notFound');
+      }
+      expect(methodsOf(upstream)).toEqual(['HEAD', 'HEAD', 'HEAD']);
+    });
+
+    it('that refuses what was had is checked by GET once, and so is the first refusal of all', async () => {
+      await using upstream = await registry();
+      await using client = clientOf(new URL(upstream.url));
+      expect(await failureOf(client.headManifest(name, ref('made'), never))).toMatchObject({
+        kind: 'notFound',
+        // As GET has said it: HEAD says no code.
+        code: 'MANIFEST_UNKNOWN',
+      });
+      await client.headManifest(name, ref('v1'), never);
+      upstream.on({ kind: 'manifest' }, answer(404));
+      for (let i = 0; i < 2; i++) {
+        expect((await failureOf(client.headManifest(name, ref('v1'), never))).kind).toBe('notFound');
+      }
+      expect(methodsOf(upstream)).toEqual(['HEAD', 'GET', 'HEAD', 'HEAD', 'GET', 'HEAD']);
+    });
+
+    it('that a GET contradicts at once is not used any more, and one that a push makes obsolete is', async () => {
+      const clock = new FakeClock();
+      await using upstream = await registry();
+      await using client = clientOf(new URL(upstream.url), { clock });
+      await client.headManifest(name, ref('v1'), never);
+      const digestV2 = upstream.content.addManifest(name, `${manifest} `, mediaTypes.ociManifest);
+      await failureOf(client.headManifest(name, ref('v2'), never));
+      upstream.content.tag(name, 'v2', digestV2);
+      await clock.advance(6000);
+      await client.getManifest(name, ref('v2'), never);
+      await client.headManifest(name, ref('v1'), never);
+      expect(methodsOf(upstream)).toEqual(['HEAD', 'HEAD', 'GET', 'HEAD']);
+      upstream.on({ kind: 'manifest', method: 'HEAD' }, answer(404));
+      await failureOf(client.headManifest(name, ref('v3'), never));
+      upstream.content.tag(name, 'v3', digestV2);
+      await client.getManifest(name, ref('v3'), never);
+      await client.headManifest(name, ref('v1'), never);
+      expect(methodsOf(upstream).slice(4)).toEqual(['HEAD', 'GET', 'GET']);
+    });
+
+    it('that fails once where it was right is checked by GET, and used again', async () => {
+      await using upstream = await registry();
+      await using client = clientOf(new URL(upstream.url));
+      await client.headManifest(name, ref('v1'), never);
+      upstream.on({ kind: 'manifest', method: 'HEAD' }, { times: 1 }, answer(500));
+      for (let i = 0; i < 2; i++) await client.headManifest(name, ref('v1'), never);
+      expect(methodsOf(upstream)).toEqual(['HEAD', 'HEAD', 'GET', 'HEAD']);
+    });
+
+    it('that is limited is a limit', async () => {
+      await using upstream = await registry();
+      upstream.on({ kind: 'manifest', method: 'HEAD' }, answer(429));
+      await using client = clientOf(new URL(upstream.url));
+      expect((await failureOf(client.headManifest(name, ref('v1'), never))).kind).toBe('rateLimited');
+      expect(methodsOf(upstream)).toEqual(['HEAD']);
     });
   });
 
