@@ -1,7 +1,7 @@
 /** Proving that what an upstream sent is the manifest that was asked for. */
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { readManifest } from '../oci/manifest.ts';
-import { storedMediaType } from '../oci/media-type.ts';
+import { mediaTypes, storedMediaType, stripParameters } from '../oci/media-type.ts';
 
 /** A manifest whose bytes have been hashed here. */
 export interface ProvedManifest {
@@ -36,7 +36,8 @@ export function proveManifest(
 ): ProvedManifest | ManifestRefusal {
   const digest = digestOf(sent.bytes, expected === undefined ? 'sha256' : digestAlgorithm(expected));
   if (expected !== undefined && digest !== expected) {
-    return refused('digest-mismatch', `expected ${expected}, got ${digest} (${sent.bytes.byteLength} bytes)`);
+    const why = isSignedSchema1(sent.mediaType) ? ': signed schema 1, whose digest is not that of its bytes' : '';
+    return refused('digest-mismatch', `expected ${expected}, got ${digest} (${sent.bytes.byteLength} bytes)${why}`);
   }
   const facts = readManifest(sent.bytes);
   if (facts.kind === 'invalid') return refused(facts.problem, facts.message);
@@ -54,4 +55,8 @@ export function proveManifest(
 
 function refused(reason: ManifestRefusal['reason'], message: string): ManifestRefusal {
   return { kind: 'refused', reason, message };
+}
+
+function isSignedSchema1(contentType: string | undefined): boolean {
+  return stripParameters(contentType ?? '') === mediaTypes.dockerSigned;
 }

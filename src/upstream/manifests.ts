@@ -1,6 +1,6 @@
 /** Manifests at one endpoint: HEAD and GET, with what their headers may say. */
 import { parseDigest } from '../oci/digest.ts';
-import { cleanMediaType, manifestAccept, stripParameters } from '../oci/media-type.ts';
+import { cleanMediaType, manifestAccept, mediaTypes, stripParameters } from '../oci/media-type.ts';
 import { type Reference, referenceText, type Repository } from '../oci/reference.ts';
 import { refusedAnswer } from './answer.ts';
 import { type Answer, type Ask, askEndpoint, type Attempt, type Endpoint } from './endpoint.ts';
@@ -103,7 +103,9 @@ function headOf({ response, url }: Answer, upstream: string): ManifestHead {
   // Bare hex, an ETag, nothing: what is no digest says nothing.
   const digest = parseDigest(firstOf(headers['docker-content-digest']) ?? '');
   // No manifest is empty: servers that say 0 to HEAD do not know. Of what is encoded they say another size.
-  const sizeBytes = isEncoded(headers) ? undefined : parseContentLength(headers['content-length']) || undefined;
+  // Signed schema 1 is signed anew for each answer.
+  const isVague = isEncoded(headers) || mediaType === mediaTypes.dockerSigned;
+  const sizeBytes = isVague ? undefined : parseContentLength(headers['content-length']) || undefined;
   return { digest, mediaType: cleanMediaType(mediaType) || undefined, sizeBytes };
 }
 

@@ -134,6 +134,19 @@ describe('a manifest', () => {
     expect((await weir.ask(`${name}/manifests/${digestOf(body)}`)).status).toBe(404);
   });
 
+  it('of schema 1 whose digest leaves its signatures out is refused to HEAD as to GET, and both say why', async () => {
+    await using weir = await WeirUnderTest.start();
+    const body = JSON.stringify({ schemaVersion: 1, name, tag: 'v1', fsLayers: [], signatures: [{ signature: 'x' }] });
+    const digest = digestOf('the payload without signatures');
+    const told = { 'Content-Type': mediaTypes.dockerSigned, 'Docker-Content-Digest': digest };
+    weir.upstream.on({ kind: 'manifest' }, headers(told), { status: 200, body });
+    for (const reference of ['v1', digest]) {
+      expect((await weir.ask(`${name}/manifests/${reference}`, { method: 'HEAD' })).status).toBe(502);
+      const refused = await weir.ask(`${name}/manifests/${reference}`);
+      expect([refused.status, errorOf(refused).message]).toEqual([502, expect.stringContaining('signed schema 1')]);
+    }
+  });
+
   it('that HEAD did not find has for GET the code that the upstream gives', async () => {
     await using weir = await WeirUnderTest.start();
     weir.upstream.content.add(name, buildImage({ seed: 'code' }), 'v1');
