@@ -172,7 +172,7 @@ export interface Cache {
   blob(query: BlobQuery, signal: AbortSignal): Promise<BlobView>;
   tags(query: TagsQuery, signal: AbortSignal): Promise<TagsAnswer>;
   referrers(query: ReferrersQuery, signal: AbortSignal): Promise<ReferrersAnswer>;
-  catalog(query: CatalogQuery): Promise<CatalogAnswer>;
+  catalog(query: CatalogQuery, signal: AbortSignal): Promise<CatalogAnswer>;
   /**
    * What `manifest` or `blob` would answer, if that is a hit that fits in memory and may be leased; undefined for
    * everything else. Asks no upstream and changes nothing. `bytes` are there for `get`. Never rejects.

@@ -93,7 +93,8 @@ export class CacheHost implements Disposable {
       tags: async (query: TagsQuery, signal: AbortSignal) => this.#list(await cache.tags(query, signal), signal),
       referrers: async (query: ReferrersQuery, signal: AbortSignal) =>
         this.#list(await cache.referrers(query, signal), signal),
-      catalog: async (query: CatalogQuery, signal: AbortSignal) => this.#list(await cache.catalog(query), signal),
+      catalog: async (query: CatalogQuery, signal: AbortSignal) =>
+        this.#list(await cache.catalog(query, signal), signal),
       peek: (query: PeekQuery, _signal: AbortSignal) => cache.peek(query),
       blob: (query: BlobQuery, signal: AbortSignal) => this.#blob(query, signal),
       proved: (view: number, signal: AbortSignal) => this.#view(view).proved(signal),

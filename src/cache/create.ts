@@ -112,7 +112,7 @@ export function createCache(options: CacheOptions): RunningCache {
       blob: (query, signal) => blobs.get(query, signal),
       tags: (query, signal) => listings.tags(query, signal),
       referrers: (query, signal) => listings.referrers(query, signal),
-      catalog: (query) => Promise.resolve(listings.catalog(query)),
+      catalog: (query, signal) => listings.catalog(query, signal),
       peek: (query) => peek(query),
     },
     fillCount: () => fills.size,

@@ -110,8 +110,8 @@ export function withLargeAnswers(cache: Cache, options: LargeAnswersOptions): Ca
         const items = await itemsOf(answer.manifests, answer.outcome);
         return items === undefined ? answer : { ...answer, manifests: [], items };
       }),
-    async catalog(query) {
-      const answer = await cache.catalog(query);
+    async catalog(query, signal) {
+      const answer = await cache.catalog(query, signal);
       const items = await itemsOf(answer.repositories, { kind: 'hit' });
       return items === undefined ? answer : { ...answer, repositories: [], items };
     },

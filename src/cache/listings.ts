@@ -14,7 +14,7 @@ import type { UpstreamPolicy } from './policy.ts';
 import type { Listings, PolicyDeps } from './policy-deps.ts';
 import { ReferrerLists } from './referrers.ts';
 import { isAborted, isNotFound, shuttingDown } from './refusals.ts';
-import { listRepositories } from './repositories.ts';
+import { RepositoryLists } from './repositories.ts';
 import { TagLists } from './tags.ts';
 
 export function createListings(deps: PolicyDeps): Listings {
@@ -25,12 +25,14 @@ class CachedListings implements Listings {
   readonly #deps: PolicyDeps;
   readonly #tags: TagLists;
   readonly #referrers: ReferrerLists;
+  readonly #repositories: RepositoryLists;
   #isClosed = false;
 
   constructor(deps: PolicyDeps) {
     this.#deps = deps;
     this.#tags = new TagLists(deps);
     this.#referrers = new ReferrerLists(deps);
+    this.#repositories = new RepositoryLists(deps);
   }
 
   async tags(query: TagsQuery, signal: AbortSignal): Promise<TagsAnswer> {
@@ -49,8 +51,8 @@ class CachedListings implements Listings {
     });
   }
 
-  catalog(query: CatalogQuery): CatalogAnswer {
-    return listRepositories(this.#deps, query);
+  catalog(query: CatalogQuery, signal: AbortSignal): Promise<CatalogAnswer> {
+    return this.#unlessClosed(() => this.#repositories.list(query, signal));
   }
 
   close(): void {

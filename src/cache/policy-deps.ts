@@ -105,7 +105,7 @@ export interface Manifests {
 export interface Listings {
   tags(query: TagsQuery, signal: AbortSignal): Promise<TagsAnswer>;
   referrers(query: ReferrersQuery, signal: AbortSignal): Promise<ReferrersAnswer>;
-  catalog(query: CatalogQuery): CatalogAnswer;
+  catalog(query: CatalogQuery, signal: AbortSignal): Promise<CatalogAnswer>;
   /** Ends what runs in the background. */
   close(): void;
 }

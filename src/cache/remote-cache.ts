@@ -51,8 +51,8 @@ export class RemoteCache implements Cache {
     return this.#list(await this.#calls.call('referrers', query, signal));
   }
 
-  async catalog(query: CatalogQuery): Promise<CatalogAnswer> {
-    return this.#list(await this.#calls.call('catalog', query));
+  async catalog(query: CatalogQuery, signal: AbortSignal): Promise<CatalogAnswer> {
+    return this.#list(await this.#calls.call('catalog', query, signal));
   }
 
   #list<T extends { readonly items: RemoteView | undefined }>({ items, ...answer }: T) {

@@ -52,7 +52,7 @@ export async function serveCatalog(
   query: CatalogQuery,
   address: Omit<Address, 'name'>,
 ): Promise<void> {
-  const answer = await deps.cache.catalog(query);
+  const answer = await deps.cache.catalog(query, exchange.signal);
   const isEmptyPage = query.n === 0;
   const headers = isEmptyPage ? [] : linkTo(address, answer.next);
   const body = { repositories: isEmptyPage ? [] : answer.repositories };

@@ -120,7 +120,10 @@ describe('a long list', () => {
         list: await cache.referrers({ ...query, digest, artifactType: undefined, n: 1, last: undefined }, signal),
         empty: { manifests: [] },
       },
-      { list: await cache.catalog({ upstream: undefined, n: 1, last: undefined }), empty: { repositories: [] } },
+      {
+        list: await cache.catalog({ upstream: undefined, n: 1, last: undefined }, signal),
+        empty: { repositories: [] },
+      },
     ];
     for (const { list, empty } of lists) {
       expect(list).toMatchObject(empty);

@@ -1,6 +1,12 @@
 /** The policy half of the cache over fake upstreams, with a clock that the test turns. */
 import { createRights } from '../../../src/cache/access.ts';
-import type { ManifestAnswer, ReferrersAnswer, TagsAnswer } from '../../../src/cache/answers.ts';
+import type {
+  CatalogAnswer,
+  CatalogQuery,
+  ManifestAnswer,
+  ReferrersAnswer,
+  TagsAnswer,
+} from '../../../src/cache/answers.ts';
 import type { CacheEvents } from '../../../src/cache/events.ts';
 import { createListings } from '../../../src/cache/listings.ts';
 import { createManifests } from '../../../src/cache/manifests.ts';
@@ -132,6 +138,10 @@ export class PolicyRig implements Disposable {
     const { n, last, artifactType } = page;
     const query = { ...this.key(name, page.upstream), digest, n, last, artifactType };
     return patient(this.listings.referrers(query, new AbortController().signal), `referrers of ${digest}`);
+  }
+
+  repositories(query: CatalogQuery): Promise<CatalogAnswer> {
+    return patient(this.listings.catalog(query, new AbortController().signal), '_catalog');
   }
 
   [Symbol.dispose](): void {
