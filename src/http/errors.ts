@@ -32,18 +32,19 @@ interface Row {
   readonly isUnexpected?: boolean;
 }
 
-/** Where nobody said how long: the first wait of the breaker. */
+/** Where nobody said how long: as long as a failure is remembered at first. */
 const defaultRetryAfterMs = 5_000;
 
 const badGateway: Row = { status: 502, code: 'UNKNOWN' };
 const unavailable: Row = { status: 503, code: 'UNAVAILABLE' };
 const retryLater: Row = { status: 503, code: 'UNAVAILABLE', isTemporary: true };
 
-/** 401 and 429 never reach a client: a challenge or a limit of the upstream's is not one of weir's. */
+/** 401 never reaches a client: a challenge of the upstream's is not one of weir's. */
 const upstreamRows: Readonly<Record<Exclude<UpstreamErrorKind, 'notFound'>, Row>> = {
   denied: { status: 403, code: 'DENIED' },
   credentialRefused: { status: 502, code: 'UNAVAILABLE' },
-  rateLimited: retryLater,
+  // Clients that would give up on 503 wait on this, and what they repeat costs the upstream nothing.
+  rateLimited: { status: 429, code: 'TOOMANYREQUESTS', isTemporary: true },
   unreachable: { status: 502, code: 'UNAVAILABLE' },
   tls: { status: 502, code: 'UNAVAILABLE' },
   timeout: { status: 504, code: 'UNAVAILABLE' },

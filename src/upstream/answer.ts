@@ -1,9 +1,8 @@
 /** What a registry's final status means. Anything that was not asked for is a bad response, however friendly. */
-import { parseRetryAfter } from '../lib/retry.ts';
+import { retryWait } from '../lib/retry.ts';
 import type { Answer } from './endpoint.ts';
 import { UpstreamError, type UpstreamErrorKind } from './errors.ts';
 import { firstOf } from './framing.ts';
-import { longestRetryAfterMs } from './limits.ts';
 import { withoutSecrets } from './origin.ts';
 import { errorCodeIn, readText } from './small-body.ts';
 
@@ -31,8 +30,7 @@ export async function refusedAnswer(answer: Answer, upstream: string, nowMs: num
   const { status, headers } = response;
   const body = await readText(response);
   const asked = firstOf(headers['retry-after']);
-  const waitMs = asked === undefined ? undefined : parseRetryAfter(asked, nowMs);
-  const retryAfterMs = waitMs === undefined ? undefined : Math.min(waitMs, longestRetryAfterMs);
+  const retryAfterMs = asked === undefined ? undefined : retryWait(asked, nowMs);
   const kind = kindOf(status, from, errorCodeIn(body));
   return statusFailure(kind, upstream, url, { status, body, retryAfterMs });
 }

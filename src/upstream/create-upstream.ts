@@ -9,11 +9,11 @@ import type { CredentialSource } from './credentials.ts';
 import type { Endpoint } from './endpoint.ts';
 import { Endpoints } from './endpoints.ts';
 import { firstOf } from './framing.ts';
-import { Breaker } from './limits.ts';
 import { LineSender } from './line-sender.ts';
 import { observed } from './observed-sender.ts';
 import { hostMatches, isSameOrigin, originMatches } from './origin.ts';
 import { PoolSender, type PoolSenderOptions } from './pool-sender.ts';
+import { Origins, watched } from './watched-sender.ts';
 import { proxyChooser, type ProxyChoice, type ProxyEnvironment } from './proxy.ts';
 import { RegistryClient } from './registry-client.ts';
 import type { IncomingResponse } from './sender.ts';
@@ -39,6 +39,8 @@ export interface UpstreamOptions {
   readonly connections: number;
   /** Bytes per second over all blob transfers; undefined: unlimited. */
   readonly bandwidth?: number | undefined;
+  /** For the head of an answer, in milliseconds. Default 60 s. */
+  readonly headTimeoutMs?: number;
   readonly isOffline: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -61,27 +63,37 @@ const defaults = {
   bodyLimits: { idleMs: 60_000, floorBytesPerSecond: 16 * 1024, floorWindowMs: 60_000 },
 };
 
+const defaultHeadTimeoutMs = 60_000;
+
 /** Throws TypeError for endpoints or proxies that are no URLs. Dials nothing yet. */
 export function createUpstream(options: UpstreamOptions): Upstream {
   const { key, clock, events, logger, connections, bandwidth, isOffline } = options;
   const urls = options.endpoints.map((text) => new URL(text));
-  const endpoints = urls.map((url) => createEndpoint(url, urls, options));
-  const breaker = new Breaker({
+  const homes = new Set(urls.map(({ origin }) => origin));
+  let isDown = false;
+  const origins = new Origins({
     upstream: key,
     clock,
-    onChange(isOpen) {
-      events.breakerChanged({ upstream: key, isOpen });
-      if (isOpen) logger.warn({ upstream: key }, 'upstream failed and is left alone for a while');
-      else logger.info({ upstream: key }, 'upstream answers again');
+    onChange(origin, isOriginDown) {
+      if (isOriginDown) logger.warn({ upstream: key, origin }, 'no answer: it is left alone for a while');
+      else logger.info({ upstream: key, origin }, 'it answers again');
+      const areDown = homes.has(origin) && endpoints.every(({ health }) => health.isDown);
+      if (!homes.has(origin) || areDown === isDown) return;
+      isDown = areDown;
+      events.breakerChanged({ upstream: key, isOpen: isDown });
     },
   });
+  const endpoints = urls.map((url) => createEndpoint(url, urls, options, origins));
   const onRegistryAnswer = ({ headers }: IncomingResponse): void => {
     const remaining = /^[0-9]{1,9}/.exec(firstOf(headers['ratelimit-remaining']) ?? '')?.[0];
     if (remaining !== undefined) events.rateLimitRemaining({ upstream: key, remaining: Number(remaining) });
   };
-  const asking = new Endpoints({ upstream: key, endpoints, breaker, clock, logger, events, onRegistryAnswer });
-  const { prefix } = options;
-  return new RegistryClient({ key, prefix, endpoints, asking, breaker, connections, bandwidth, isOffline, clock });
+  const { headTimeoutMs = defaultHeadTimeoutMs } = options;
+  const asked = { upstream: key, endpoints, headTimeoutMs, clock, logger, events, onRegistryAnswer };
+  const asking = new Endpoints(asked);
+  const onClose = (): void => origins.close();
+  const limits = { connections, bandwidth, isOffline };
+  return new RegistryClient({ key, prefix: options.prefix, endpoints, asking, ...limits, clock, onClose });
 }
 
 /** How to get from here to one endpoint. */
@@ -112,15 +124,29 @@ export function wayTo(url: URL, all: readonly URL[], options: UpstreamOptions): 
   };
 }
 
-export function createEndpoint(url: URL, all: readonly URL[], options: UpstreamOptions): Endpoint {
+/** `origins` undefined: whatever is asked is asked, as somebody wants who looks at this endpoint alone. */
+export function createEndpoint(
+  url: URL,
+  all: readonly URL[],
+  options: UpstreamOptions,
+  origins: Origins | undefined = undefined,
+): Endpoint {
   const { key, clock, events, realms } = options;
   const way = wayTo(url, all, options);
-  const sender = observed(new LineSender({ ...way, direct: new PoolSender(way) }), key, clock, events);
+  const plain = observed(new LineSender({ ...way, direct: new PoolSender(way) }), key, clock, events);
+  const sender = origins === undefined ? plain : watched(plain, origins);
+  const health = (origins ?? new Origins({ upstream: key, clock, onChange: () => undefined })).of(
+    url,
+    plain,
+    false,
+    url,
+  );
   const auth = { upstream: key, sender, endpoints: all, realms, events, clock };
   return {
     name: `${url.origin}${trimmedEnd(url.pathname, '/')}`,
     url,
     sender,
+    health,
     authorizer: new Authorizer({ ...auth, credentials: options.credentials }),
     anonymous: new Authorizer({ ...auth, credentials: undefined }),
     refusesBlobHead: false,

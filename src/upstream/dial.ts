@@ -91,10 +91,17 @@ async function openTls(
   tcp.on('error', () => undefined);
   const choice = await options.tls.choose(options.tlsPlace(url)).catch((cause: unknown) => {
     tcp.destroy();
-    throw new UpstreamError('tls', `TLS files: ${reasonOf(cause)}`, { upstream: options.upstream, cause });
+    throw new UpstreamError('tls', `TLS files: ${reasonOf(cause)}`, {
+      upstream: options.upstream,
+      isDial: true,
+      cause,
+    });
   });
   if (tcp.errored !== null) {
-    throw new UpstreamError('unreachable', `${url.host}: ${reasonOf(tcp.errored)}`, { upstream: options.upstream });
+    throw new UpstreamError('unreachable', `${url.host}: ${reasonOf(tcp.errored)}`, {
+      upstream: options.upstream,
+      isDial: true,
+    });
   }
   const host = dialledHost(url);
   const socket = tlsConnect({
@@ -135,7 +142,7 @@ function openTunnel(
       reject(error);
     };
     const failed = (kind: UpstreamErrorKind, reason: string, cause?: unknown): void =>
-      end(new UpstreamError(kind, `proxy ${proxy.url.host}: ${reason}`, { upstream, cause }));
+      end(new UpstreamError(kind, `proxy ${proxy.url.host}: ${reason}`, { upstream, isDial: true, cause }));
     const onAbort = (): void => end(abortReason(signal));
     const timer = clock.setTimer(tlsTimeoutMs, () => failed('timeout', `no answer to CONNECT in ${tlsTimeoutMs} ms`));
     signal.addEventListener('abort', onAbort, { once: true });
@@ -179,11 +186,11 @@ export function settled(
     const onError = (cause: unknown): void => {
       if (cause instanceof UpstreamError) return end(cause);
       const found = isTimeout(cause) ? 'timeout' : kind;
-      return end(new UpstreamError(found, `${what}: ${reasonOf(cause)}`, { upstream, cause }));
+      return end(new UpstreamError(found, `${what}: ${reasonOf(cause)}`, { upstream, isDial: true, cause }));
     };
     const onAbort = (): void => end(abortReason(signal));
     const timer = clock.setTimer(timeoutMs, () =>
-      end(new UpstreamError('timeout', `${what}: nothing in ${timeoutMs} ms`, { upstream })),
+      end(new UpstreamError('timeout', `${what}: nothing in ${timeoutMs} ms`, { upstream, isDial: true })),
     );
     socket.on('error', onError);
     socket.once(event, onEvent);

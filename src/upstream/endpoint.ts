@@ -7,6 +7,7 @@ import type { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import { firstOf, linesOf } from './framing.ts';
 import type { Line } from './line.ts';
+import type { OriginHealth } from './origin-health.ts';
 import { isSameOrigin, withoutSecrets } from './origin.ts';
 import { type Hop, isRedirect, maxRedirects, nextHop, type Place, placeOf } from './redirect.ts';
 import type { IncomingResponse, Sender } from './sender.ts';
@@ -22,6 +23,7 @@ export interface Endpoint {
   readonly authorizer: Authorizer;
   /** The same without any credential. */
   readonly anonymous: Authorizer;
+  readonly health: OriginHealth;
   /** Learnt: it refuses HEAD of blobs that it has. */
   refusesBlobHead: boolean;
   /** An endpoint of the same upstream lies there. */
@@ -59,11 +61,12 @@ export interface Attempt {
   readonly endsAtMs: number;
   /** Set as soon as the registry has done its part and the rest is up to somebody else. */
   hasLeftRegistry: boolean;
+  /** Who is being asked, or was asked last. */
+  stage: 'registry' | 'tokens';
   /** Sees each answer of a registry, but what strangers are told: their limits are not ours. */
   readonly onRegistryAnswer: (response: IncomingResponse) => void;
 }
 
-const headTimeoutMs = 8_000;
 const userAgent = 'weir';
 
 /** The state of a walk along redirects. */
@@ -144,7 +147,9 @@ function follow(hop: Hop, walk: Walk, ask: Ask, endpoint: Endpoint, attempt: Att
 }
 
 async function send(endpoint: Endpoint, ask: Ask, walk: Walk, attempt: Attempt): Promise<IncomingResponse> {
+  attempt.stage = 'tokens';
   const authorization = await walk.exchange?.authorization(attempt.signal);
+  attempt.stage = 'registry';
   const leftMs = attempt.endsAtMs - attempt.clock.monotonic();
   if (leftMs <= 0) throw failure('timeout', attempt.upstream, `${endpoint.name}: no time left`);
   // Built anew for every hop, so that nothing can follow us by accident.
@@ -161,7 +166,8 @@ async function send(endpoint: Endpoint, ask: Ask, walk: Walk, attempt: Attempt):
       ...walk.place,
       headers,
       credentialSet: authorization?.credentialSet ?? 'anonymous',
-      headTimeoutMs: Math.min(headTimeoutMs, leftMs),
+      headTimeoutMs: leftMs,
+      isStorage: walk.exchange === undefined,
       line: ask.line,
     },
     attempt.signal,
@@ -175,7 +181,9 @@ async function learn(response: IncomingResponse, exchange: AuthExchange, url: UR
   const { status, headers } = response;
   const body = await readText(response);
   const wwwAuthenticate = linesOf(headers['www-authenticate']);
+  attempt.stage = 'tokens';
   const verdict = await exchange.challenged({ status, wwwAuthenticate, body }, attempt.signal);
+  attempt.stage = 'registry';
   if (verdict !== 'retry') throw statusFailure(verdict, attempt.upstream, url, { status, body });
 }
 

@@ -1,21 +1,26 @@
 /**
  * The endpoints of one upstream, asked in order until one gives an answer: an outage of one is the next one's turn, an
  * answer (404 and 403 included) is final. That an endpoint has no such API is the next one's turn too, and an answer only
- * if all have said so. All inside one deadline, because clients give up after thirty seconds.
+ * if all have said so. One that is late gets the next one beside it. All inside the one deadline of the question.
  */
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Attempt, Endpoint } from './endpoint.ts';
 import { isOutage, UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
-import type { Breaker, BreakerPermit } from './limits.ts';
+import { isUnsupported, settle, worstOf } from './blame.ts';
+import type { Question } from './question.ts';
+import { race, type Runner } from './race.ts';
+import { longestShortMs } from './rate-limit.ts';
+import { type Patience, Standing } from './standing.ts';
 import type { UpstreamEvents } from './upstream.ts';
 
 export interface EndpointsOptions {
   readonly upstream: string;
   /** In the order of preference, at least one. */
   readonly endpoints: readonly Endpoint[];
-  readonly breaker: Breaker;
+  /** For one question from its first byte to the last of its head, waits and other endpoints included; milliseconds. */
+  readonly headTimeoutMs: number;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly events: Pick<UpstreamEvents, 'upstreamRejected'>;
@@ -27,71 +32,131 @@ export type Work<T> = (endpoint: Endpoint, attempt: Attempt) => Promise<T>;
 export interface AskOptions {
   /** Used when all others have failed. */
   readonly avoid?: ReadonlySet<string>;
-  /** The question is one that the caller can do without: failures count neither against endpoints nor the upstream. */
+  /** The question is one that the caller can do without: its failure is held against nothing. */
   readonly isSpare?: boolean;
-  /** False for what was begun for nobody: its failure is no reason to leave the upstream alone. A client may have more luck. */
-  readonly isAwaited?: boolean;
-  /** Asked as a stranger although there may be a credential: what limits strangers says nothing about anybody else. */
-  readonly isStranger?: boolean;
 }
 
-const totalMs = 20_000;
-/** Kept for the next endpoint while there is one. */
-const reservedMs = 8_000;
-/** An endpoint that failed goes last for so long, so that a dead mirror does not cost every request its time-out. */
-const restMs = 30_000;
+/** An endpoint that has said nothing for so long gets the next one beside it. */
+export const lateAfterMs = 8_000;
+const limitPatienceMs = 25_000;
+const firstStorageWaitMs = 1_000;
 
 const complainEveryMs = 60_000;
 
 export class Endpoints {
   readonly #options: EndpointsOptions;
   #complainsFromMs = -Infinity;
-  readonly #restsUntilMs = new Map<Endpoint, number>();
+  readonly #standings = new Map<Endpoint, Standing>();
 
   constructor(options: EndpointsOptions) {
     this.#options = options;
+    for (const endpoint of options.endpoints) {
+      this.#standings.set(endpoint, new Standing(options.upstream, options.clock));
+    }
+  }
+
+  /** Throws UpstreamError `breakerOpen` when no endpoint can be asked now. */
+  check(isAwaited = true): void {
+    const { endpoints } = this.#options;
+    if (!endpoints.every(({ health }) => health.isDown)) return;
+    for (const [index, { health }] of endpoints.entries()) {
+      try {
+        return health.check(isAwaited);
+      } catch (error) {
+        if (index === endpoints.length - 1) throw error;
+      }
+    }
+  }
+
+  /** Monotonic time of the last answer of any endpoint; undefined before the first one. */
+  get answeredAtMs(): number | undefined {
+    const times = this.#options.endpoints.flatMap(({ health }) => health.answeredAtMs ?? []);
+    return times.length === 0 ? undefined : Math.max(...times);
   }
 
   /** Rejects with UpstreamError only. */
-  async ask<T>(
-    work: Work<T>,
-    signal: AbortSignal,
-    { avoid = new Set(), isSpare = false, isAwaited = true, isStranger = false }: AskOptions = {},
-  ): Promise<T> {
-    const permit = this.#options.breaker.enter();
-    const { clock } = this.#options;
-    const endsAtMs = clock.monotonic() + totalMs;
-    const order = this.#order(avoid);
-    let outage: UpstreamError | undefined;
-    for (const [index, endpoint] of order.entries()) {
+  async ask<T>(question: Question, work: Work<T>, signal: AbortSignal, options: AskOptions = {}): Promise<T> {
+    const { clock, upstream, headTimeoutMs } = this.#options;
+    const startedMs = clock.monotonic();
+    const patience: Patience = { startedMs, endsAtMs: startedMs + headTimeoutMs };
+    const order = this.#order(options.avoid ?? new Set());
+    const runners = order.map((endpoint, index): Runner<T> => {
       const isLast = index === order.length - 1;
-      const attempt = this.#attempt(signal, isLast ? endsAtMs : endsAtMs - reservedMs);
+      return (lost, begun) =>
+        this.#askOne(endpoint, { ...question, isLast, isSpare: options.isSpare ?? false }, patience, work, {
+          signal,
+          lost,
+          begun,
+        });
+    });
+    if (runners.length === 0) throw failure('unreachable', upstream, 'no endpoint is configured');
+    const isRefusal = (error: unknown): boolean => !isOutage(error) && !isUnsupported(error);
+    return race(runners, { clock, lateAfterMs, isRefusal }, worstOf);
+  }
+
+  /** One endpoint, again after a limit that is short enough to be waited for. */
+  async #askOne<T>(
+    endpoint: Endpoint,
+    question: Question & { readonly isLast: boolean; readonly isSpare: boolean },
+    patience: Patience,
+    work: Work<T>,
+    { signal, lost, begun }: Stops,
+  ): Promise<T> {
+    const { clock } = this.#options;
+    const either = AbortSignal.any([signal, lost]);
+    const standing = this.#standing(endpoint);
+    let waits = 0;
+    for (;;) {
+      try {
+        await standing.admit(question, patience, either);
+      } catch (cause) {
+        throw this.#asUpstreamError(cause, signal);
+      }
+      begun();
+      const attempt = this.#attempt(either, patience.endsAtMs);
+      const sentAtMs = clock.monotonic();
       try {
         const value = await attempt.run(() => work(endpoint, attempt.state));
-        this.#restsUntilMs.delete(endpoint);
-        permit.succeeded();
+        standing.settle(question, { kind: 'answered' }, sentAtMs);
         return value;
       } catch (cause) {
         const error = this.#asUpstreamError(cause, signal);
-        const isOwn = isSpare || (isStranger && error.kind === 'rateLimited');
-        if (!isOwn) this.#note(error, endpoint, attempt.state);
-        if (isOutage(error)) outage ??= error;
-        const isNextsTurn = error.kind === 'unsupported' || isOutage(error);
-        if (isNextsTurn && !isLast && clock.monotonic() < endsAtMs) continue;
-        if (isAwaited && !isOwn) settle(permit, error, attempt.state);
-        else permit.abandoned();
-        // Whoever said nothing may have the API.
-        throw error.kind === 'unsupported' ? (outage ?? error) : error;
+        if (!question.isSpare) {
+          this.#note(error, endpoint);
+          settle(standing, question, error, attempt.state, sentAtMs);
+        }
+        const waitMs = error.retryAfterMs ?? firstStorageWaitMs * 2 ** waits;
+        const isWorthIt =
+          error.kind === 'rateLimited' &&
+          question.isLast &&
+          !question.isSpare &&
+          question.isAwaited !== false &&
+          waitMs <= longestShortMs &&
+          clock.monotonic() + waitMs <= patience.startedMs + limitPatienceMs;
+        if (!isWorthIt || either.aborted) throw error;
+        waits++;
+        // Elsewhere there is no queue: storage and token servers have limits of their own.
+        const isQueued = !attempt.state.hasLeftRegistry && attempt.state.stage === 'registry';
+        if (!isQueued) {
+          await clock.sleep(waitMs, either).catch((reason: unknown) => {
+            throw this.#asUpstreamError(reason, signal);
+          });
+        }
       }
     }
-    permit.abandoned();
-    throw failure('unreachable', this.#options.upstream, 'no endpoint is configured');
+  }
+
+  #standing(endpoint: Endpoint): Standing {
+    const known = this.#standings.get(endpoint) ?? new Standing(this.#options.upstream, this.#options.clock);
+    this.#standings.set(endpoint, known);
+    return known;
   }
 
   #order(avoid: ReadonlySet<string>): readonly Endpoint[] {
-    const nowMs = this.#options.clock.monotonic();
     const rank = (endpoint: Endpoint): number =>
-      (avoid.has(endpoint.name) ? 2 : 0) + ((this.#restsUntilMs.get(endpoint) ?? 0) > nowMs ? 1 : 0);
+      (endpoint.health.isDown ? 4 : 0) +
+      (avoid.has(endpoint.name) ? 2 : 0) +
+      (this.#standing(endpoint).isFailing ? 1 : 0);
     // Sorting keeps the order of equals.
     return this.#options.endpoints.toSorted((a, b) => rank(a) - rank(b));
   }
@@ -106,6 +171,7 @@ export class Endpoints {
       signal: AbortSignal.any([signal, control.signal]),
       endsAtMs,
       hasLeftRegistry: false,
+      stage: 'registry',
       onRegistryAnswer,
     };
     const run = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -136,27 +202,21 @@ export class Endpoints {
     logger.warn({ upstream, err: error }, 'this machine lacks what asking takes');
   }
 
-  #note(error: UpstreamError, endpoint: Endpoint, { hasLeftRegistry }: Attempt): void {
-    const { upstream, logger, events, clock } = this.#options;
+  #note(error: UpstreamError, endpoint: Endpoint): void {
+    const { upstream, logger, events } = this.#options;
     if (error.kind === 'badResponse' || error.kind === 'tooLarge' || error.kind === 'redirectRefused') {
       events.upstreamRejected({ upstream, reason: error.kind });
     }
     if (!isOutage(error)) return;
     if (error.kind === 'exhausted') this.#complain(error);
-    if (!hasLeftRegistry && error.kind !== 'exhausted') this.#restsUntilMs.set(endpoint, clock.monotonic() + restMs);
     logger.debug({ upstream, endpoint: endpoint.name, kind: error.kind, reason: error.message }, 'endpoint failed');
   }
 }
 
-/** Storage behind a redirect may be down while the registry is well; a body that breaks is no news either. */
-function settle(permit: BreakerPermit, error: UpstreamError, { hasLeftRegistry }: Attempt): void {
-  if (error.kind === 'aborted') permit.abandoned();
-  else if (hasLeftRegistry || !isOutage(error) || isAnswer(error)) permit.succeeded();
-  else permit.failed(error);
-}
-
-/** Outages for the cache, but the registry has answered; with 4xx, that it does not like what one client may have asked. */
-function isAnswer({ kind, status = 0 }: UpstreamError): boolean {
-  if (kind === 'badResponse') return status >= 400 && status <= 499;
-  return kind === 'tooLarge' || kind === 'redirectRefused' || kind === 'cut';
+interface Stops {
+  /** The caller's. */
+  readonly signal: AbortSignal;
+  /** Another endpoint was faster. */
+  readonly lost: AbortSignal;
+  readonly begun: () => void;
 }

@@ -6,7 +6,8 @@
  * `unreachable` refused, reset, DNS · `tls` handshake or certificate · `timeout` connect, head, idle or rate floor ·
  * `serverError` 5xx · `badResponse` anything that is not the thing asked for · `tooLarge` beyond a limit ·
  * `rangeRefused` an odd answer that speaks about Range only · `redirectRefused` loop, too many hops, or a place that
- * configuration does not allow · `unsupported` the upstream has no such API · `breakerOpen` not tried ·
+ * configuration does not allow · `unsupported` the upstream has no such API · `breakerOpen` not asked: the origin
+ * is down, or the question had to wait too long ·
  * `offline` configured never to dial · `exhausted` weir itself lacks what asking takes (descriptors, transfers), which says
  * nothing about the upstream · `cut` the body ended or broke early · `preempted` by
  * somebody whom a client waits for; worth another try · `aborted` by the caller's signal.
@@ -36,10 +37,12 @@ export interface UpstreamErrorDetails {
   readonly upstream: string;
   /** HTTP status of the upstream's answer, where there was one. */
   readonly status?: number;
-  /** How long the upstream asked us to wait, or the breaker will stay open; milliseconds. */
+  /** How long the upstream asked us to wait, or how long nobody is asked; milliseconds. */
   readonly retryAfterMs?: number;
   /** The OCI error code in the upstream's body, where it sent one (`NAME_UNKNOWN`, `MANIFEST_UNKNOWN`, …). */
   readonly code?: string;
+  /** No connection came about, so nothing was asked. */
+  readonly isDial?: boolean;
   readonly cause?: unknown;
 }
 
@@ -53,6 +56,7 @@ export class UpstreamError extends Error {
   readonly status: number | undefined;
   readonly retryAfterMs: number | undefined;
   readonly code: string | undefined;
+  readonly isDial: boolean;
 
   constructor(kind: UpstreamErrorKind, message: string, details: UpstreamErrorDetails) {
     super(message, { cause: details.cause });
@@ -62,6 +66,7 @@ export class UpstreamError extends Error {
     this.status = details.status;
     this.retryAfterMs = details.retryAfterMs;
     this.code = details.code;
+    this.isDial = details.isDial ?? false;
   }
 }
 

@@ -4,6 +4,7 @@ import { createSecureContext, getCACertificates, type SecureContext } from 'node
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
 import { settled, type TlsSessions } from './dial.ts';
+import { UpstreamError } from './errors.ts';
 import { failure, reasonOf } from './failure.ts';
 import type { LineOrder, LineRoute, LineTls } from './line.ts';
 import { pooledTcp, pooledTls } from './pooled-socket.ts';
@@ -59,7 +60,7 @@ function open(route: LineRoute, upstream: string, contexts: TlsContexts): Socket
   try {
     secureContext = contexts.of(tls);
   } catch (cause) {
-    throw failure('tls', upstream, `TLS files: ${reasonOf(cause)}`, cause);
+    throw new UpstreamError('tls', `TLS files: ${reasonOf(cause)}`, { upstream, isDial: true, cause });
   }
   const socket = pooledTls({
     ...tcp,

@@ -145,7 +145,9 @@ export class LineSender implements Sender {
     const doing = `connecting to ${url.host}`;
     const late = Promise.withResolvers<never>();
     using _timer = clock.setTimer(connectTimeoutMs, () =>
-      late.reject(failure('timeout', upstream, `${doing}: nothing in ${connectTimeoutMs} ms`)),
+      late.reject(
+        new UpstreamError('timeout', `${doing}: nothing in ${connectTimeoutMs} ms`, { upstream, isDial: true }),
+      ),
     );
     try {
       refuseLiteral(url, this.#options);
@@ -154,7 +156,8 @@ export class LineSender implements Sender {
       return { host: dialledHost(url), port: portOf(url), addresses, tls };
     } catch (error) {
       if (error instanceof UpstreamError) return toLineFailure(error);
-      return toLineFailure(failure('unreachable', upstream, `${doing}: ${reasonOf(error)}`, error));
+      const message = `${doing}: ${reasonOf(error)}`;
+      return toLineFailure(new UpstreamError('unreachable', message, { upstream, isDial: true, cause: error }));
     }
   }
 
@@ -177,7 +180,7 @@ export class LineSender implements Sender {
     if (url.protocol !== 'https:') return undefined;
     const { tls, tlsPlace, upstream } = this.#options;
     return tls.describe(tlsPlace(url)).catch((cause: unknown) => {
-      throw failure('tls', upstream, `TLS files: ${reasonOf(cause)}`, cause);
+      throw new UpstreamError('tls', `TLS files: ${reasonOf(cause)}`, { upstream, isDial: true, cause });
     });
   }
 }

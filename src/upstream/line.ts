@@ -45,14 +45,18 @@ export interface LineFailure {
   readonly message: string;
   /** What the system or the parser said. */
   readonly cause?: string;
+  readonly isDial?: boolean;
 }
 
-export function toLineFailure({ kind, message, cause }: UpstreamError): LineFailure {
-  return { kind, message, ...(cause instanceof Error && { cause: reasonOf(cause) }) };
+export function toLineFailure({ kind, message, cause, isDial }: UpstreamError): LineFailure {
+  return { kind, message, isDial, ...(cause instanceof Error && { cause: reasonOf(cause) }) };
 }
 
-export function fromLineFailure({ kind, message, cause }: LineFailure, upstream: string): UpstreamError {
-  const details = cause === undefined ? { upstream } : { upstream, cause: new Error(cause) };
+export function fromLineFailure(
+  { kind, message, cause, isDial = false }: LineFailure,
+  upstream: string,
+): UpstreamError {
+  const details = { upstream, isDial, ...(cause !== undefined && { cause: new Error(cause) }) };
   return new UpstreamError(kind, message, details);
 }
 

@@ -68,7 +68,7 @@ export class PoolSender implements Sender {
   /** Once, and once more where an earlier exchange on the same connection may be to blame. */
   async #sendOnce(request: OutgoingRequest, signal: AbortSignal, onEnd: () => void): Promise<IncomingResponse> {
     const pool = this.#poolFor(request);
-    const connection = request.method === 'POST' ? pool.fresh() : pool.take();
+    const connection = request.method === 'POST' || request.isFresh === true ? pool.fresh() : pool.take();
     const { isReused } = connection;
     try {
       return await this.#exchange(request, connection, pool, signal, onEnd);
@@ -100,7 +100,7 @@ export class PoolSender implements Sender {
     }
     if (statusCode === 407 && proxyFor(url) !== undefined) {
       await pool.drop(connection);
-      throw failure('unreachable', upstream, 'the proxy wants other credentials');
+      throw new UpstreamError('unreachable', 'the proxy wants other credentials', { upstream, isDial: true });
     }
     const hasBody = method !== 'HEAD' && statusCode !== 204 && statusCode !== 304;
     const body = new ResponseBody({

@@ -7,13 +7,13 @@ import type { Reference, Repository } from '../oci/reference.ts';
 import { Bandwidth, type Flow } from './bandwidth.ts';
 import { openBlobAt, statBlobAt } from './blobs.ts';
 import type { Endpoint } from './endpoint.ts';
-import type { AskOptions, Endpoints, Work } from './endpoints.ts';
+import { type AskOptions, type Endpoints, lateAfterMs, type Work } from './endpoints.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
-import { Breaker } from './limits.ts';
 import { listReferrersAt, listTagsAt, referrersPage, tagsPage } from './listings.ts';
 import { getManifestAt, headManifestAt } from './manifests.ts';
 import { below } from './prefix.ts';
+import { type Asker, type Behind, type Kind, manifestQuestion, type Question } from './question.ts';
 import { transferOf } from './transfer.ts';
 import { type TransferSlot, Transfers, type TransferTerms } from './transfers.ts';
 import type { BlobBody, BlobRequest, ListingPage, ManifestBody, ManifestHead, Upstream } from './upstream.ts';
@@ -25,7 +25,6 @@ export interface RegistryClientOptions {
   readonly endpoints: readonly Endpoint[];
   /** Asks those endpoints. */
   readonly asking: Endpoints;
-  readonly breaker: Breaker;
   /** Blob transfers at once. */
   readonly connections: number;
   /** Bytes per second over all blob transfers; undefined: unlimited. */
@@ -33,6 +32,8 @@ export interface RegistryClientOptions {
   /** Never dial. */
   readonly isOffline: boolean;
   readonly clock: Pick<Clock, 'now' | 'monotonic' | 'setTimer'>;
+  /** Ends what the senders leave. */
+  readonly onClose: () => void;
 }
 
 /** What nobody waits for shares one turn of the bandwidth, of a quarter of what a blob gets that somebody waits for. */
@@ -43,16 +44,12 @@ export class RegistryClient implements Upstream {
   readonly #options: RegistryClientOptions;
   readonly #transfers: Transfers;
   readonly #bandwidth: Bandwidth | undefined;
-  /** Strangers have limits of their own, by address, which a credential is often there to lift: theirs stop only them. */
-  readonly #strangers: Breaker;
 
   constructor(options: RegistryClientOptions) {
     this.key = options.key;
     this.#options = options;
-    this.#transfers = new Transfers(options.key, options.connections);
-    const { key, bandwidth, clock } = options;
-    const reason = 'limits anonymous questions, and only they tell whether a repository is public';
-    this.#strangers = new Breaker({ upstream: key, clock, reason });
+    const { key, bandwidth, clock, connections } = options;
+    this.#transfers = new Transfers(key, connections);
     this.#bandwidth = bandwidth === undefined ? undefined : new Bandwidth(bandwidth, clock);
   }
 
@@ -60,24 +57,40 @@ export class RegistryClient implements Upstream {
     return this.#options.endpoints.some(({ authorizer, url }) => authorizer.mayUseCredential(url));
   }
 
-  async headManifest(repository: Repository, reference: Reference, signal: AbortSignal): Promise<ManifestHead> {
-    const question = { repository: this.#there(repository), reference, isAnonymous: false };
-    return this.#ask((endpoint, attempt) => headManifestAt(endpoint, question, attempt, this.#now()), signal);
+  get answeredAtMs(): number | undefined {
+    return this.#options.asking.answeredAtMs;
   }
 
-  async getManifest(repository: Repository, reference: Reference, signal: AbortSignal): Promise<ManifestBody> {
-    const question = { repository: this.#there(repository), reference, isAnonymous: false };
-    return this.#ask((endpoint, attempt) => getManifestAt(endpoint, question, attempt, this.#now()), signal);
+  async headManifest(
+    repository: Repository,
+    reference: Reference,
+    signal: AbortSignal,
+    behind?: Behind,
+  ): Promise<ManifestHead> {
+    const there = this.#there(repository);
+    const asked = { repository: there, reference, isAnonymous: false };
+    const question = manifestQuestion('HEAD', there, reference, this.#asker, behind);
+    return this.#ask(question, (endpoint, attempt) => headManifestAt(endpoint, asked, attempt, this.#now()), signal);
+  }
+
+  async getManifest(
+    repository: Repository,
+    reference: Reference,
+    signal: AbortSignal,
+    behind?: Behind,
+  ): Promise<ManifestBody> {
+    const there = this.#there(repository);
+    const asked = { repository: there, reference, isAnonymous: false };
+    const question = manifestQuestion('GET', there, reference, this.#asker, behind);
+    return this.#ask(question, (endpoint, attempt) => getManifestAt(endpoint, asked, attempt, this.#now()), signal);
   }
 
   async openBlob(request: BlobRequest, signal: AbortSignal): Promise<BlobBody> {
     const { party = new Party('normal'), isSpare = false } = request;
     let { slot } = request;
     try {
-      this.#check();
       // The first to be asked after an outage is one that somebody waits for.
-      if ((isSpare || party.lane === 'low') && this.#options.breaker.isOpen)
-        throw failure('breakerOpen', this.key, `${this.key} failed lately and is not asked`);
+      this.#check(!isSpare && party.lane !== 'low');
       const terms = { ...request, party };
       slot ??= isSpare ? this.#spareTransfer(terms) : await this.transfer(terms, signal);
       return await this.#openBlob(request, slot, AbortSignal.any([signal, slot.wanted]));
@@ -97,41 +110,48 @@ export class RegistryClient implements Upstream {
     signal: AbortSignal,
   ): Promise<BlobBody> {
     const { party, wanted } = slot;
-    const onEnd = (): void => slot.release();
-    const question = { repository: this.#there(repository), digest, isAnonymous: false, line };
-    const pace = this.#bandwidth && {
-      bandwidth: this.#bandwidth,
-      flow: () => (party.lane === 'low' ? lowFlow : { name: digest, weight: 1 }),
-    };
+    const there = this.#there(repository);
+    const asked = { repository: there, digest, isAnonymous: false, line };
+    const flow = (): Flow => (party.lane === 'low' ? lowFlow : { name: digest, weight: 1 });
+    const pace = this.#bandwidth && { bandwidth: this.#bandwidth, flow };
     const work: Work<BlobBody> = async (endpoint, attempt) => {
-      const { answer, response } = await openBlobAt(endpoint, question, range, attempt, this.#now());
-      const transfer = { upstream: this.key, pace, signal, wanted, onEnd };
+      const { answer, response } = await openBlobAt(endpoint, asked, range, attempt, this.#now());
+      const transfer = { upstream: this.key, pace, signal, wanted, onEnd: () => slot.release() };
       return { endpoint: endpoint.name, answer, ...transferOf(response, transfer) };
     };
-    const isAwaited = party.lane !== 'low';
-    return this.#ask(work, signal, { ...(avoidEndpoints && { avoid: avoidEndpoints }), isSpare, isAwaited });
+    // What is said to a range may be about ranges.
+    const subject = range === undefined ? digest : `${digest} part`;
+    const [client] = party.clients;
+    const question = this.#question('blobs', 'GET', there, subject, { client, isAwaited: party.lane !== 'low' });
+    using _late = this.#options.clock.setTimer(lateAfterMs, () => slot.stepAside());
+    const body = await this.#ask(question, work, signal, { ...(avoidEndpoints && { avoid: avoidEndpoints }), isSpare });
+    slot.stepBack();
+    return body;
   }
 
   async statBlob(
     repository: Repository,
     digest: Digest,
     signal: AbortSignal,
+    behind?: Behind,
   ): Promise<{ readonly sizeBytes: number | undefined }> {
-    const question = { repository: this.#there(repository), digest, isAnonymous: false };
-    const sizeBytes = await this.#ask(
-      (endpoint, attempt) => statBlobAt(endpoint, question, attempt, this.#now()),
-      signal,
-    );
-    return { sizeBytes };
+    const there = this.#there(repository);
+    const asked = { repository: there, digest, isAnonymous: false };
+    const question = this.#question('blobs', 'HEAD', there, digest, behind);
+    const work: Work<number | undefined> = (endpoint, attempt) => statBlobAt(endpoint, asked, attempt, this.#now());
+    return { sizeBytes: await this.#ask(question, work, signal) };
   }
 
   async listTags(
     repository: Repository,
     page: { n?: number; last?: string; path?: string },
     signal: AbortSignal,
+    behind?: Behind,
   ): Promise<ListingPage> {
-    const question = tagsPage(this.key, { repository: this.#there(repository), ...page });
-    return this.#ask((endpoint, attempt) => listTagsAt(endpoint, question, attempt, this.#now()), signal);
+    const there = this.#there(repository);
+    const asked = tagsPage(this.key, { repository: there, ...page });
+    const question = this.#question('lists', 'GET', there, asked.page, behind);
+    return this.#ask(question, (endpoint, attempt) => listTagsAt(endpoint, asked, attempt, this.#now()), signal);
   }
 
   async listReferrers(
@@ -139,37 +159,40 @@ export class RegistryClient implements Upstream {
     digest: Digest,
     page: { path?: string },
     signal: AbortSignal,
+    behind?: Behind,
   ): Promise<ListingPage> {
-    const question = referrersPage(this.key, this.#there(repository), digest, page.path);
-    return this.#ask((endpoint, attempt) => listReferrersAt(endpoint, question, attempt, this.#now()), signal);
+    const there = this.#there(repository);
+    const asked = referrersPage(this.key, there, digest, page.path);
+    const question = this.#question('referrers', 'GET', there, asked.page, behind);
+    return this.#ask(question, (endpoint, attempt) => listReferrersAt(endpoint, asked, attempt, this.#now()), signal);
   }
 
   async probeAnonymous(
     repository: Repository,
     subject: Parameters<Upstream['probeAnonymous']>[1],
     signal: AbortSignal,
+    behind?: Behind,
   ): Promise<boolean> {
-    const nobody = { repository: this.#there(repository), isAnonymous: true };
-    const permit = this.#strangers.enter();
+    const there = this.#there(repository);
+    const nobody = { repository: there, isAnonymous: true };
+    const asked =
+      subject.kind === 'manifest'
+        ? manifestQuestion('HEAD', there, subject.reference, 'nobody', behind)
+        : this.#question('blobs', 'HEAD', there, subject.digest, behind);
     try {
       await this.#ask<unknown>(
+        { ...asked, asker: 'nobody' },
         (endpoint, attempt) =>
           subject.kind === 'manifest'
             ? headManifestAt(endpoint, { ...nobody, reference: subject.reference }, attempt, this.#now())
             : statBlobAt(endpoint, { ...nobody, digest: subject.digest }, attempt, this.#now()),
         signal,
-        { isStranger: true },
       );
-      permit.succeeded();
       return true;
     } catch (error) {
       const kind = error instanceof UpstreamError ? error.kind : undefined;
       // Registries hide what is private behind either.
-      const isNo = kind === 'denied' || kind === 'notFound';
-      if (isNo) permit.succeeded();
-      else if (error instanceof UpstreamError && kind === 'rateLimited') permit.failed(error);
-      else permit.abandoned();
-      if (isNo) return false;
+      if (kind === 'denied' || kind === 'notFound') return false;
       throw error;
     }
   }
@@ -179,6 +202,7 @@ export class RegistryClient implements Upstream {
       authorizer.close();
       anonymous.close();
     }
+    this.#options.onClose();
     await Promise.all(this.#options.endpoints.map(({ sender }) => sender.close()));
   }
 
@@ -186,9 +210,23 @@ export class RegistryClient implements Upstream {
     return below(this.#options.prefix, repository, this.key);
   }
 
-  async #ask<T>(work: Work<T>, signal: AbortSignal, options?: AskOptions): Promise<T> {
-    this.#check();
-    return this.#options.asking.ask(work, signal, options);
+  async #ask<T>(question: Question, work: Work<T>, signal: AbortSignal, options?: AskOptions): Promise<T> {
+    this.#check(question.isAwaited !== false);
+    return this.#options.asking.ask(question, work, signal, options);
+  }
+
+  get #asker(): Asker {
+    return this.hasCredential ? 'credential' : 'nobody';
+  }
+
+  #question(
+    kind: Kind,
+    method: Question['method'],
+    repository: Repository,
+    subject: string,
+    behind?: Behind,
+  ): Question {
+    return { kind, method, repository, subject, asker: this.#asker, ...behind };
   }
 
   /** One that nobody waits for, or none. */
@@ -199,10 +237,10 @@ export class RegistryClient implements Upstream {
     return slot;
   }
 
-  /** Throws while this upstream must not be dialled. */
-  #check(): void {
+  /** Throws while this upstream must not be dialled, or cannot be. */
+  #check(isAwaited: boolean): void {
     if (this.#options.isOffline) throw failure('offline', this.key, `${this.key} is not asked: offline`);
-    this.#options.breaker.check();
+    this.#options.asking.check(isAwaited);
   }
 
   /** Wall time: what a Retry-After date is compared with. */

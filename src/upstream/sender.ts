@@ -20,6 +20,10 @@ export interface OutgoingRequest {
   readonly credentialSet: string;
   /** Milliseconds until the response head must be there (connect and TLS have their own limits inside it). */
   readonly headTimeoutMs: number;
+  /** Not to a registry, but to where it has redirected: storage or a CDN. */
+  readonly isStorage?: boolean;
+  /** On a connection that has carried nothing before. */
+  readonly isFresh?: boolean;
   /** Another thread that may carry the exchange, so that its body can be moved there. */
   readonly line?: Line | undefined;
 }

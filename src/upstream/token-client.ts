@@ -5,11 +5,10 @@
  * an identity token has to go by POST.
  */
 import type { Clock } from '../lib/clock.ts';
-import { parseRetryAfter } from '../lib/retry.ts';
+import { retryWait } from '../lib/retry.ts';
 import type { Credential } from './credentials.ts';
 import { UpstreamError, type UpstreamErrorKind } from './errors.ts';
 import { firstOf } from './framing.ts';
-import { longestRetryAfterMs } from './limits.ts';
 import { isSameOrigin, withoutSecrets } from './origin.ts';
 import type { IncomingResponse, OutgoingRequest, Sender } from './sender.ts';
 import { errorCodeIn, readWhole } from './small-body.ts';
@@ -163,8 +162,8 @@ export class TokenClient {
       this.#error('tooLarge', from, `sent more than ${maxBodyBytes} bytes`, { status }),
     );
     const retryAfter = firstOf(headers['retry-after']);
-    const waitMs = retryAfter === undefined ? undefined : parseRetryAfter(retryAfter, this.#options.clock.now());
-    return { status, body, retryAfterMs: waitMs && Math.min(waitMs, longestRetryAfterMs) };
+    const retryAfterMs = retryAfter === undefined ? undefined : retryWait(retryAfter, this.#options.clock.now());
+    return { status, body, retryAfterMs };
   }
 
   #refusal(kind: 'denied' | 'credentialRefused', realm: URL, answer: Answer): UpstreamError {

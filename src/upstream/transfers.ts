@@ -3,6 +3,7 @@ import { abortReason } from '../lib/abort.ts';
 import type { Party } from '../lib/party.ts';
 import { Shares } from '../lib/shares.ts';
 import { CrowdedError, type SlotTerms } from '../lib/slot.ts';
+import { Aside } from './aside.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 
@@ -19,6 +20,10 @@ export interface TransferSlot {
   readonly party: Party;
   /** Somebody whom a client waits for waits for a slot. */
   isContended(): boolean;
+  /** No head has come for long: gives its slot back and waits on beside them, if there is a place for that. */
+  stepAside(): void;
+  /** A head has come: takes a slot again, if one is free. */
+  stepBack(): void;
   /** Idempotent. */
   release(): void;
 }
@@ -26,6 +31,7 @@ export interface TransferSlot {
 export class Transfers {
   readonly #upstream: string;
   readonly #shares: Shares;
+  readonly #aside = new Aside();
 
   constructor(upstream: string, connections: number) {
     this.#upstream = upstream;
@@ -52,12 +58,30 @@ export class Transfers {
     return permit && this.#slot(terms, wanted, permit);
   }
 
-  #slot({ party }: TransferTerms, wanted: AbortController, permit: Disposable): TransferSlot {
+  #slot(terms: TransferTerms, wanted: AbortController, first: Disposable): TransferSlot {
+    const { party } = terms;
+    const waiting = { party, end: () => this.#want(wanted) };
+    let permit: Disposable | undefined = first;
+    let isReleased = false;
     return {
       wanted: wanted.signal,
       party,
       isContended: () => this.#shares.isContended,
-      release: () => permit[Symbol.dispose](),
+      stepAside: () => {
+        if (isReleased || permit === undefined || !this.#aside.enter(waiting)) return;
+        permit[Symbol.dispose]();
+        permit = undefined;
+      },
+      stepBack: () => {
+        if (isReleased || permit !== undefined) return;
+        permit = this.#shares.tryAcquire({ ...terms, onWanted: () => this.#want(wanted) });
+        if (permit !== undefined) this.#aside.leave(waiting);
+      },
+      release: () => {
+        isReleased = true;
+        this.#aside.leave(waiting);
+        permit?.[Symbol.dispose]();
+      },
     };
   }
 

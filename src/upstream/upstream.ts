@@ -1,12 +1,14 @@
 /**
  * One configured remote registry as the cache sees it. Implemented by `registry-client`. Every call does its own
- * authentication, redirects, endpoint fail-over and deadlines (connect 3 s, TLS 5 s, token 10 s, head 8 s an attempt and
- * 20 s in all, body idle 60 s, 16 KiB/s over 60 s) and rejects with UpstreamError only.
+ * authentication, redirects, endpoint fail-over and deadlines (connect 3 s, TLS 5 s, token 10 s, head 60 s in all unless
+ * configured otherwise, body idle 60 s, 16 KiB/s over 60 s) and rejects with UpstreamError only. `behind` says for whom it
+ * is: whoever waits in a queue waits in turn with other client addresses.
  */
 import type { Party } from '../lib/party.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
 import type { Line, LineBody } from './line.ts';
+import type { Behind } from './question.ts';
 import type { TransferSlot, TransferTerms } from './transfers.ts';
 
 /** A byte range to ask for: closed (`end` exclusive), open-ended, or the last `suffixBytes`. */
@@ -87,8 +89,20 @@ export interface Upstream {
   readonly key: string;
   /** Some credential is configured, so an answer may be one that an anonymous client would not get. */
   readonly hasCredential: boolean;
-  headManifest(repository: Repository, reference: Reference, signal: AbortSignal): Promise<ManifestHead>;
-  getManifest(repository: Repository, reference: Reference, signal: AbortSignal): Promise<ManifestBody>;
+  /** Monotonic time of its last answer to anything; undefined before the first one. */
+  readonly answeredAtMs?: number | undefined;
+  headManifest(
+    repository: Repository,
+    reference: Reference,
+    signal: AbortSignal,
+    behind?: Behind,
+  ): Promise<ManifestHead>;
+  getManifest(
+    repository: Repository,
+    reference: Reference,
+    signal: AbortSignal,
+    behind?: Behind,
+  ): Promise<ManifestBody>;
   /**
    * Opens a blob. With a range: an exact 206 gives `part`; a 200 gives `whole` (the upstream ignores Range; the caller
    * decides whether to use it); any other odd answer rejects with `rangeRefused`.
@@ -101,12 +115,14 @@ export interface Upstream {
     repository: Repository,
     digest: Digest,
     signal: AbortSignal,
+    behind?: Behind,
   ): Promise<{ readonly sizeBytes: number | undefined }>;
   /** `path` continues a listing: the `next` of its previous page. */
   listTags(
     repository: Repository,
     page: { n?: number; last?: string; path?: string },
     signal: AbortSignal,
+    behind?: Behind,
   ): Promise<ListingPage>;
   /** Rejects with `unsupported` when the upstream has no referrers API. */
   listReferrers(
@@ -114,6 +130,7 @@ export interface Upstream {
     digest: Digest,
     page: { path?: string },
     signal: AbortSignal,
+    behind?: Behind,
   ): Promise<ListingPage>;
   /**
    * Asks without any credential whether an anonymous client can read this repository: HEAD of the given manifest or
@@ -125,6 +142,7 @@ export interface Upstream {
       | { readonly kind: 'manifest'; readonly reference: Reference }
       | { readonly kind: 'blob'; readonly digest: Digest },
     signal: AbortSignal,
+    behind?: Behind,
   ): Promise<boolean>;
   /** Ends pools and timers. Idempotent. */
   close(): Promise<void>;

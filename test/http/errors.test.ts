@@ -12,7 +12,7 @@ type Expected = readonly [status: number, code: string, retryAfter?: string];
 const upstreamTable: Readonly<Record<Exclude<UpstreamErrorKind, 'notFound'>, Expected>> = {
   denied: [403, 'DENIED'],
   credentialRefused: [502, 'UNAVAILABLE'],
-  rateLimited: [503, 'UNAVAILABLE', '5'],
+  rateLimited: [429, 'TOOMANYREQUESTS', '5'],
   unreachable: [502, 'UNAVAILABLE'],
   tls: [502, 'UNAVAILABLE'],
   timeout: [504, 'UNAVAILABLE'],
@@ -94,10 +94,11 @@ describe('the table of errors', () => {
     expect([answer.status, answer.code]).toEqual([404, expected]);
   });
 
-  it('no error of an upstream becomes a challenge or a rate limit of ours', () => {
+  it('no error of an upstream becomes a challenge of ours, and only its limit one', () => {
     for (const kind of keys(upstreamTable)) {
       const { status } = toErrorAnswer(new UpstreamError(kind, 'x', { upstream: 'lab' }), 'manifest', 'id');
-      expect([401, 429]).not.toContain(status);
+      expect(status).not.toBe(401);
+      expect(status === 429).toBe(kind === 'rateLimited');
     }
   });
 

@@ -245,14 +245,18 @@ describe('redirects', () => {
     expect([upstream.requests.length, storage.requests.length]).toEqual([4, 4]);
   });
 
-  it('storage that is down opens no breaker', async () => {
+  it('storage that is down is left alone, and the registry is not', async () => {
     const recorded = recorder();
     await using upstream = await registry();
     await using storage = await ScriptedUpstream.start({ content: upstream.content });
     upstream.on({ kind: 'blob' }, redirect(`${storage.url}/cdn/${digest}`));
     await storage.stop();
     await using client = clientOf(new URL(upstream.url), { events: recorded.events });
-    for (let i = 0; i < 4; i++) expect((await failureOf(client.openBlob(question, never))).kind).toBe('unreachable');
+    expect((await failureOf(client.openBlob(question, never))).kind).toBe('unreachable');
+    // What lies there is refused without a dial, and the registry is asked as before.
+    for (let i = 0; i < 4; i++) expect((await failureOf(client.openBlob(question, never))).kind).toBe('breakerOpen');
+    expect(upstream.requests).toHaveLength(5);
+    expect(recorded.requests.filter(({ status }) => status === 'error')).toHaveLength(1);
     expect(recorded.breaker).toEqual([]);
   });
 

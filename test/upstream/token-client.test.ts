@@ -111,11 +111,11 @@ describe('TokenClient by GET', () => {
   it('tells how long to wait, in seconds or by date, and the code of the error', async () => {
     const seconds = await fetchToken(() => ({ status: 429, headers: { 'retry-after': '7' } }));
     expect(seconds.error?.retryAfterMs).toBe(7000);
-    const date = new Date(Date.now() + 3_600_000).toUTCString();
+    const date = new Date(Date.now() + 500_000).toUTCString();
     const dated = await fetchToken(() => ({ status: 503, headers: { 'retry-after': date } }));
-    expect(dated.error?.retryAfterMs).toBeGreaterThan(3_500_000);
+    expect(dated.error?.retryAfterMs).toBeGreaterThan(490_000);
     const endless = await fetchToken(() => ({ status: 429, headers: { 'retry-after': '9'.repeat(400) } }));
-    expect(endless.error?.retryAfterMs).toBe(3_600_000);
+    expect(endless.error?.retryAfterMs).toBeUndefined();
     const denied = await fetchToken(() => ({ status: 403, body: '{"errors":[{"code":"DENIED"}]}' }));
     expect(denied.error).toMatchObject({ status: 403, code: 'DENIED' });
   });
