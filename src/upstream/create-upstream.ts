@@ -125,12 +125,7 @@ export function wayTo(url: URL, all: readonly URL[], options: UpstreamOptions): 
 }
 
 /** `origins` undefined: whatever is asked is asked, as somebody wants who looks at this endpoint alone. */
-export function createEndpoint(
-  url: URL,
-  all: readonly URL[],
-  options: UpstreamOptions,
-  origins: Origins | undefined = undefined,
-): Endpoint {
+export function createEndpoint(url: URL, all: readonly URL[], options: UpstreamOptions, origins?: Origins): Endpoint {
   const { key, clock, events, realms } = options;
   const way = wayTo(url, all, options);
   const plain = observed(new LineSender({ ...way, direct: new PoolSender(way) }), key, clock, events);

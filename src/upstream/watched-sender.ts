@@ -80,7 +80,7 @@ async function probe(base: URL, sender: Sender): Promise<ProbeResult> {
   const request: OutgoingRequest = {
     method: 'GET',
     url: new URL(`${base.href.replace(/\/+$/, '')}/v2/`),
-    headers: { 'accept-encoding': 'identity', 'user-agent': 'weir' },
+    headers: { 'accept-encoding': 'identity', 'user-agent': 'weir', connection: 'close' },
     credentialSet: 'anonymous',
     headTimeoutMs: probeTimeoutMs,
     isFresh: true,

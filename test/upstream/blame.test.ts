@@ -29,10 +29,10 @@ describe('a random upstream', () => {
         healthy += things.filter(({ sickness }) => sickness === undefined).length;
         expect((await simulate(things)).unserved).toEqual([]);
       }),
-      { numRuns: Number(process.env['BLAME_RUNS'] ?? 100) },
+      { numRuns: 50 },
     );
-    expect(healthy).toBeGreaterThan(100);
-  }, 1_800_000);
+    expect(healthy).toBeGreaterThan(50);
+  });
 });
 
 const sicknesses: readonly Sickness[] = ['serverError', 'unreachable', 'badResponse', 'timeout'];

@@ -191,7 +191,7 @@ describe('at a start', () => {
         (error: unknown) => refused.push(error),
       );
     await clock.advance(0);
-    if (afterMs === 0) for (const permit of [...sent]) permit.failed(false);
+    if (afterMs === 0) for (const permit of sent) permit.failed(false);
     await clock.advance(afterMs);
     expect(health.isDown).toBe(true);
     expect(sent.length + state.probes).toBeLessThanOrEqual(4);
