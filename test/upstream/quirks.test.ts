@@ -393,7 +393,7 @@ describe('quirks', () => {
 
     it('that is limited is a limit', async () => {
       await using upstream = await registry();
-      upstream.on({ kind: 'manifest', method: 'HEAD' }, answer(429));
+      upstream.on({ kind: 'manifest', method: 'HEAD' }, answer(429, { headers: { 'Retry-After': '60' } }));
       await using client = clientOf(new URL(upstream.url));
       expect((await failureOf(client.headManifest(name, ref('v1'), never))).kind).toBe('rateLimited');
       expect(methodsOf(upstream)).toEqual(['HEAD']);
