@@ -93,13 +93,15 @@ describe('Podman with zstd:chunked', () => {
   });
 
   it('gets parts from all over a cold layer while the fill stands still, several of them asked for at once', async () => {
-    await using site = await lazySite(size);
+    // Too small for connections beside the fill's own, which are begun by the clock.
+    const smallSize = 30_000_000;
+    await using site = await lazySite(smallSize);
     const { upstream } = site;
     const fill = upstream.gate('the fill');
     const parts = upstream.gate('all other parts');
     const ranges = Array.from(
       { length: 40 },
-      (_, index) => `${2_000_000 + index * 900_000}-${2_000_999 + index * 900_000}`,
+      (_, index) => `${2_000_000 + index * 700_000}-${2_000_999 + index * 700_000}`,
     );
     const isFill = (range = ''): boolean => Number(/^bytes=([0-9]+)-/.exec(range)?.[1]) < 2_000_000;
     const isFirst = (range?: string): boolean => range === `bytes=${ranges[0]}`;
@@ -116,6 +118,6 @@ describe('Podman with zstd:chunked', () => {
     expect(fill.held).toBe(1);
     fill.open();
     await site.stored();
-    expect(site.upstreamBytes()).toBe(size);
+    expect(site.upstreamBytes()).toBe(smallSize);
   });
 });
