@@ -3,6 +3,7 @@ import { isIP, isIPv4 } from 'node:net';
 import { type AddressBlock, parseBlock } from '../lib/client-address.ts';
 import type { ListenAddress } from './config.ts';
 import type { Parsed } from './units.ts';
+import { trimmedEnd } from '../lib/trim.ts';
 
 /** A DNS name; underscores because container networks have them. IDNs are written in their `xn--` form. */
 const hostName = /^(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*$/;
@@ -95,7 +96,7 @@ export function parseUrl(text: string): Parsed<string> {
     return { problem: 'a URL must not have a query or a fragment' };
   }
   if (parseHostPort(url.host) === undefined) return { problem: 'the host of the URL is not valid' };
-  return { value: url.origin + url.pathname.replace(/\/+$/, '') };
+  return { value: url.origin + trimmedEnd(url.pathname, '/') };
 }
 
 /**
@@ -109,7 +110,7 @@ export function parseRegistryUrl(text: string): Parsed<string> {
   const [before = '', below] = `${pathname}/`.split(/\/v2\/(.*)/s);
   if (below === undefined) return url;
   const base = `write ${origin}${before}: weir adds /v2/ itself`;
-  const prefix = below.replace(/\/+$/, '');
+  const prefix = trimmedEnd(below, '/');
   return { problem: prefix === '' ? base : `${base}; what is below it is the prefix: ${prefix}` };
 }
 

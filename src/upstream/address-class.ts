@@ -57,7 +57,7 @@ interface Carrier {
 
 /** What is no IP address is `private`. */
 export function classifyAddress(address: string): AddressClass {
-  const plain = address.replace(/%.*$/, '');
+  const [plain = ''] = address.split('%', 1);
   const family = isIP(plain);
   if (family === 0) return 'private';
   return family === 4 ? classifyIPv4(plain) : classifyIPv6(plain);

@@ -27,6 +27,7 @@ import { linesOf } from './framing.ts';
 import { isSameOrigin, withoutSecrets } from './origin.ts';
 import type { Sender } from './sender.ts';
 import type { UpstreamEvents } from './upstream.ts';
+import { trimmedEnd } from '../lib/trim.ts';
 
 export interface AuthorizerOptions {
   /** The upstream's key, for errors and for the names of connection pools. */
@@ -137,7 +138,7 @@ export class Authorizer {
   }
 
   async #ping(registry: URL, signal: AbortSignal): Promise<readonly string[]> {
-    const url = new URL(`${registry.pathname.replace(/\/+$/, '')}/v2/`, registry);
+    const url = new URL(`${trimmedEnd(registry.pathname, '/')}/v2/`, registry);
     const headers = { 'accept-encoding': 'identity', 'user-agent': 'weir' };
     const response = await this.#options.sender.send(
       { method: 'GET', url, headers, credentialSet: 'anonymous', headTimeoutMs: pingTimeoutMs },

@@ -12,6 +12,7 @@ import { isSameOrigin, withoutSecrets } from './origin.ts';
 import { type Hop, isRedirect, maxRedirects, nextHop, type Place, placeOf } from './redirect.ts';
 import type { IncomingResponse, Sender } from './sender.ts';
 import { readText } from './small-body.ts';
+import { trimmedEnd } from '../lib/trim.ts';
 
 export interface Endpoint {
   /** Names it in logs and for `avoidEndpoints`: origin and path. */
@@ -88,7 +89,7 @@ export async function askEndpoint(endpoint: Endpoint, ask: Ask, attempt: Attempt
     return { place, exchange: authorizer.begin(endpoint.url, ask.repository) };
   };
   let walk = start();
-  const below = endpoint.url.pathname.replace(/\/+$/, '');
+  const below = trimmedEnd(endpoint.url.pathname, '/');
   const rules = { mayDowngrade: endpoint.mayDowngrade, asked: { repository: ask.repository, below } };
   let hops = 0;
   let mayRestart = ask.method === 'GET';
