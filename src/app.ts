@@ -90,6 +90,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     tls: secrets.tls,
     maxConnections: maxConnections(),
     threads: config.serve.threads,
+    keepAliveMs: config.serve.keepAliveMs,
     sendfileConcurrency: Math.max(1, Math.floor(threadPoolSize() / 2)),
     upstreams: config.upstreams,
     trustedProxies: config.trustedProxies,
@@ -113,6 +114,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
       isReady: () => isReady,
       token: secrets.adminToken,
       isLoopback: isLoopback(config.admin.listen),
+      hosts: [config.admin.listen.host, ...config.admin.hosts],
     }),
   });
   undo.move();

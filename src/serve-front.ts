@@ -5,7 +5,6 @@ import { BufferPool } from './http/buffer-pool.ts';
 import { ConnectionShares } from './http/connection-shares.ts';
 import { FastLane } from './http/fast-lane.ts';
 import { Sendfile } from './http/sendfile.ts';
-import { keepAliveMs } from './http/node-server.ts';
 import { Listener, type ListenOptions } from './http/server.ts';
 import { StallWatch } from './http/stall-watch.ts';
 import type { Cache } from './cache/answers.ts';
@@ -14,6 +13,7 @@ import type { Generations } from './lib/generations.ts';
 import { createRouter, type RoutedUpstream } from './upstream/routing.ts';
 
 export interface ServeFrontOptions extends Omit<ListenOptions, 'name' | 'handler' | 'lane' | 'shares'> {
+  readonly keepAliveMs: number;
   readonly cache: Cache;
   readonly generations: Generations;
   readonly upstreams: readonly RoutedUpstream[];
@@ -70,7 +70,7 @@ export async function listenFront(options: ServeFrontOptions): Promise<ServingFr
       ...deps,
       shares,
       generations,
-      keepAliveSeconds: keepAliveMs / 1000,
+      keepAliveSeconds: options.keepAliveMs / 1000,
       firstHeadMs: headDeadlineMs,
     }),
   });

@@ -11,6 +11,7 @@ export interface ServeSetup {
   readonly port: number;
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
   readonly maxConnections: number | undefined;
+  readonly keepAliveMs: number;
   readonly upstreams: readonly RoutedUpstream[];
   readonly trustedProxies: readonly AddressBlock[];
   readonly isAccessLogged: boolean;

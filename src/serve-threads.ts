@@ -21,6 +21,7 @@ export interface ServeThreadsOptions {
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
   /** Of all threads together. */
   readonly maxConnections: number | undefined;
+  readonly keepAliveMs: number;
   readonly sendfileConcurrency: number;
   readonly upstreams: readonly RoutedUpstream[];
   readonly trustedProxies: readonly AddressBlock[];
@@ -98,7 +99,8 @@ export class ServeThreads {
   }
 
   async #add(): Promise<void> {
-    const { threads, maxConnections, sendfileConcurrency, host, tls, upstreams, isAccessLogged } = this.#options;
+    const { threads, maxConnections, keepAliveMs, sendfileConcurrency, host, tls, upstreams, isAccessLogged } =
+      this.#options;
     const { cache, clock, logger, onLines, generations, trustedProxies } = this.#options;
     const thread = new ServeThread({
       setup: {
@@ -106,6 +108,7 @@ export class ServeThreads {
         port: this.address.port,
         tls,
         maxConnections: maxConnections === undefined ? undefined : Math.ceil(maxConnections / threads),
+        keepAliveMs,
         upstreams: upstreams.map(({ key, hosts, isDefault, isHub }) => ({ key, hosts, isDefault, isHub })),
         trustedProxies,
         isAccessLogged,

@@ -54,7 +54,17 @@ class Lines {
 }
 
 function serve(setup: ServeSetup): void {
-  const { host, port, tls, maxConnections, upstreams, trustedProxies, isAccessLogged, sendfileConcurrency } = setup;
+  const {
+    host,
+    port,
+    tls,
+    maxConnections,
+    keepAliveMs,
+    upstreams,
+    trustedProxies,
+    isAccessLogged,
+    sendfileConcurrency,
+  } = setup;
   const logger = reportingLogger();
   const lines = new Lines();
   const tally = new RequestTally(upstreams.map(({ key }) => key));
@@ -67,6 +77,7 @@ function serve(setup: ServeSetup): void {
         port,
         tls,
         maxConnections,
+        keepAliveMs,
         isPortShared: true,
         clock: systemClock,
         logger,

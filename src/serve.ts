@@ -15,6 +15,7 @@ export interface ServeOptions {
   readonly port: number;
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
   readonly maxConnections: number | undefined;
+  readonly keepAliveMs: number;
   /** `serve.threads`: 0 for as many as there are cores, at most 4; 1 for none beside the owner. */
   readonly threads: number;
   /** Of the process. */

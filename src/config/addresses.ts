@@ -60,6 +60,14 @@ export function isLoopback({ host }: Pick<ListenAddress, 'host'>): boolean {
   return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }
 
+/** A host's name alone, in lower case and without the dot of a full name. */
+export function parseHostName(text: string): Parsed<string> {
+  const name = text.toLowerCase().replace(/\.$/, '');
+  return /^[a-z0-9._-]{1,253}$/.test(name)
+    ? { value: name }
+    : { problem: 'write a host name without a port, like weir.example' };
+}
+
 /** `host` or `host:port`, in lower case. */
 export function parseHost(text: string): Parsed<string> {
   const parsed = parseHostPort(text);

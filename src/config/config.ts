@@ -15,6 +15,8 @@ export interface Config {
   readonly admin: {
     readonly listen: ListenAddress;
     readonly tokenFile: string | undefined;
+    /** Names that it answers to besides `localhost`, IP addresses and its own; lower case, without ports. */
+    readonly hosts: readonly string[];
   };
   readonly cache: {
     /** Absolute. It need not exist yet. */
@@ -23,8 +25,12 @@ export interface Config {
     /** What stays free of the file system that holds `root`; a percentage is of that file system's size. */
     readonly minFree: SizeOrPercent;
   };
-  /** 0: as many threads as cores, at most 4; 1: one thread does everything. */
-  readonly serve: { readonly threads: number };
+  readonly serve: {
+    /** 0: as many threads as cores, at most 4; 1: one thread does everything. */
+    readonly threads: number;
+    /** How long an idle connection of a client is kept. */
+    readonly keepAliveMs: number;
+  };
   readonly fill: {
     readonly onAbandon: 'finish' | 'keep';
     /** At most that many upstream connections for one fill. */

@@ -9,7 +9,7 @@ import { defaultUrl } from './upstreams.ts';
 
 /** `builtin`: keys of upstreams that nobody wrote. */
 export function resolveConfig(settings: Settings, builtin: ReadonlySet<string>, place: Place): Config {
-  const { admin, cache, fill, tls } = settings;
+  const { admin, cache, fill, serve, tls } = settings;
   const upstreams = Object.entries(settings.upstreams);
   const marked = upstreams.find(([, upstream]) => upstream.default === true)?.[0];
   const isHubRefused = settings.upstreams[hubKey]?.default === false;
@@ -18,9 +18,9 @@ export function resolveConfig(settings: Settings, builtin: ReadonlySet<string>, 
     listen: settings.listen,
     trustedProxies: settings.trustedProxies,
     tls: tls === undefined ? undefined : { certFile: absolute(tls.cert, place), keyFile: absolute(tls.key, place) },
-    admin: { listen: admin.listen, tokenFile: absoluteIf(admin.tokenFile, place) },
+    admin: { listen: admin.listen, tokenFile: absoluteIf(admin.tokenFile, place), hosts: admin.hosts },
     cache: { root: absolute(cache.root, place), maxSizeBytes: cache.maxSize, minFree: cache.minFree },
-    serve: settings.serve,
+    serve: { threads: serve.threads, keepAliveMs: serve.keepAlive },
     fill: { onAbandon: fill.onAbandon, connections: fill.connections, partialTtlMs: fill.partialTtl },
     prefetch: settings.prefetch,
     offline: settings.offline,

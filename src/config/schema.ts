@@ -3,7 +3,7 @@
  * and config/weir.schema.json are all made from this.
  */
 import * as v from 'valibot';
-import { keyPattern, parseListen, parseProxy } from './addresses.ts';
+import { keyPattern, parseHostName, parseListen, parseProxy } from './addresses.ts';
 import { boolean, duration, integer, list, oneOf, path, size, sizeOrPercent, text } from './leaf.ts';
 import { upstreamSchema } from './schema-upstream.ts';
 
@@ -28,6 +28,10 @@ export const configSchema = v.strictObject({
   admin: v.optional(
     group('The second listener: `/metrics`, `/healthz`, `/readyz`, dashboard and admin API.', {
       listen: v.optional(text('Where the operator reaches weir.', 'host:port', parseListen), '127.0.0.1:5001'),
+      hosts: list(
+        'Names that reach the admin listener, as clients write them in Host: it answers to `localhost`, IP addresses and `admin.listen` without being told, and to no other name, because any web page can make its own name lead here.',
+        text('A host name.', 'host name', parseHostName),
+      ),
       tokenFile: v.optional(
         path(
           'File that holds the bearer token of the admin API and the dashboard; needed for them on an address that is not loopback.',
@@ -56,7 +60,14 @@ export const configSchema = v.strictObject({
     {},
   ),
   serve: v.optional(
-    group('How many cores answer clients.', {
+    group('How clients are answered.', {
+      keepAlive: v.optional(
+        duration(
+          'How long an idle connection of a client is kept. Longer than what the load balancer in front of weir keeps, mostly 10 minutes: whoever closes first breaks the next request of the other.',
+          1000,
+        ),
+        '620s',
+      ),
       threads: v.optional(
         integer(
           'Threads that serve clients, on one port (Linux). 0: as many as cores, at most 4. 1: the main thread serves them itself.',

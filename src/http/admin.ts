@@ -3,6 +3,7 @@
  * whose upstreams are down still serves what it has, and must not be restarted or taken out of service for it.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { isIP } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
 import type { Logger } from '../lib/log.ts';
@@ -18,6 +19,8 @@ export interface AdminDeps {
   readonly token: string | undefined;
   /** Whether only this machine can reach the listener. */
   readonly isLoopback: boolean;
+  /** Names that lead here, in lower case; `localhost` and IP addresses do without being named. */
+  readonly hosts: readonly string[];
   readonly logger: Logger;
 }
 
@@ -30,7 +33,9 @@ export function createAdmin(deps: AdminDeps): RequestHandler {
   app.use(async (c, next) => {
     c.header('X-Content-Type-Options', 'nosniff');
     c.header('Cache-Control', 'no-store');
-    const refusal = openPaths.has(c.req.path) ? undefined : refuse(deps, c.req.header('authorization'));
+    const refusal =
+      refuseHost(deps, c.req.header('host')) ??
+      (openPaths.has(c.req.path) ? undefined : refuse(deps, c.req.header('authorization')));
     if (refusal === undefined) await next();
     else c.res = refusal;
   });
@@ -66,6 +71,26 @@ function refuse({ token, isLoopback }: AdminDeps, authorization: string | undefi
   const [, given] = /^Bearer ([^ ]+)$/i.exec(authorization ?? '') ?? [];
   if (given !== undefined && isSame(given, token)) return undefined;
   return reply(401, 'UNAUTHORIZED', 'the admin token is needed', { 'WWW-Authenticate': 'Bearer realm="weir admin"' });
+}
+
+/**
+ * A web page can make its own name lead to any address, and then reads what a browser on this machine may read (DNS
+ * rebinding). It cannot do that with an address: probes of pods and scrapers that use those are answered as they are.
+ */
+function refuseHost({ hosts }: AdminDeps, host: string | undefined): Response | undefined {
+  const name = (host ?? '')
+    .toLowerCase()
+    .replace(/:[0-9]*$/, '')
+    .replace(/\.$/, '');
+  const isAddress = isIP(name.replace(/^\[([^\]]*)\]$/, '$1')) !== 0;
+  // Browsers always send one.
+  if (name === '' || isAddress || name === 'localhost' || name.endsWith('.localhost') || hosts.includes(name))
+    return undefined;
+  return reply(
+    421,
+    'DENIED',
+    'the admin listener does not answer to this Host: use an IP address, or name it in admin.hosts',
+  );
 }
 
 /** In a time that says nothing about the token, its length included. */

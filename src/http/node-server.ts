@@ -10,13 +10,14 @@ export interface ServerLimits {
   readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array } | undefined;
   /** Milliseconds that a request's head may take, and a handshake of TLS before it. */
   readonly headTimeoutMs: number;
+  /** Milliseconds that an idle connection is kept. */
+  readonly keepAliveMs: number;
 }
 
-/** Go's clients keep idle connections for 90 s: closing first would break their next request. */
-export const keepAliveMs = 95_000;
+/** Go's clients keep idle connections for 90 s, load balancers for 10 minutes: closing first would break their next request. */
+export const defaultKeepAliveMs = 620_000;
 
 const strictness: ServerOptions = {
-  keepAliveTimeout: keepAliveMs,
   // A limit on whole requests would cut slow ones; bodies have their own (request-body.ts).
   requestTimeout: 0,
   // podman asks for a thousand ranges in one header.
@@ -33,8 +34,13 @@ const strictness: ServerOptions = {
 
 /** Throws ListenError of kind `tls`. */
 export function createServer(options: ServerLimits): Server {
-  const { headTimeoutMs } = options;
-  const limits = { ...strictness, headersTimeout: headTimeoutMs, connectionsCheckingInterval: headTimeoutMs / 10 };
+  const { headTimeoutMs, keepAliveMs } = options;
+  const limits = {
+    ...strictness,
+    keepAliveTimeout: keepAliveMs,
+    headersTimeout: headTimeoutMs,
+    connectionsCheckingInterval: headTimeoutMs / 10,
+  };
   const server = options.tls === undefined ? createHttpServer(limits) : createTlsServer(options, options.tls, limits);
   server.maxRequestsPerSocket = 10_000;
   // Node drops headers beyond a count without a word, and others in front of us would not. Their size is limited.

@@ -12,11 +12,11 @@ import { forwardedFor } from './exchange.ts';
 import type { FastLane } from './fast-lane.ts';
 import { FirstByte } from './first-byte.ts';
 import { listenError } from './listen-error.ts';
-import { createServer, type ServerLimits } from './node-server.ts';
+import { createServer, defaultKeepAliveMs, type ServerLimits } from './node-server.ts';
 import { breakConnection, inTurn, type RequestHandler } from './pipelining.ts';
 import { refusalFor, refuseRaw } from './raw-refusal.ts';
 
-export interface ListenOptions extends Omit<ServerLimits, 'headTimeoutMs'> {
+export interface ListenOptions extends Omit<ServerLimits, 'headTimeoutMs' | 'keepAliveMs'> {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
@@ -33,6 +33,8 @@ export interface ListenOptions extends Omit<ServerLimits, 'headTimeoutMs'> {
   readonly logger: Logger;
   /** Default 20,000. */
   readonly headTimeoutMs?: number;
+  /** Default 620,000. */
+  readonly keepAliveMs?: number;
 }
 
 const defaultHeadTimeoutMs = 20_000;
@@ -82,8 +84,8 @@ export class Listener {
 
   /** Rejects with ListenError. Resolves when connections are accepted. */
   static async listen(options: ListenOptions): Promise<Listener> {
-    const { headTimeoutMs = defaultHeadTimeoutMs } = options;
-    const server = createServer({ ...options, headTimeoutMs });
+    const { headTimeoutMs = defaultHeadTimeoutMs, keepAliveMs = defaultKeepAliveMs } = options;
+    const server = createServer({ ...options, headTimeoutMs, keepAliveMs });
     const listener = new Listener(server, options, headTimeoutMs);
     await new Promise<void>((resolve, reject) => {
       const onError = (error: Error): void => reject(listenError(options, error));

@@ -47,9 +47,9 @@ describe('zero configuration', () => {
     expect(config()).toMatchObject({
       listen: { host: '127.0.0.1', port: 5000 },
       tls: undefined,
-      admin: { listen: { host: '127.0.0.1', port: 5001 }, tokenFile: undefined },
+      admin: { listen: { host: '127.0.0.1', port: 5001 }, tokenFile: undefined, hosts: [] },
       cache: { root: join(dir, 'data'), maxSizeBytes: 50 * 1024 ** 3, minFree: { kind: 'percent', percent: 5 } },
-      serve: { threads: 0 },
+      serve: { threads: 0, keepAliveMs: 620_000 },
       fill: { onAbandon: 'finish', connections: 8, partialTtlMs: 86_400_000 },
       prefetch: { enabled: true, maxBytes: 2 * 1024 ** 3, platforms: [] },
       offline: false,
@@ -123,9 +123,9 @@ describe('the file', () => {
 listen: 0.0.0.0:80
 trustedProxies: [10.1.2.0/24]
 tls: { cert: ${secret}, key: ${secret} }
-admin: { listen: "[::1]:81", tokenFile: ${secret} }
+admin: { listen: "[::1]:81", tokenFile: ${secret}, hosts: [Weir.Lan] }
 cache: { root: /var/lib/weir, maxSize: 1.5TiB, minFree: 10GB }
-serve: { threads: 1 }
+serve: { threads: 1, keepAlive: 30s }
 fill: { onAbandon: keep, connections: 1, partialTtl: 0s }
 prefetch: { enabled: false, maxBytes: 0, platforms: [linux/amd64, linux/arm/v7] }
 tags: { ttl: 0s, staleIfError: 250ms }
@@ -154,9 +154,9 @@ upstreams:
       listen: { host: '0.0.0.0', port: 80 },
       trustedProxies: [{ address: '10.1.2.0', prefix: 24 }],
       tls: { certFile: secret, keyFile: secret },
-      admin: { listen: { host: '::1', port: 81 }, tokenFile: secret },
+      admin: { listen: { host: '::1', port: 81 }, tokenFile: secret, hosts: ['weir.lan'] },
       cache: { root: '/var/lib/weir', maxSizeBytes: 1.5 * 1024 ** 4, minFree: { kind: 'bytes', bytes: 1e10 } },
-      serve: { threads: 1 },
+      serve: { threads: 1, keepAliveMs: 30_000 },
       fill: { onAbandon: 'keep', connections: 1, partialTtlMs: 0 },
       prefetch: { enabled: false, maxBytes: 0, platforms: ['linux/amd64', 'linux/arm/v7'] },
       offline: true,
@@ -271,6 +271,7 @@ describe('variables', () => {
       'WEIR_CACHE_ROOT',
       'WEIR_CACHE_MAX_SIZE',
       'WEIR_CACHE_MIN_FREE',
+      'WEIR_SERVE_KEEP_ALIVE',
       'WEIR_SERVE_THREADS',
       'WEIR_FILL_ON_ABANDON',
       'WEIR_FILL_CONNECTIONS',

@@ -35,11 +35,13 @@ describe('config show', () => {
 trustedProxies: [] # default
 admin:
   listen: 127.0.0.1:5001 # default
+  hosts: [] # default
 cache:
   root: ./data # default
   maxSize: 50GiB # default
   minFree: 5% # default
 serve:
+  keepAlive: 620s # default
   threads: 0 # default
 fill:
   onAbandon: finish # default

@@ -17,6 +17,7 @@ async function startAdmin(deps: Partial<AdminDeps> = {}): Promise<Admin> {
     isReady: () => true,
     token: undefined,
     isLoopback: true,
+    hosts: ['weir.example'],
     logger: log,
     ...deps,
   });
@@ -122,8 +123,39 @@ describe('the admin listener', () => {
     await using admin = await startAdmin();
     for (const Host of ['', '[', 'a b', '::::', 'x'.repeat(10_000)]) {
       const answer = await ask(admin.port, '/healthz', { headers: { Host } });
-      expect([200, 400]).toContain(answer.status);
+      expect([200, 400, 421]).toContain(answer.status);
     }
     expect((await ask(admin.port, '/healthz')).status).toBe(200);
   });
+});
+
+describe('the Host of a request to the admin listener', () => {
+  const paths = ['/metrics', '/healthz', '/readyz', '/api'];
+
+  it.each(['localhost', 'LOCALHOST:5001', 'a.localhost', '127.0.0.1:5001', '10.1.2.3:5001', '[::1]:5001', '[fe80::1]'])(
+    '%s is answered',
+    async (host) => {
+      await using admin = await startAdmin();
+      for (const path of paths) expect((await ask(admin.port, path, { headers: { Host: host } })).status).not.toBe(421);
+    },
+  );
+
+  it.each(['weir.example', 'weir.example:5001', 'Weir.Example.:5001'])(
+    '%s is answered, because it is configured',
+    async (host) => {
+      await using admin = await startAdmin();
+      expect((await ask(admin.port, '/metrics', { headers: { Host: host } })).status).toBe(200);
+    },
+  );
+
+  it.each(['rebound.example', 'rebound.example:5001', 'localhost.example', '127.0.0.1.example', 'a.weir.example'])(
+    '%s is refused, whatever is asked',
+    async (host) => {
+      await using admin = await startAdmin();
+      for (const path of paths) {
+        const answer = await ask(admin.port, path, { headers: { Host: host } });
+        expect([answer.status, answer.text.includes('admin.hosts')]).toEqual([421, true]);
+      }
+    },
+  );
 });

@@ -66,10 +66,13 @@ describe('listening', () => {
     await listener.drain(AbortSignal.abort());
   });
 
-  it('keeps a connection for longer than clients do', async () => {
-    const listener = await listen();
+  it.each([
+    ['longer than clients and load balancers do', {}, 'timeout=620'],
+    ['as long as it is told', { keepAliveMs: 30_000 }, 'timeout=30'],
+  ])('keeps a connection %s', async (_, options, expected) => {
+    const listener = await listen(options);
     const answer = await rawFetch(`http://127.0.0.1:${listener.address.port}/`);
-    expect(answer.headers['keep-alive']).toContain('timeout=95');
+    expect(answer.headers['keep-alive']).toContain(expected);
     await listener.drain(AbortSignal.abort());
   });
 

@@ -110,6 +110,7 @@ export class WeirUnderTest implements AsyncDisposable {
       port: 0,
       tls: undefined,
       maxConnections: undefined,
+      keepAliveMs: 620_000,
       threads: 1,
       sendfileConcurrency: 1,
       trustedProxies: [],
