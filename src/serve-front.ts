@@ -33,8 +33,10 @@ export interface ServingFront {
   readonly hasSendfile: boolean;
 }
 
-/** From the request to the first byte of its answer. Clients give up after 30 s. */
-const headDeadlineMs = 20_000;
+/** For the first head on a connection. */
+const firstHeadMs = 20_000;
+/** A question upstream ends within 60 s; what is made of its answer takes a moment more. */
+const headDeadlineMs = 65_000;
 
 /** Rejects with ListenError. Resolves when connections are accepted. */
 export async function listenFront(options: ServeFrontOptions): Promise<ServingFront> {
@@ -71,7 +73,7 @@ export async function listenFront(options: ServeFrontOptions): Promise<ServingFr
       shares,
       generations,
       keepAliveSeconds: options.keepAliveMs / 1000,
-      firstHeadMs: headDeadlineMs,
+      firstHeadMs,
     }),
   });
   return { listener, hasSendfile: sendfile !== undefined };

@@ -26,8 +26,8 @@ import type { Rights } from './rights.ts';
 import { StoredView } from './stored-view.ts';
 import { viewOf } from './view-of.ts';
 
-/** A client hears something within this time (containerd gives up after 30 s). */
-const headDeadlineMs = 20_000;
+/** A question upstream ends within 60 s, and so does the wait for a transfer. */
+const headDeadlineMs = 62_000;
 /** 404s are remembered this long, and nothing else is. */
 const negativeTtlMs = 5000;
 /** Blobs up to this are given from memory. */

@@ -93,6 +93,7 @@ export class Refresh<V> {
     try {
       const value = await work(signal);
       this.#failures.delete(key);
+      this.#overdue.answered(upstream, this.#clock.monotonic());
       return value;
     } catch (error) {
       if (isNoAnswer(error)) {
@@ -118,7 +119,7 @@ export class Refresh<V> {
     return new Promise((resolve, reject) => {
       const giveUp = (): void => {
         const running = this.#running.get(key);
-        if (running !== undefined) this.#overdue.add(upstream, running);
+        if (running !== undefined) this.#overdue.add(upstream, running, running.startedMs);
         resolve({ kind: 'unanswered', error: undefined });
       };
       if (leftMs <= 0) {

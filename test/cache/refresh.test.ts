@@ -105,6 +105,22 @@ describe('with an old answer at hand', () => {
     expect(overdue.isSilent('hub')).toBe(false);
   });
 
+  it('a late one makes nobody wait less for others once something else was answered', async () => {
+    const [late, slow] = [new Gate(), new Gate()];
+    const first = ask('late', () => held(late));
+    await clock.advance(2_000);
+    expect(await first).toEqual(unanswered);
+    expect(await ask('well', async () => 'there', false)).toMatchObject({ kind: 'answered' });
+    // Still late, and still no sign of silence.
+    expect(await ask('late', () => held(late))).toEqual(unanswered);
+    const other = ask('slow', () => held(slow));
+    await clock.advance(1_000);
+    slow.open();
+    expect(await other).toMatchObject({ kind: 'answered' });
+    late.open();
+    await clock.advance(0);
+  });
+
   it('a failure is not repeated for five seconds, and told to all who come in between', async () => {
     const failure = error('serverError');
     const fail = (): Promise<string> => Promise.reject(failure);

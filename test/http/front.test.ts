@@ -42,13 +42,13 @@ describe('failures', () => {
       retryAfterMs: 61_000,
     });
     const answer = await ask(front.port, '/v2/org/app/manifests/v1');
-    expect([answer.status, answer.headers['retry-after']]).toEqual([503, '61']);
+    expect([answer.status, answer.headers['retry-after']]).toEqual([429, '61']);
     expect(JSON.parse(answer.text)).toEqual({
-      errors: [{ code: 'UNAVAILABLE', message: 'upstream docker.io: too many requests' }],
+      errors: [{ code: 'TOOMANYREQUESTS', message: 'upstream docker.io: too many requests' }],
     });
     expect(front.log.errors).toEqual([]);
     await eventually(() => front.log.requests.length === 1);
-    expect(front.log.requests[0]).toMatchObject({ status: 503, error: 'too many requests', upstream: 'docker.io' });
+    expect(front.log.requests[0]).toMatchObject({ status: 429, error: 'too many requests', upstream: 'docker.io' });
   });
 
   it('that nobody foresaw are 500 UNKNOWN with the request id, and are logged once with their stack', async () => {
