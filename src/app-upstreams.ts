@@ -6,11 +6,14 @@ import type { Clock } from './lib/clock.ts';
 import { type Logger, silentLogger } from './lib/log.ts';
 import { createUpstream, type UpstreamOptions } from './upstream/create-upstream.ts';
 import { CredentialHelpers } from './upstream/credential-helper.ts';
-import { configuredCredential } from './upstream/credentials-config.ts';
-import { CredentialStore } from './upstream/credentials-store.ts';
-import { type CredentialSource, firstOf } from './upstream/credentials.ts';
+import type { LegacyUpstream } from './store/legacy.ts';
+import { originOf } from './store/origin.ts';
+import { configuredCredential, placeOfConfigured } from './upstream/credentials-config.ts';
+import { CredentialStore, storedPlace } from './upstream/credentials-store.ts';
+import { certificatePlace, type CredentialSource, firstOf } from './upstream/credentials.ts';
 import { createProbes, type EndpointProbe } from './upstream/probe.ts';
-import type { UpstreamEvents } from './upstream/upstream.ts';
+import { PublicUpstream } from './upstream/public-upstream.ts';
+import type { Upstream, UpstreamEvents } from './upstream/upstream.ts';
 
 export interface UpstreamDeps {
   readonly clock: Clock;
@@ -28,9 +31,37 @@ export async function createUpstreams(
     config.upstreams.map((upstream) => {
       const { key, access, tagTtlMs, staleIfErrorMs, immutableTags } = upstream;
       const isImmutableTag = tagMatcher(immutableTags);
-      return [key, { upstream: createUpstream(optionsOf(upstream)), access, tagTtlMs, staleIfErrorMs, isImmutableTag }];
+      const made = upstreamFor(optionsOf(upstream), access);
+      return [key, { upstream: made, access, tagTtlMs, staleIfErrorMs, isImmutableTag }];
     }),
   );
+}
+
+/** On whose word links rest that an earlier version made, as far as configuration tells. */
+export function legacyUpstreams(config: Config): (key: string) => LegacyUpstream | undefined {
+  const { inline, files } = config.credentials;
+  const stored = inline !== undefined || files.length > 0 ? storedPlace : undefined;
+  return (key) => {
+    const upstream = config.upstreams.find((each) => each.key === key);
+    if (upstream === undefined) return undefined;
+    const { auth, tls, access } = upstream;
+    const certificate = tls.certFile === undefined ? undefined : certificatePlace;
+    const place = auth === undefined ? (stored ?? certificate) : placeOfConfigured(auth);
+    return { origin: originOf(place), isAll: access === 'all' };
+  };
+}
+
+/** What `access` lets weir show: with `public`, what strangers get. */
+export function upstreamFor(options: UpstreamOptions, access: UpstreamPolicy['access']): Upstream {
+  const member = createUpstream(options);
+  if (access === 'all') return member;
+  const { logger, events } = options;
+  return new PublicUpstream({
+    member,
+    stranger: createUpstream({ ...options, credentials: undefined }),
+    logger,
+    events,
+  });
 }
 
 const nothing = (): void => undefined;

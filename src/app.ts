@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { type DestinationStream, pino, stdSerializers } from 'pino';
 import { leave } from './app-leaving.ts';
 import { maxConnections, readSecrets } from './app-settings.ts';
-import { createUpstreams } from './app-upstreams.ts';
+import { createUpstreams, legacyUpstreams } from './app-upstreams.ts';
 import { createCache } from './cache/create.ts';
 import { withLargeAnswers } from './cache/large-answers.ts';
 import type { UpstreamPolicy } from './cache/policy.ts';
@@ -59,6 +59,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     mostCatalogBytes: catalogShare(config.cache.maxSizeBytes),
     clock,
     logger: logger.child({ room: 'store' }),
+    legacy: legacyUpstreams(config),
   });
   undo.defer(() => opened.close());
   const metrics = createMetrics(config, opened, options);

@@ -1,27 +1,24 @@
-/** Rights as an upstream gives them: links for contents, an anonymous probe for repositories behind a credential. */
-import { Coalesce } from '../lib/coalesce.ts';
-import { type Digest, digestAlgorithm } from '../oci/digest.ts';
-import type { Tag } from '../oci/reference.ts';
-import type { ContentKind, RepositoryKey } from '../store/catalog.ts';
-import { byAnybody } from '../store/origin.ts';
+/** Rights as an upstream gives them: links, what they are worth now, and the questions that make them. */
+import { LRUCache } from 'lru-cache';
+import type { Digest } from '../oci/digest.ts';
+import { isIndexType, isManifestType } from '../oci/media-type.ts';
+import type { ContentKind, LinkRecord, RepositoryKey } from '../store/catalog.ts';
+import { originOf } from '../store/origin.ts';
+import { certificatePlace } from '../upstream/credentials.ts';
 import { UpstreamError } from '../upstream/errors.ts';
-import type { Upstream } from '../upstream/upstream.ts';
+import { provedBy } from '../upstream/public-upstream.ts';
 import { CacheError } from './errors.ts';
-import { contentText, repositoryText } from './keys.ts';
+import { contentText } from './keys.ts';
+import { Naming } from './naming.ts';
 import { Negatives } from './negative.ts';
 import type { UpstreamPolicy } from './policy.ts';
-import type { ProbeSubject, RepositoryRights, RightsDeps } from './policy-deps.ts';
-import { discoverTag, probe, type ProbeResult, subjectText } from './probe.ts';
+import type { RepositoryRights, RightsDeps } from './policy-deps.ts';
 import { Refresh } from './refresh.ts';
-import { Verdicts } from './verdicts.ts';
 import { isNotFound } from './refusals.ts';
+import type { Standing, Word } from './rights.ts';
 
-/** How many repositories that hold a digest are looked at for a public one. */
-const maxLinks = 32;
-/** How many of them are asked about again, whose proof has become too old. */
-const maxHeldLinks = 2;
-/** How many known tags are tried when the thing asked for teaches nothing about its repository. */
-const maxKnownTags = 2;
+/** Words about bytes that are not here, or not this upstream's. */
+const maxWords = 16_384;
 
 export function createRights(deps: RightsDeps): RepositoryRights {
   return new UpstreamRights(deps);
@@ -29,178 +26,175 @@ export function createRights(deps: RightsDeps): RepositoryRights {
 
 class UpstreamRights implements RepositoryRights {
   readonly #deps: RightsDeps;
-  readonly #verdicts: Verdicts;
-  readonly #probes: Refresh<'public' | 'private'>;
-  readonly #questions = new Coalesce<void>();
+  readonly #questions: Refresh<void>;
   readonly #negatives: Negatives;
+  readonly #naming: Naming;
+  readonly #words = new LRUCache<string, Word>({ max: maxWords });
+  /** Upstreams whose withheld links were told about. */
+  readonly #told = new Set<string>();
 
   constructor(deps: RightsDeps) {
     this.#deps = deps;
-    this.#verdicts = new Verdicts(deps);
-    this.#probes = new Refresh(deps.clock, deps.options, deps.overdue);
+    this.#questions = new Refresh(deps.clock, deps.options, deps.overdue);
     this.#negatives = new Negatives(deps.clock);
+    this.#naming = new Naming(deps);
   }
 
-  async admit(key: RepositoryKey, subject: ProbeSubject | undefined, signal: AbortSignal): Promise<void> {
-    const policy = this.#policy(key);
-    if (!needsProof(policy)) return;
-    const verdict = this.#verdicts.of(key);
-    if (verdict === 'public') return;
-    if (verdict === 'private') throw denied(key);
-    if (verdict === 'ageing') {
-      // Owned by the table of probes; whoever comes after the hour finds out what it told.
-      void this.#prove(policy.upstream, key, subject, true, undefined).catch((error: unknown) => {
-        this.#deps.logger.debug({ err: error, ...key }, 'the verdict could not be refreshed');
-      });
-      return;
-    }
-    const proof = await this.#prove(policy.upstream, key, subject, verdict === 'held', signal);
-    if (proof === 'private') throw denied(key);
-  }
-
-  isOpen(key: RepositoryKey): boolean {
-    const policy = this.#deps.upstreams.get(key.upstream);
-    return policy !== undefined && (!needsProof(policy) || this.#verdicts.isProven(key));
-  }
-
-  openForMs(key: RepositoryKey): number {
-    const policy = this.#deps.upstreams.get(key.upstream);
-    if (policy === undefined) return 0;
-    return needsProof(policy) ? this.#verdicts.publicForMs(key) : Infinity;
+  standing(key: RepositoryKey, digest: Digest, kind: ContentKind): Standing {
+    const link = this.#deps.catalog.link(key, digest, kind);
+    const standing = link === undefined ? 'none' : this.#worth(key, link);
+    if (standing === 'good') return standing;
+    const word = this.#words.get(wordText(key, digest, kind));
+    if (word === undefined || !this.isWordEnough(key, digest)) return standing;
+    this.#link(key, digest, kind, word);
+    return 'good';
   }
 
   isLinked(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean {
-    const { catalog } = this.#deps;
-    if (catalog.hasLink(key, digest, kind)) return true;
-    return catalog.linksOf(digest, kind, maxLinks).some((other) => this.#isPublic(other));
+    return this.standing(key, digest, kind) === 'good';
   }
 
-  async ask(key: RepositoryKey, digest: Digest, kind: ContentKind, signal: AbortSignal): Promise<void> {
+  hasWord(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean {
+    return this.#words.has(wordText(key, digest, kind));
+  }
+
+  isWordEnough({ upstream }: RepositoryKey, digest: Digest): boolean {
+    const { isPublic, isOwn } = this.#deps.catalog.provenance(digest, upstream);
+    return isPublic || isOwn;
+  }
+
+  said(key: RepositoryKey, digest: Digest, kind: ContentKind, told: Word): void {
+    const { catalog } = this.#deps;
+    const word = kind === 'manifest' ? this.#typed(digest, told) : told;
+    const { isPublic, isOwn } = catalog.provenance(digest, key.upstream);
+    if (!isPublic && !isOwn) {
+      this.#words.set(wordText(key, digest, kind), word);
+      return;
+    }
+    if (isOwn && !isPublic && word.shown === undefined) catalog.addSender(digest, key.upstream, true);
+    this.#link(key, digest, kind, word);
+  }
+
+  gave(key: RepositoryKey, digest: Digest, kind: ContentKind, word: Word): void {
+    const { catalog } = this.#deps;
+    const isPublic = word.shown === undefined;
+    const known = catalog.provenance(digest, key.upstream);
+    if (!known.isOwn || (isPublic && !known.isPublic)) catalog.addSender(digest, key.upstream, isPublic);
+    this.#link(key, digest, kind, word);
+  }
+
+  async shortCut(key: RepositoryKey, digest: Digest): Promise<boolean> {
+    const { catalog } = this.#deps;
+    if (!this.#mayCut(key) || !catalog.provenance(digest, key.upstream).isPublic) return false;
+    const link = await this.#naming.find(key, digest, (each) => ['good', 'held'].includes(this.#worth(key, each)));
+    if (link === undefined) return false;
+    catalog.addLink(key, digest, 'blob', { origin: link.origin });
+    return true;
+  }
+
+  async ask(key: RepositoryKey, digest: Digest, kind: ContentKind, signal: AbortSignal): Promise<boolean> {
     const { upstream } = this.#policy(key);
-    const text = `${kind} ${contentText(key, digest)}`;
+    const text = wordText(key, digest, kind);
     this.#negatives.check(text);
-    if (await this.#isHeldElsewhere(key, digest, kind, signal)) return;
-    await this.#questions.run(text, (own) => this.#ask(upstream, key, digest, kind, own), signal);
+    const standing = this.standing(key, digest, kind);
+    const question = { key: text, upstream: key.upstream, hasStale: standing === 'held' || standing === 'withheld' };
+    const told = await this.#questions.run(
+      question,
+      async (own) => {
+        try {
+          const word = await this.#ask(upstream, key, digest, kind, own);
+          if (word !== undefined) this.said(key, digest, kind, word);
+        } catch (error) {
+          if (isNotFound(error)) this.#negatives.remember(text, error, this.#deps.options.negativeTtlMs);
+          throw error;
+        }
+      },
+      signal,
+    );
+    if (told.kind === 'answered') return true;
+    if (standing === 'held') return false;
+    if (standing === 'withheld') throw this.withheld(key, told.error);
+    throw told.error ?? new UpstreamError('timeout', 'no answer', { upstream: key.upstream });
+  }
+
+  withheld(key: RepositoryKey, cause: unknown): CacheError {
+    const { catalog, logger } = this.#deps;
+    if (!this.#told.has(key.upstream)) {
+      this.#told.add(key.upstream);
+      const links = catalog.countOfCredentials(key.upstream);
+      logger.warn(
+        { upstream: key.upstream, links },
+        'content that came by a credential is refused until a stranger gets it',
+      );
+    }
+    const name = `${key.upstream}/${key.repository}`;
+    const options = cause instanceof Error ? { cause } : {};
+    return new CacheError(
+      'denied',
+      key.upstream,
+      `${name} is not known to be public, and nobody can be asked`,
+      options,
+    );
   }
 
   close(): void {
-    this.#probes.close();
     this.#questions.close();
   }
 
+  /** Undefined for an answer that proves nothing: the bytes have to. */
   async #ask(
-    upstream: Upstream,
+    upstream: UpstreamPolicy['upstream'],
     key: RepositoryKey,
     digest: Digest,
     kind: ContentKind,
     signal: AbortSignal,
-  ): Promise<void> {
-    try {
-      if (kind === 'blob') await upstream.statBlob(key.repository, digest, signal);
-      else await askManifest(upstream, key, digest, signal);
-    } catch (error) {
-      if (isNotFound(error)) {
-        this.#negatives.remember(`${kind} ${contentText(key, digest)}`, error, this.#deps.options.negativeTtlMs);
-      }
-      throw error;
+  ): Promise<Word | undefined> {
+    if (kind === 'manifest') {
+      const head = await upstream.headManifest(key.repository, { kind: 'digest', digest }, signal);
+      return provedBy(head, { kind: 'digest', digest }) === undefined ? undefined : head;
     }
-    this.#deps.catalog.addLink(key, digest, kind, { origin: byAnybody });
+    const { sizeBytes, shown } = await upstream.statBlob(key.repository, digest, signal);
+    const known = this.#deps.catalog.sealed(digest)?.sizeBytes ?? sizeBytes;
+    if (sizeBytes === undefined || sizeBytes === known) return { shown };
+    const name = `${key.upstream}/${key.repository}@${digest}`;
+    throw new CacheError('mismatch', key.upstream, `${name}: said to have ${sizeBytes} bytes, and has ${known}`);
   }
 
-  /**
-   * Asks, and records the verdict. With `isHeld` the old positive one counts when no answer comes in time, or when
-   * nothing could be learnt; the thing asked for does not matter then, so all clients share one question.
-   */
-  async #prove(
-    upstream: Upstream,
-    key: RepositoryKey,
-    subject: ProbeSubject | undefined,
-    isHeld: boolean,
-    signal: AbortSignal | undefined,
-  ): Promise<'public' | 'private'> {
-    const text = `${repositoryText(key)} ${isHeld || subject === undefined ? '' : subjectText(subject)}`;
-    if (!isHeld) this.#negatives.check(text);
-    const proof = await this.#probes.run(
-      { key: text, upstream: key.upstream, hasStale: isHeld },
-      async (own) => {
-        const result = await this.#probe(upstream, key, subject, own);
-        if (typeof result === 'string') return result;
-        if (isHeld) throw new UpstreamError('badResponse', 'no word about the repository', { upstream: key.upstream });
-        this.#negatives.remember(text, result, this.#deps.options.negativeTtlMs);
-        throw result;
-      },
-      signal,
-    );
-    if (proof.kind === 'answered') return proof.value;
-    if (isHeld) {
-      this.#verdicts.hold(key);
-      return 'public';
-    }
-    throw proof.error ?? new UpstreamError('timeout', 'no answer', { upstream: key.upstream });
+  /** The type that was said, unless it contradicts what the document was found to be. */
+  #typed(digest: Digest, { shown, mediaType = '' }: Word): Word {
+    const known = this.#deps.catalog.manifest(digest)?.mediaType ?? '';
+    const isOdd = isManifestType(known) && isIndexType(known) !== isIndexType(mediaType);
+    return isManifestType(mediaType) && !isOdd ? { shown, mediaType } : { shown };
   }
 
-  async #probe(
-    upstream: Upstream,
-    key: RepositoryKey,
-    subject: ProbeSubject | undefined,
-    signal: AbortSignal,
-  ): Promise<ProbeResult> {
-    const asked = this.#verdicts.now();
-    let absence: UpstreamError | undefined;
-    for await (const candidate of this.#candidates(upstream, key, subject, signal)) {
-      const result = await probe(upstream, key, candidate, signal);
-      if (typeof result === 'string') {
-        this.#verdicts.record(key, result === 'public', asked);
-        return result;
-      }
-      absence ??= result;
-    }
-    const name = `${key.upstream}/${key.repository}`;
-    return absence ?? new UpstreamError('notFound', `${name}: nothing to prove it by`, { upstream: key.upstream });
+  #link(key: RepositoryKey, digest: Digest, kind: ContentKind, { shown, mediaType }: Word): void {
+    this.#words.delete(wordText(key, digest, kind));
+    this.#deps.catalog.addLink(key, digest, kind, { origin: originOf(shown), mediaType });
   }
 
-  /**
-   * What to ask for. A made-up name must neither decide about a repository nor show, by another answer than for a real
-   * one, what a private repository holds; so when the thing asked for does not exist, something that does is tried.
-   */
-  async *#candidates(
-    upstream: Upstream,
-    key: RepositoryKey,
-    subject: ProbeSubject | undefined,
-    signal: AbortSignal,
-  ): AsyncGenerator<ProbeSubject> {
-    if (subject !== undefined) yield subject;
-    for (const tag of this.#deps.catalog.tagsOf(key).slice(0, maxKnownTags)) yield tagSubject(tag);
-    const tag = await discoverTag(upstream, key, signal);
-    if (tag !== undefined) yield tagSubject(tag);
-  }
-
-  /**
-   * It was served over a repository that was proven public, too long ago to count by itself. That one is asked about as
-   * its own clients would ask, and holds when there is no answer: what has been here for all must outlive an outage.
-   */
-  async #isHeldElsewhere(key: RepositoryKey, digest: Digest, kind: ContentKind, signal: AbortSignal): Promise<boolean> {
-    const { catalog, upstreams } = this.#deps;
-    const held = catalog
-      .linksOf(digest, kind, maxLinks)
-      .filter((other) => upstreams.has(other.upstream) && this.#verdicts.of(other) === 'held');
-    for (const other of held.slice(0, maxHeldLinks)) {
-      try {
-        await this.admit(other, { digest, kind }, signal);
-      } catch (error) {
-        // Private by now, and no help.
-        if (!(error instanceof CacheError)) throw error;
-      }
-      if (this.isLinked(key, digest, kind)) return true;
-    }
-    return false;
-  }
-
-  /** Proven public: nothing that it holds needs a right. */
-  #isPublic(key: RepositoryKey): boolean {
+  #worth(key: RepositoryKey, { origin }: LinkRecord): Standing {
     const policy = this.#deps.upstreams.get(key.upstream);
-    if (policy === undefined) return false;
-    return !policy.upstream.hasCredential || this.#verdicts.isProven(key);
+    if (policy === undefined) return 'none';
+    switch (origin.kind) {
+      case 'anonymous':
+      case 'operator':
+        return 'good';
+      case 'client':
+        return 'none';
+      case 'legacy':
+        return policy.access === 'public' ? 'withheld' : this.#deps.options.offline ? 'good' : 'held';
+      case 'credential': {
+        const isCurrent = policy.upstream.isAt(origin.place);
+        // A certificate is shown with every request, so whoever reaches weir may read what it can.
+        if (policy.access === 'public') return isCurrent && origin.place === certificatePlace ? 'good' : 'withheld';
+        return isCurrent || this.#deps.options.offline ? 'good' : 'held';
+      }
+    }
+  }
+
+  /** Where rules say who may read what, a blob needs its own word. There are no rules yet. */
+  #mayCut(key: RepositoryKey): boolean {
+    return this.#deps.upstreams.has(key.upstream);
   }
 
   #policy(key: RepositoryKey): UpstreamPolicy {
@@ -210,22 +204,6 @@ class UpstreamRights implements RepositoryRights {
   }
 }
 
-function needsProof({ upstream, access }: UpstreamPolicy): boolean {
-  return access === 'public' && upstream.hasCredential;
-}
-
-async function askManifest(upstream: Upstream, key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<void> {
-  const { digest: got } = await upstream.headManifest(key.repository, { kind: 'digest', digest }, signal);
-  // No digest, or one by another algorithm, contradicts nothing.
-  if (got === undefined || digestAlgorithm(got) !== digestAlgorithm(digest) || got === digest) return;
-  const message = `${key.upstream}/${key.repository}: asked for ${digest}, got ${got}`;
-  throw new CacheError('mismatch', key.upstream, message);
-}
-
-function tagSubject(tag: Tag): ProbeSubject {
-  return { kind: 'manifest', reference: { kind: 'tag', tag } };
-}
-
-function denied(key: RepositoryKey): CacheError {
-  return new CacheError('denied', key.upstream, `${key.upstream}/${key.repository} is not public`);
+function wordText(key: RepositoryKey, digest: Digest, kind: ContentKind): string {
+  return `${kind} ${contentText(key, digest)}`;
 }

@@ -7,7 +7,6 @@ import type { Clock } from '../lib/clock.ts';
 import type { Generations } from '../lib/generations.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Catalog, ManifestRecord, RepositoryKey, TagKey, TagRecord } from '../store/catalog.ts';
-import { byAnybody } from '../store/origin.ts';
 import { type Age, ageOf, Ages, type Moment } from './age.ts';
 import { contentText, repositoryText, tagText } from './keys.ts';
 import { isAttachment } from './tag-rule.ts';
@@ -87,14 +86,13 @@ export class TagBindings {
 
   /**
    * A manifest was given to somebody who asked this repository for it: tags that were waiting for it are bound if it is
-   * stored, and linked, since the upstream has named it here.
+   * stored.
    */
   arrived(repository: RepositoryKey, { digest, mediaType, sizeBytes }: ManifestRecord): void {
     if (this.#heard.size === 0 || this.#catalog.manifest(digest) === undefined) return;
     for (const { key, record, asked } of this.#heard.values()) {
       if (record.digest !== digest || key.repository !== repository.repository) continue;
       if (key.upstream !== repository.upstream) continue;
-      this.#catalog.addLink(key, digest, 'manifest', { origin: byAnybody, mediaType });
       this.#record(key, { ...record, mediaType, sizeBytes }, asked);
       this.#changed(key);
     }

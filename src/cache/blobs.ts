@@ -1,17 +1,17 @@
 /** Blobs: the right to read first, then the store, then a fill that everybody shares. */
 import type { Clock } from '../lib/clock.ts';
 import { abortable } from '../lib/abort.ts';
-import { Coalesce } from '../lib/coalesce.ts';
 import type { Generations } from '../lib/generations.ts';
 import type { Logger } from '../lib/log.ts';
 import { digestAlgorithm, digestOf, type Digest } from '../oci/digest.ts';
-import type { BlobStore } from '../store/blob-store.ts';
+import type { BlobInfo, BlobStore } from '../store/blob-store.ts';
 import type { Catalog, RepositoryKey } from '../store/catalog.ts';
-import { byAnybody } from '../store/origin.ts';
-import { UpstreamError } from '../upstream/errors.ts';
+import { isOutage, UpstreamError } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { BlobQuery, BlobView, LeasedAnswer } from './answers.ts';
-import { BrokenBodyError, CacheError } from './errors.ts';
+import { BlobAccess, unproved } from './blob-access.ts';
+import { BlobSizes } from './blob-sizes.ts';
+import { CacheError } from './errors.ts';
 import type { CacheEvents } from './events.ts';
 import type { FillTable } from './fill-table.ts';
 import { headOf } from './head-of.ts';
@@ -51,27 +51,25 @@ export interface BlobsOptions {
 export class Blobs {
   readonly #options: BlobsOptions;
   readonly #negatives: Negatives;
-  readonly #sizes = new Coalesce<number | undefined>();
+  readonly #sizes: BlobSizes;
+  readonly #access: BlobAccess;
 
   constructor(options: BlobsOptions) {
     this.#options = options;
     this.#negatives = new Negatives(options.clock);
+    this.#sizes = new BlobSizes(options.rights);
+    this.#access = new BlobAccess(options);
   }
 
   async get(query: BlobQuery, signal: AbortSignal): Promise<BlobView> {
-    const { rights, store, catalog } = this.#options;
+    const { rights } = this.#options;
     const { digest } = query;
     const { upstream } = this.#policy(query.upstream);
     const key = { upstream: query.upstream, repository: query.repository };
-    await rights.admit(key, { digest, kind: 'blob' }, signal);
-    if (rights.isLinked(key, digest, 'blob')) {
-      const info = await look(this.#options, digest);
-      if (info !== undefined && !info.isSuspect) {
-        catalog.touch(digest);
-        this.#options.onAsked?.(query);
-        const refill = (late: AbortSignal): Promise<BlobView> => this.#fill(query, upstream, late);
-        return new StoredView({ store, info, outcome: hit, refill });
-      }
+    const standing = rights.standing(key, digest, 'blob');
+    const info = await look(this.#options, digest);
+    if (info !== undefined && !info.isSuspect) {
+      if (standing === 'good' || (await rights.shortCut(key, digest))) return this.#hit(query, upstream, info);
     }
     const refusal = this.#negatives.get(negativeKey(key, digest));
     if (refusal !== undefined) throw refusal;
@@ -79,8 +77,18 @@ export class Blobs {
       return await this.#withDeadline(query, signal, (limited) => this.#bring(query, upstream, limited));
     } catch (error) {
       if (isNotFound(error)) this.#negatives.remember(negativeKey(key, digest), error, negativeTtlMs);
-      throw error;
+      if (standing === 'withheld' && isOutage(error)) throw rights.withheld(key, error);
+      if (standing !== 'held' || !isOutage(error) || info === undefined || info.isSuspect) throw error;
+      return this.#hit(query, upstream, info);
     }
+  }
+
+  #hit(query: BlobQuery, upstream: Upstream, info: BlobInfo): BlobView {
+    const { store, catalog } = this.#options;
+    catalog.touch(query.digest);
+    this.#options.onAsked?.(query);
+    const refill = (late: AbortSignal): Promise<BlobView> => this.#fill(query, upstream, late);
+    return new StoredView({ store, info, outcome: hit, refill });
   }
 
   /** See `Cache.peek`. Bytes only of blobs that are small; they are proved again on their way into memory. */
@@ -88,8 +96,7 @@ export class Blobs {
     const { rights, store, catalog, generations } = this.#options;
     const key = { upstream, repository };
     const stamp = generations.stamp(repositoryText(key), digest);
-    const openMs = rights.openForMs(key);
-    if (openMs <= 0 || !catalog.hasLink(key, digest, 'blob')) return undefined;
+    if (!rights.isLinked(key, digest, 'blob')) return undefined;
     const info = await look(this.#options, digest);
     if (info === undefined || info.isSuspect || (method === 'get' && info.sizeBytes > maxLeasedBytes)) return undefined;
     const bytes = method === 'get' ? await store.readAll(digest, maxLeasedBytes) : undefined;
@@ -98,7 +105,7 @@ export class Blobs {
     catalog.touch(digest);
     return lease(
       { digest, sizeBytes: info.sizeBytes, bytes, mediaType: undefined },
-      { stamp, openMs, freshMs: Infinity, ...(bytes === undefined && { longest: longestWithoutBytesMs }) },
+      { stamp, freshMs: Infinity, ...(bytes === undefined && { longest: longestWithoutBytesMs }) },
     );
   }
 
@@ -106,39 +113,42 @@ export class Blobs {
     const { rights } = this.#options;
     const { digest } = query;
     const key = { upstream: query.upstream, repository: query.repository };
-    if (!rights.isLinked(key, digest, 'blob') && (await this.#isElsewhere(query))) {
+    if (!rights.isLinked(key, digest, 'blob') && (await this.#access.isElsewhere(query))) {
       // The bytes came, or are coming, through somebody else's repository: this one needs the upstream's own word.
-      await rights.ask(key, digest, 'blob', signal);
       const info = await look(this.#options, digest);
-      if (info !== undefined && !info.isSuspect) return this.get(query, signal);
+      const isHere = info !== undefined && !info.isSuspect;
+      if (!isHere || !this.#access.isForeign(key, digest)) {
+        const isAnswered = await rights.ask(key, digest, 'blob', signal);
+        if (isHere && (!isAnswered || rights.isLinked(key, digest, 'blob'))) return this.#hit(query, upstream, info);
+      }
     }
     const isFilling = this.#options.fills.get(upstream.key, digest) !== undefined;
-    if (query.method === 'head' && !isFilling) return this.#size(query, upstream, signal);
+    if (query.method === 'head' && !isFilling) return this.#sizes.ask(query, upstream, signal);
     return this.#fill(query, upstream, signal);
   }
 
-  async #isElsewhere({ upstream, repository, digest }: BlobQuery): Promise<boolean> {
-    const { fills, store } = this.#options;
-    const fill = fills.get(upstream, digest);
-    if (fill !== undefined) return !fill.sources.has(repository);
-    if (store.partials().some(({ key }) => key.digest === digest && key.upstream === upstream)) return true;
-    return (await look(this.#options, digest)) !== undefined;
-  }
-
   async #fill(query: BlobQuery, upstream: Upstream, signal: AbortSignal): Promise<BlobView> {
-    const { fills, rights, store } = this.#options;
+    const { fills, rights } = this.#options;
     const { digest, repository } = query;
     const key = { upstream: upstream.key, repository };
     for (;;) {
-      const { fill, isNew } = fills.join({ upstream, digest, repository, opening: query.ranges?.[0] });
+      const opening = query.ranges?.[0];
+      const { fill, isNew } = fills.join({
+        upstream,
+        digest,
+        repository,
+        opening,
+        isProof: this.#access.isForeign(key, digest),
+      });
       this.#options.onAsked?.(query);
       if (fill.isEnding) {
         await abortable(fill.done, signal);
         continue;
       }
       // Somebody else's fill began between the question and the join.
-      if (!isNew && !fill.sources.has(repository) && !rights.isLinked(key, digest, 'blob')) {
+      if (!isNew && !fill.sources.has(repository) && !this.#access.mayJoin(fill, key)) {
         await rights.ask(key, digest, 'blob', signal);
+        if (!this.#access.mayJoin(fill, key)) throw unproved(key, digest);
         continue;
       }
       const leave = fill.attach(query.client ?? '');
@@ -149,8 +159,13 @@ export class Blobs {
           continue;
         }
         // The bytes were there before this repository was asked about them: a partial, or somebody else's blob.
-        if (head.kind !== 'bypass' && !rights.isLinked(key, digest, 'blob'))
-          await rights.ask(key, digest, 'blob', signal);
+        if (head.kind !== 'bypass' && !this.#access.mayJoin(fill, key)) await rights.ask(key, digest, 'blob', signal);
+        if (head.kind === 'stored' && !rights.isLinked(key, digest, 'blob')) {
+          await abortable(fill.done, signal);
+          if (!rights.isLinked(key, digest, 'blob') && !this.#access.isForeign(key, digest))
+            throw unproved(key, digest);
+          continue;
+        }
         // It ended just now: what it left is in the store, or can be continued.
         if (head.kind === 'filling' && head.generation.isReleased) {
           await abortable(fill.done, signal);
@@ -158,31 +173,11 @@ export class Blobs {
         }
         if (head.kind !== 'stored') return await viewOf(this.#options, { query, fill, head, isNew }, signal);
         // Proved a moment ago, or found in the store by the fill's own look.
-        const refill = (late: AbortSignal): Promise<BlobView> => this.#fill(query, upstream, late);
-        return new StoredView({ store, info: head.info, outcome: hit, refill });
+        return this.#hit(query, upstream, head.info);
       } finally {
         leave();
       }
     }
-  }
-
-  /** Answers a HEAD without bringing anything. */
-  async #size(query: BlobQuery, upstream: Upstream, signal: AbortSignal): Promise<BlobView> {
-    const { catalog } = this.#options;
-    const { digest, repository } = query;
-    const key = { upstream: upstream.key, repository };
-    const sizeBytes = await this.#sizes.run(
-      negativeKey(key, digest),
-      async (work) => {
-        const found = await upstream.statBlob(repository, digest, work);
-        catalog.addLink(key, digest, 'blob', { origin: byAnybody });
-        return found.sizeBytes;
-      },
-      signal,
-    );
-    const refused = (): Promise<never> => Promise.reject(new BrokenBodyError('a HEAD has no body'));
-    const outcome: Outcome = { kind: 'miss' };
-    return { digest, sizeBytes, outcome, isProved: false, proved: refused, open: refused, close: () => undefined };
   }
 
   async #withDeadline<T>(

@@ -101,7 +101,7 @@ class BypassView implements BlobView {
       clock,
       repository,
       party: new Party('normal', client),
-      onAccept: (_, size) => size === undefined || sizeBytes === undefined || size === sizeBytes,
+      onAccept: (size) => size === undefined || sizeBytes === undefined || size === sizeBytes,
     });
     source.start();
     const options = { source, span, digest, sizeBytes, events };

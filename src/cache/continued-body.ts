@@ -45,7 +45,7 @@ export interface BodySource {
   /** The last repository was refused, to somebody who cannot go on without it. */
   exhausted(): void;
   /** A good head came; `sizeBytes` is what it says about the whole blob. False when that contradicts what is known. */
-  accept(repository: Repository, sizeBytes: number | undefined): boolean;
+  accept(repository: Repository, sizeBytes: number | undefined, shown?: string): boolean;
   /** A broken transfer is being continued. */
   resumed(): void;
 }
@@ -170,7 +170,7 @@ async function openAt(
     signal,
   );
   const { answer } = body;
-  if (!source.accept(repository, answer.kind === 'whole' ? answer.sizeBytes : answer.totalBytes)) {
+  if (!source.accept(repository, answer.kind === 'whole' ? answer.sizeBytes : answer.totalBytes, body.shown)) {
     body.abort();
     source.avoidEndpoints.add(body.endpoint);
     throw new UpstreamError('badResponse', 'the upstream contradicts itself about the size of the blob', {

@@ -64,9 +64,9 @@ export function createCache(options: CacheOptions): RunningCache {
   const connections = new FillConnections({ perFill: options.connections, clock, busyMs: () => movers.busyMs() });
   const hashTurns = new Semaphore(1);
   const shared = { store, catalog, space, clock, logger, events, connections, hashTurns, movers };
-  const fills = new FillTable({ ...shared, proofs: new Shares(mostProofs), onAbandon });
   const overdue = new Overdue();
-  const rights = createRights({ catalog, upstreams, clock, logger, overdue, options: policy, generations });
+  const rights = createRights({ catalog, store, upstreams, clock, logger, overdue, options: policy, generations });
+  const fills = new FillTable({ ...shared, rights, proofs: new Shares(mostProofs), onAbandon });
   const deps = {
     store,
     catalog,

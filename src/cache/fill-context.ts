@@ -8,11 +8,14 @@ import type { Catalog } from '../store/catalog.ts';
 import type { CacheEvents } from './events.ts';
 import type { FillConnections } from './fill-connections.ts';
 import type { MoverPool } from './mover-pool.ts';
+import type { Rights } from './rights.ts';
 import type { Space } from './space.ts';
 
 export interface FillContext {
   readonly store: BlobStore;
   readonly catalog: Catalog;
+  /** Told of what upstreams gave, once it is proved. */
+  readonly rights: Pick<Rights, 'gave'>;
   readonly space: Space;
   readonly clock: Clock;
   readonly logger: Logger;

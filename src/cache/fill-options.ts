@@ -7,6 +7,8 @@ import type { PrefetchTerms } from './attendance.ts';
 import type { Deserted } from './deserted.ts';
 
 export interface FillOptions {
+  /** To find out whether this upstream has what lies here already. */
+  readonly isProof?: boolean | undefined;
   readonly digest: Digest;
   readonly upstream: Upstream;
   readonly repository: Repository;

@@ -20,6 +20,8 @@ export interface JoinRequest {
   readonly digest: Digest;
   readonly repository: Repository;
   readonly opening: RequestRange | undefined;
+  /** See `FillOptions`. */
+  readonly isProof?: boolean;
   /** For a new fill that no client has asked for. */
   readonly prefetch?: PrefetchTerms;
 }
@@ -49,7 +51,7 @@ export class FillTable {
    * (`isEnding`, `done`): its partial is what the next one continues.
    */
   join(request: JoinRequest): { readonly fill: Fill; readonly isNew: boolean } {
-    const { upstream, digest, repository, opening, prefetch } = request;
+    const { upstream, digest, repository, opening, prefetch, isProof } = request;
     const key = keyOf(upstream.key, digest);
     const running = this.#fills.get(key);
     if (running !== undefined) {
@@ -64,6 +66,7 @@ export class FillTable {
       opening,
       prefetch,
       deserted: this.#deserted,
+      isProof,
       avoidEndpoints: this.#currentSuspects(),
       onMismatch: (endpoints) => this.#suspect(endpoints),
     });

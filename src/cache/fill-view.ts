@@ -118,7 +118,7 @@ export class FillView implements BlobView {
       repository,
       party: new Party('normal', client),
       avoidEndpoints: fill.sources.avoidEndpoints,
-      onAccept: (_, size) => size === undefined || sizeBytes === undefined || size === sizeBytes,
+      onAccept: (size) => size === undefined || sizeBytes === undefined || size === sizeBytes,
     });
     source.ignoresRange = fill.sources.ignoresRange;
     source.start();

@@ -4,7 +4,6 @@
  */
 import type { Repository } from '../oci/reference.ts';
 import type { Digest } from '../oci/digest.ts';
-import { byAnybody } from '../store/origin.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { Attendance } from './attendance.ts';
@@ -62,7 +61,7 @@ export class Fill {
       repository,
       party: this.#attendance.party,
       avoidEndpoints,
-      onAccept: (from, sizeBytes) => this.#accept(from, sizeBytes),
+      onAccept: (sizeBytes) => this.#accept(sizeBytes),
       onRefused: (from, error) => this.#succession.head.reject(error, from),
       onResumed: () => context.events.fillResumed({ upstream: upstream.key }),
     });
@@ -145,7 +144,7 @@ export class Fill {
 
   async #bring(): Promise<FillResult> {
     const key = { digest: this.digest, upstream: this.upstream.key };
-    const info = await look(this.#context, this.digest);
+    const info = this.#options.isProof === true ? undefined : await look(this.#context, this.digest);
     if (info !== undefined && !info.isSuspect) {
       this.#succession.head.resolve({ kind: 'stored', info });
       return 'stored';
@@ -184,6 +183,7 @@ export class Fill {
       signal: this.#control.signal,
       onReadable: () => this.#succession.head.resolve({ kind: 'filling', generation }),
     });
+    if (outcome.kind === 'ended' && outcome.result === 'stored') sources.link(this.#context.rights);
     if (outcome.kind === 'ended') return outcome.result;
     const text = `${digest} was asked for, and the bytes are ${outcome.found}`;
     const mismatch = new CacheError('mismatch', upstream.key, text);
@@ -224,7 +224,7 @@ export class Fill {
     return generation;
   }
 
-  #accept(repository: Repository, sizeBytes: number | undefined): boolean {
+  #accept(sizeBytes: number | undefined): boolean {
     const generation = this.#generation;
     if (generation === undefined) return false;
     const known = generation.sizeBytes;
@@ -242,8 +242,6 @@ export class Fill {
     // Larger than the whole cache: the first write will find no room, and everybody gets a transfer of his own.
     if (sizeBytes !== undefined && this.#context.space.isTooLarge(sizeBytes)) this.#allotment.refuse();
     if (known === undefined && sizeBytes !== undefined) generation.setSize(sizeBytes);
-    const key = { upstream: this.upstream.key, repository };
-    this.#context.catalog.addLink(key, this.digest, 'blob', { origin: byAnybody });
     this.#succession.head.resolve({ kind: 'filling', generation });
     return true;
   }

@@ -9,8 +9,6 @@ export const longestWithoutBytesMs = 1_000;
 
 export interface LeaseTerms {
   readonly stamp: Stamp;
-  /** How long the right to read holds by itself, milliseconds; Infinity for always. */
-  readonly openMs: number;
   /** How long the answer is fresh; Infinity for ever. */
   readonly freshMs: number;
   readonly longest?: number;
@@ -18,7 +16,7 @@ export interface LeaseTerms {
 
 export function lease(
   content: Pick<LeasedAnswer, 'digest' | 'sizeBytes' | 'bytes' | 'mediaType'>,
-  { stamp, openMs, freshMs, longest = longestMs }: LeaseTerms,
+  { stamp, freshMs, longest = longestMs }: LeaseTerms,
 ): LeasedAnswer {
   const { digest, sizeBytes, bytes, mediaType } = content;
   const isFinite = Number.isFinite(freshMs);
@@ -32,7 +30,7 @@ export function lease(
     mediaType,
     outcome,
     stamp,
-    holdsMs: Math.min(openMs, freshMs, longest),
+    holdsMs: Math.min(freshMs, longest),
     freshMs: isFinite ? freshMs : undefined,
   };
 }

@@ -18,6 +18,8 @@ const maxHotCharacters = 16 * 1024 * 1024;
 /** Larger ones live in memory only. */
 const maxKeptCharacters = 4 * 1024 * 1024;
 
+const memberRow = 'all ';
+
 export interface ListingKey {
   /** Names the listing. */
   readonly text: string;
@@ -58,12 +60,13 @@ export class ListingCache<T> {
 
   /** `fetch` asks the upstream, once for all who wait. Rejects with what it throws, unless an old answer will do. */
   async get(
-    key: ListingKey,
+    asked: ListingKey,
     policy: UpstreamPolicy,
     fetch: (signal: AbortSignal) => Promise<T>,
     signal: AbortSignal,
   ): Promise<Listing<T>> {
     const { listingTtlMs } = this.#deps.options;
+    const key = policy.access === 'all' ? ofAll(asked) : asked;
     const entry = this.#find(key);
     const age = entry === undefined ? undefined : this.#ages.of(key.text, entry.checkedAtMs);
     if (entry !== undefined && age !== undefined && age.freshnessMs < listingTtlMs) {
@@ -152,4 +155,9 @@ export class ListingCache<T> {
     this.#hot.delete(key.text);
     if (key.row !== undefined) this.#deps.catalog.forgetListing(key.row);
   }
+}
+
+/** What was listed with a credential is not what `access: public` may show later: it has a row of its own. */
+function ofAll(key: ListingKey): ListingKey {
+  return key.row === undefined ? key : { ...key, row: `${memberRow}${key.row}` };
 }

@@ -1,5 +1,4 @@
 /** The lists that a registry gives: tags, referrers, repositories. Rights first. */
-import type { RepositoryKey } from '../store/catalog.ts';
 import type {
   CatalogAnswer,
   CatalogQuery,
@@ -13,7 +12,7 @@ import { CacheError } from './errors.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { Listings, PolicyDeps } from './policy-deps.ts';
 import { ReferrerLists } from './referrers.ts';
-import { isAborted, isNotFound, shuttingDown } from './refusals.ts';
+import { isAborted, shuttingDown } from './refusals.ts';
 import { RepositoryLists } from './repositories.ts';
 import { TagLists } from './tags.ts';
 
@@ -37,18 +36,12 @@ class CachedListings implements Listings {
 
   async tags(query: TagsQuery, signal: AbortSignal): Promise<TagsAnswer> {
     const policy = this.#policy(query);
-    return this.#unlessClosed(async () => {
-      await this.#deps.rights.admit(keyOf(query), undefined, signal);
-      return this.#tags.list(query, policy, signal);
-    });
+    return this.#unlessClosed(() => this.#tags.list(query, policy, signal));
   }
 
   async referrers(query: ReferrersQuery, signal: AbortSignal): Promise<ReferrersAnswer> {
     const policy = this.#policy(query);
-    return this.#unlessClosed(async () => {
-      await this.#admitSubject(query, signal);
-      return this.#referrers.list(query, policy, signal);
-    });
+    return this.#unlessClosed(() => this.#referrers.list(query, policy, signal));
   }
 
   catalog(query: CatalogQuery, signal: AbortSignal): Promise<CatalogAnswer> {
@@ -59,31 +52,6 @@ class CachedListings implements Listings {
     this.#isClosed = true;
     this.#tags.close();
     this.#referrers.close();
-  }
-
-  /**
-   * A subject need not exist (clients ask about made-up ones to find out about the API): then anything else proves. Where
-   * nothing does, 404 would say that there is no API.
-   */
-  async #admitSubject(query: ReferrersQuery, signal: AbortSignal): Promise<void> {
-    const { rights } = this.#deps;
-    try {
-      await rights.admit(keyOf(query), { digest: query.digest, kind: 'manifest' }, signal);
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      await this.#admitUnproved(query, signal);
-    }
-  }
-
-  async #admitUnproved(query: ReferrersQuery, signal: AbortSignal): Promise<void> {
-    try {
-      await this.#deps.rights.admit(keyOf(query), undefined, signal);
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      const { upstream, repository } = query;
-      const message = `${upstream}/${repository}: nothing shows that it is public`;
-      throw new CacheError('denied', upstream, message, { cause: error });
-    }
   }
 
   async #unlessClosed<T>(work: () => Promise<T>): Promise<T> {
@@ -99,8 +67,4 @@ class CachedListings implements Listings {
     if (policy !== undefined) return policy;
     throw new CacheError('nameUnknown', upstream, `no upstream ${upstream} is configured`);
   }
-}
-
-function keyOf({ upstream, repository }: RepositoryQuery): RepositoryKey {
-  return { upstream, repository };
 }

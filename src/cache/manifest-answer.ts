@@ -16,6 +16,11 @@ export function contentOf(manifest: ProvedManifest, isStored?: boolean): Content
   return { record: { digest, mediaType, sizeBytes: bytes.byteLength }, bytes, isStored };
 }
 
+/** With the type that it has under the repository that is asked; as it is where none is known. */
+export function typed(content: Content, mediaType: string | undefined): Content {
+  return mediaType === undefined ? content : { ...content, record: { ...content.record, mediaType } };
+}
+
 export function answerOf(content: Content, method: ManifestQuery['method'], outcome: Outcome): ManifestAnswer {
   const { digest, mediaType, sizeBytes } = content.record;
   const bytes = method === 'get' ? content.bytes : undefined;

@@ -5,7 +5,7 @@ import { type Digest, digestAlgorithm } from '../oci/digest.ts';
 import { isManifestType } from '../oci/media-type.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { ManifestRecord, RepositoryKey } from '../store/catalog.ts';
-import { byAnybody } from '../store/origin.ts';
+import { provedBy } from '../upstream/public-upstream.ts';
 import type { ManifestBody, Upstream } from '../upstream/upstream.ts';
 import { CacheError } from './errors.ts';
 import { contentText } from './keys.ts';
@@ -17,7 +17,7 @@ import { isNotFound } from './refusals.ts';
 
 const maxHeard = 4096;
 
-type FetchDeps = Pick<PolicyDeps, 'catalog' | 'events' | 'logger' | 'clock' | 'options'>;
+type FetchDeps = Pick<PolicyDeps, 'rights' | 'events' | 'logger' | 'clock' | 'options'>;
 
 export class ManifestFetch {
   readonly #deps: FetchDeps;
@@ -132,7 +132,8 @@ export class ManifestFetch {
     // A digest by another algorithm contradicts nothing.
     const isOther = digestAlgorithm(got) === digestAlgorithm(digest) && got !== digest;
     if (isOther || sizeBytes === undefined || !isManifestType(mediaType)) return undefined;
-    this.#deps.catalog.addLink(key, digest, 'manifest', { origin: byAnybody, mediaType });
+    if (provedBy(head, { kind: 'digest', digest }) === undefined) return undefined;
+    this.#deps.rights.said(key, digest, 'manifest', head);
     return { digest, mediaType, sizeBytes };
   }
 
@@ -144,7 +145,7 @@ export class ManifestFetch {
     }
     const fetched = await this.#shelf.keep(manifest);
     const { digest, mediaType } = manifest;
-    this.#deps.catalog.addLink(key, digest, 'manifest', { origin: byAnybody, mediaType });
+    this.#deps.rights.gave(key, digest, 'manifest', { shown: body.shown, mediaType });
     this.#onFetched(key, fetched);
     return fetched;
   }

@@ -4,7 +4,7 @@ import { Coalesce } from '../lib/coalesce.ts';
 import { Semaphore } from '../lib/semaphore.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { isManifestType } from '../oci/media-type.ts';
-import { maxManifestBytes } from '../oci/manifest.ts';
+import { edgesOf, maxManifestBytes } from '../oci/manifest.ts';
 import type { ManifestRecord } from '../store/catalog.ts';
 import type { ProvedManifest } from './manifest-check.ts';
 import type { PolicyDeps } from './policy-deps.ts';
@@ -71,13 +71,16 @@ export class ManifestShelf {
     const { catalog } = this.#deps;
     const { digest, bytes } = manifest;
     const known = catalog.manifest(digest);
-    // The type belongs to the digest: another upstream's odd word does not replace a sensible one.
+    // Each link has its own type; this one is for links that have none. An odd word does not replace a sensible one.
     const mediaType = known !== undefined && isManifestType(known.mediaType) ? known.mediaType : manifest.mediaType;
     const kept = { digest, mediaType, bytes };
     this.#hot.set(digest, kept);
     const isStored = (await this.#attempt('put', digest, () => this.#put(digest, bytes))) === true;
-    if (isStored) catalog.recordManifest(recordOf(kept));
-    return { manifest: kept, isStored };
+    if (isStored) {
+      catalog.recordManifest(recordOf(kept));
+      if (known === undefined) catalog.recordEdges(digest, edgesOf(bytes));
+    }
+    return { manifest, isStored };
   }
 
   async #put(digest: Digest, bytes: Uint8Array): Promise<boolean> {

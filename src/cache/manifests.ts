@@ -8,7 +8,7 @@ import { TagBindings } from './bindings.ts';
 import { CacheError } from './errors.ts';
 import { repositoryText } from './keys.ts';
 import { lease } from './lease.ts';
-import { answerOf, contentOf } from './manifest-answer.ts';
+import { answerOf, contentOf, typed } from './manifest-answer.ts';
 import { ManifestFetch } from './manifest-fetch.ts';
 import { type KeptManifest, ManifestShelf } from './manifest-shelf.ts';
 import type { Manifests, PolicyDeps } from './policy-deps.ts';
@@ -46,7 +46,6 @@ class CachedManifests implements Manifests {
     if (policy === undefined) throw new CacheError('nameUnknown', name, `no upstream ${name} is configured`);
     const key = { upstream: name, repository };
     try {
-      await this.#deps.rights.admit(key, { kind: 'manifest', reference }, signal);
       if (reference.kind === 'tag') {
         return await this.#resolver.resolve({ ...key, tag: reference.tag }, method, policy, signal);
       }
@@ -63,18 +62,17 @@ class CachedManifests implements Manifests {
     const key = { upstream, repository };
     // Before the look, so that what changes meanwhile is noticed.
     const stamp = generations.stamp(repositoryText(key));
-    const openMs = rights.openForMs(key);
-    if (openMs <= 0) return undefined;
     const bound = reference.kind === 'tag' ? this.#resolver.fresh({ ...key, tag: reference.tag }, policy) : undefined;
     const digest = reference.kind === 'tag' ? bound?.binding.digest : reference.digest;
-    const isReadable = bound !== undefined || (digest !== undefined && catalog.hasLink(key, digest, 'manifest'));
-    const manifest = digest !== undefined && isReadable ? await this.#shelf.read(digest) : undefined;
+    if (digest === undefined || !rights.isLinked(key, digest, 'manifest')) return undefined;
+    const link = catalog.link(key, digest, 'manifest');
+    const manifest = await this.#shelf.read(digest);
     if (manifest === undefined) return undefined;
     const { record, bytes } = contentOf(manifest);
-    const mediaType = method === 'head' ? (bound?.binding.mediaType ?? record.mediaType) : record.mediaType;
+    const mediaType = bound?.binding.mediaType ?? link?.mediaType ?? record.mediaType;
     return lease(
       { ...record, mediaType, bytes: method === 'get' ? bytes : undefined },
-      { stamp, openMs, freshMs: bound?.freshMs ?? Infinity },
+      { stamp, freshMs: bound?.freshMs ?? Infinity },
     );
   }
 
@@ -92,9 +90,8 @@ class CachedManifests implements Manifests {
     signal: AbortSignal,
   ): Promise<ManifestAnswer> {
     const { rights } = this.#deps;
-    const isLinked = rights.isLinked(key, digest, 'manifest');
     try {
-      return await this.#byDigestAt(upstream, key, digest, method, isLinked, signal);
+      return await this.#byDigestAt(upstream, key, digest, method, signal);
     } catch (error) {
       // What asks for a digest of either kind asks here first, and for the blob only after a 404 (containerd v2.4.2,
       // core/remotes/docker/resolver.go `Resolve`): an outage must not hide a blob that is here.
@@ -108,33 +105,54 @@ class CachedManifests implements Manifests {
     key: RepositoryKey,
     digest: Digest,
     method: ManifestQuery['method'],
-    isLinked: boolean,
     signal: AbortSignal,
   ): Promise<ManifestAnswer> {
-    const { rights, catalog } = this.#deps;
-    const isOwn = catalog.hasLink(key, digest, 'manifest');
-    if (isLinked || (await this.#shelf.stat(digest)) !== undefined) {
-      // Whoever knows a digest may have read it in somebody else's manifest.
-      if (!isLinked) await rights.ask(key, digest, 'manifest', signal);
-      const here = await this.#here(digest, method);
-      if (here !== undefined) {
-        if (!isOwn) this.#bindings.arrived(key, here);
-        return here;
-      }
+    const { rights } = this.#deps;
+    const standing = rights.standing(key, digest, 'manifest');
+    const mayServe = standing === 'good' || (await this.#isAllowed(key, digest, signal));
+    const here = mayServe ? await this.#here(key, digest, method) : undefined;
+    if (here !== undefined) {
+      this.#bindings.arrived(key, here);
+      return here;
     }
-    const head = method === 'head' ? await this.#fetch.headByDigest(upstream, key, digest, signal) : undefined;
-    if (head !== undefined)
-      return answerOf({ record: head.record, bytes: undefined }, method, { kind: head.isHeard ? 'hit' : 'miss' });
-    const { manifest, isStored, isCollapsed } = await this.#fetch.byDigest(upstream, key, digest, signal);
-    return answerOf(contentOf(manifest, isStored), method, { kind: 'miss', ...(isCollapsed ? { isCollapsed } : {}) });
+    try {
+      const head = method === 'head' ? await this.#fetch.headByDigest(upstream, key, digest, signal) : undefined;
+      if (head !== undefined)
+        return answerOf({ record: head.record, bytes: undefined }, method, { kind: head.isHeard ? 'hit' : 'miss' });
+      const { manifest, isStored, isCollapsed } = await this.#fetch.byDigest(upstream, key, digest, signal);
+      return answerOf(contentOf(manifest, isStored), method, { kind: 'miss', ...(isCollapsed ? { isCollapsed } : {}) });
+    } catch (error) {
+      if (!isOutage(error)) throw error;
+      if (standing === 'withheld') throw rights.withheld(key, error);
+      const kept = standing === 'held' ? await this.#here(key, digest, method) : undefined;
+      if (kept === undefined) throw error;
+      return kept;
+    }
   }
 
-  async #here(digest: Digest, method: ManifestQuery['method']): Promise<ManifestAnswer | undefined> {
+  /**
+   * It lies here, and the upstream's word through this repository is all that is missing: whoever knows a digest may have
+   * read it in somebody else's manifest. Where a word is not enough, the upstream has to send the bytes.
+   */
+  async #isAllowed(key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    const { rights } = this.#deps;
+    if (!rights.isWordEnough(key, digest) || (await this.#shelf.stat(digest)) === undefined) return false;
+    return !(await rights.ask(key, digest, 'manifest', signal)) || rights.isLinked(key, digest, 'manifest');
+  }
+
+  async #here(
+    key: RepositoryKey,
+    digest: Digest,
+    method: ManifestQuery['method'],
+  ): Promise<ManifestAnswer | undefined> {
+    const link = this.#deps.catalog.link(key, digest, 'manifest');
     if (method === 'head') {
       const record = await this.#shelf.stat(digest);
-      return record === undefined ? undefined : answerOf({ record, bytes: undefined }, method, { kind: 'hit' });
+      if (record === undefined) return undefined;
+      return answerOf(typed({ record, bytes: undefined }, link?.mediaType), method, { kind: 'hit' });
     }
     const manifest = await this.#shelf.read(digest);
-    return manifest === undefined ? undefined : answerOf(contentOf(manifest), method, { kind: 'hit' });
+    if (manifest === undefined) return undefined;
+    return answerOf(typed(contentOf(manifest), link?.mediaType), method, { kind: 'hit' });
   }
 }

@@ -48,7 +48,11 @@ export async function askOpening(
   const { answer } = body;
   if (answer.kind === 'whole') source.ignoresRange = true;
   const { start, end } = answer.kind === 'whole' ? { start: 0, end: Infinity } : answer;
-  const isAccepted = source.accept(repository, answer.kind === 'whole' ? answer.sizeBytes : answer.totalBytes);
+  const isAccepted = source.accept(
+    repository,
+    answer.kind === 'whole' ? answer.sizeBytes : answer.totalBytes,
+    body.shown,
+  );
   // With a partial, some of it may be there; then the wants bring what is not.
   if (isAccepted && pieces.isFree(start, end)) return { kind: answer.kind, body, start, end };
   body.abort();

@@ -2,10 +2,8 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Generations } from '../lib/generations.ts';
 import type { Logger } from '../lib/log.ts';
-import type { Digest } from '../oci/digest.ts';
-import type { Reference } from '../oci/reference.ts';
 import type { BlobStore } from '../store/blob-store.ts';
-import type { Catalog, ContentKind, RepositoryKey } from '../store/catalog.ts';
+import type { Catalog } from '../store/catalog.ts';
 import type {
   CatalogAnswer,
   CatalogQuery,
@@ -33,11 +31,6 @@ export interface PolicyOptions {
   readonly staleAfterMs: number;
   /** After a failed revalidation the stale answer is given without asking again for this long. */
   readonly retryMs: number;
-  /** How long the upstream's word that a repository is public holds, and that it is not. */
-  readonly publicTtlMs: number;
-  readonly privateTtlMs: number;
-  /** How long beyond that a positive word holds while the upstream cannot be asked. Offline: for ever. */
-  readonly publicHoldMs: number;
   /** Bytes of manifests kept in memory. */
   readonly hotManifestBytes: number;
 }
@@ -48,21 +41,10 @@ export const defaultPolicyOptions: PolicyOptions = {
   listingTtlMs: 30_000,
   staleAfterMs: 2_000,
   retryMs: 5_000,
-  publicTtlMs: 3_600_000,
-  privateTtlMs: 60_000,
-  publicHoldMs: 30 * 86_400_000,
   hotManifestBytes: 64 * 1024 * 1024,
 };
 
-/** What an anonymous probe asks for. A blob or manifest by digest, or a manifest by any reference. */
-export type ProbeSubject =
-  | { readonly digest: Digest; readonly kind: ContentKind }
-  | { readonly reference: Reference; readonly kind: 'manifest' };
-
 export interface RepositoryRights extends Rights {
-  admit(key: RepositoryKey, subject: ProbeSubject | undefined, signal: AbortSignal): Promise<void>;
-  /** Whether `admit` would let this repository pass without asking anyone. No I/O. */
-  isOpen(key: RepositoryKey): boolean;
   /** Ends what runs in the background. */
   close(): void;
 }
@@ -70,6 +52,7 @@ export interface RepositoryRights extends Rights {
 /** What rights are decided from. */
 export interface RightsDeps {
   readonly catalog: Catalog;
+  readonly store: BlobStore;
   readonly upstreams: ReadonlyMap<string, UpstreamPolicy>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -86,7 +69,6 @@ export interface SpaceGrants {
 }
 
 export interface PolicyDeps extends RightsDeps {
-  readonly store: BlobStore;
   readonly rights: RepositoryRights;
   readonly events: CacheEvents;
   /** Grants room before something is stored. Absent: there always is. */

@@ -1,6 +1,7 @@
 /** _catalog: what is cached and may be told to anybody. */
 import { setImmediate } from 'node:timers/promises';
 import { Semaphore } from '../lib/semaphore.ts';
+import { certificatePlace } from '../upstream/credentials.ts';
 import type { CatalogAnswer, CatalogQuery } from './answers.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 
@@ -12,7 +13,6 @@ const lookedAtPerTurn = 200;
 
 interface Deps extends Pick<PolicyDeps, 'upstreams'> {
   readonly catalog: Pick<PolicyDeps['catalog'], 'repositoriesOf'>;
-  readonly rights: Pick<PolicyDeps['rights'], 'isOpen'>;
 }
 
 /**
@@ -57,7 +57,7 @@ export class RepositoryLists {
  * Undefined in the place of each name that may not be told.
  */
 function* namesAfter(
-  { catalog, rights, upstreams }: Deps,
+  { catalog, upstreams }: Deps,
   only: string | undefined,
   last: string,
 ): Generator<string | undefined> {
@@ -65,8 +65,12 @@ function* namesAfter(
   for (const prefix of prefixes) {
     if (last > prefix && !last.startsWith(prefix)) continue;
     const after = last.startsWith(prefix) ? last.slice(prefix.length) : '';
-    for (const key of catalog.repositoriesOf(only ?? prefix.slice(0, -1), after)) {
-      yield rights.isOpen(key) ? `${prefix}${key.repository}` : undefined;
+    const upstream = only ?? prefix.slice(0, -1);
+    const policy = upstreams.get(upstream);
+    if (policy === undefined) continue;
+    const isAll = policy.access === 'all' || policy.upstream.isAt(certificatePlace);
+    for (const { repository, isPublic } of catalog.repositoriesOf(upstream, after)) {
+      yield isPublic || isAll ? `${prefix}${repository}` : undefined;
     }
   }
 }

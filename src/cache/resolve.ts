@@ -2,38 +2,22 @@
  * Tag policy: fresh for a while, then one HEAD decides for everybody; during an outage the last known answer; a 404 or a
  * denial is an answer and is followed.
  */
-import { isManifestType } from '../oci/media-type.ts';
 import type { TagKey } from '../store/catalog.ts';
-import { byAnybody } from '../store/origin.ts';
 import { UpstreamError } from '../upstream/errors.ts';
-import type { Upstream } from '../upstream/upstream.ts';
 import type { Age } from './age.ts';
 import type { ManifestAnswer, ManifestQuery } from './answers.ts';
-import type { Binding, TagBindings } from './bindings.ts';
+import type { Binding } from './bindings.ts';
 import { CacheError } from './errors.ts';
 import { tagText } from './keys.ts';
-import { answerOf, type Content, contentOf } from './manifest-answer.ts';
-import type { ManifestFetch } from './manifest-fetch.ts';
-import type { ManifestShelf } from './manifest-shelf.ts';
+import { answerOf, contentOf, typed } from './manifest-answer.ts';
 import { Nones } from './nones.ts';
 import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { Refresh } from './refresh.ts';
+import { askTag, type ResolveParts, type Told } from './tag-question.ts';
 import { noneKeyOf, type TagRule, tagRule, ttlOf } from './tag-rule.ts';
 import { isDenied, isNoAnswer, isNotFound, isOffline } from './refusals.ts';
-
-export interface ResolveParts {
-  readonly shelf: ManifestShelf;
-  readonly fetch: ManifestFetch;
-  readonly bindings: TagBindings;
-}
-
-/** What the upstream said about a tag, with the bytes if they had to be fetched. */
-interface Told {
-  readonly binding: Binding;
-  readonly content: Content | undefined;
-}
 
 interface Request {
   readonly key: TagKey;
@@ -72,7 +56,7 @@ export class TagResolver {
   ): Promise<ManifestAnswer> {
     const request = { key, method, policy, rule: tagRule(key.tag, policy, this.#deps.options), signal };
     const binding = this.#parts.bindings.get(key);
-    if (binding !== undefined && !binding.isDenied) {
+    if (binding !== undefined && !binding.isDenied && this.#isGood(key, binding)) {
       const { isImmutable, ttlMs } = request.rule;
       const isFresh = isImmutable || this.#parts.bindings.age(key, binding).freshnessMs < ttlMs;
       const answer = isFresh ? await this.#fresh(request, binding) : undefined;
@@ -85,7 +69,7 @@ export class TagResolver {
   fresh(key: TagKey, policy: UpstreamPolicy): { readonly binding: Binding; readonly freshMs: number } | undefined {
     const { isImmutable, ttlMs } = tagRule(key.tag, policy, this.#deps.options);
     const binding = this.#parts.bindings.get(key);
-    if (binding === undefined || binding.isDenied) return undefined;
+    if (binding === undefined || binding.isDenied || !this.#isGood(key, binding)) return undefined;
     const freshMs = isImmutable ? Infinity : ttlMs - this.#parts.bindings.age(key, binding).freshnessMs;
     return freshMs > 0 ? { binding, freshMs } : undefined;
   }
@@ -134,6 +118,7 @@ export class TagResolver {
         return this.#staleAnswer(request, stale, told.error);
       if (none !== undefined && (none.isServable || isOffline(told.error))) throw none.because(told.error);
       if (binding?.isDenied === true && binding.isGone !== true) throw wasDenied(key, told.error);
+      if (this.#isWithheld(key, binding)) throw this.#deps.rights.withheld(key, told.error);
       throw told.error ?? new UpstreamError('timeout', 'no answer', { upstream: key.upstream });
     } catch (error) {
       if (isPinned && isNotFound(error)) return this.#staleAnswer(request, stale, undefined);
@@ -146,7 +131,8 @@ export class TagResolver {
     const { key, policy } = request;
     const { bindings, shelf } = this.#parts;
     try {
-      const told = await this.#askUpstream(request, policy.upstream, binding, signal);
+      const question = { key, method: request.method };
+      const told = await askTag({ ...this.#parts, ...this.#deps }, question, policy.upstream, binding, signal);
       this.#nones.forget(await noneKeyOf(key, this.#deps.catalog, shelf));
       return told;
     } catch (error) {
@@ -162,57 +148,19 @@ export class TagResolver {
     }
   }
 
-  async #askUpstream(
-    { key, method }: Request,
-    upstream: Upstream,
-    binding: Binding | undefined,
-    signal: AbortSignal,
-  ): Promise<Told> {
-    const { bindings, shelf, fetch } = this.#parts;
-    // Before the question is sent: what changes while it travels is not covered by the answer.
-    const asked = bindings.now();
-    const byTag = async (): Promise<Told> => {
-      const { manifest, isStored } = await fetch.byTag(upstream, key, key.tag, signal);
-      const content = contentOf(manifest, isStored);
-      return { binding: bindings.confirm(key, content.record, asked), content };
-    };
-    if (binding === undefined && method === 'get') return byTag();
-    const head = await upstream.headManifest(key.repository, { kind: 'tag', tag: key.tag }, signal);
-    const { digest, mediaType = '', sizeBytes } = head;
-    if (digest === undefined) return byTag();
-    const isSame = digest === binding?.digest;
-    if (isSame && method === 'head') return { binding: bindings.confirm(key, binding, asked), content: undefined };
-    const here = await shelf.stat(digest);
-    if (here !== undefined) {
-      // Asked through this repository, the upstream has named it: that is the proof that a link needs.
-      this.#deps.catalog.addLink(key, digest, 'manifest', { origin: byAnybody });
-      return { binding: bindings.confirm(key, here, asked), content: undefined };
-    }
-    const isNew = binding === undefined || !binding.isRecorded;
-    if (isNew && method === 'head' && isManifestType(mediaType) && sizeBytes !== undefined) {
-      fetch.heard(key, { digest, mediaType, sizeBytes });
-      return { binding: bindings.confirm(key, { digest, mediaType, sizeBytes }, asked), content: undefined };
-    }
-    try {
-      const { manifest, isStored } = await fetch.byDigest(upstream, key, digest, signal);
-      const content = contentOf(manifest, isStored);
-      return { binding: bindings.confirm(key, content.record, asked), content };
-    } catch (error) {
-      // It has moved on in between, or this registry knows tags only.
-      if (isNotFound(error)) return byTag();
-      throw error;
-    }
-  }
-
   async #answer(request: Request, { binding, content }: Told, outcome: Outcome): Promise<ManifestAnswer> {
     const { key, method, policy, signal } = request;
     const { shelf, fetch, bindings } = this.#parts;
     const told = { ...outcome, ...ttlOf(binding, request.rule, bindings.age(key, binding), outcome) };
     if (content !== undefined) return answerOf(content, method, told);
     if (method === 'head') return answerOf({ record: binding, bytes: undefined }, method, told);
-    const manifest = await shelf.read(binding.digest);
+    const { rights, catalog } = this.#deps;
+    const isServable =
+      rights.isLinked(key, binding.digest, 'manifest') ||
+      (outcome.detail !== undefined && this.#mayBeStale(key, binding));
+    const manifest = isServable ? await shelf.read(binding.digest) : undefined;
     if (manifest !== undefined) {
-      const here = contentOf(manifest);
+      const here = typed(contentOf(manifest), catalog.link(key, binding.digest, 'manifest')?.mediaType);
       // It has come by way of another repository.
       if (!binding.isRecorded) bindings.arrived(key, here.record);
       return answerOf(here, method, told);
@@ -232,10 +180,26 @@ export class TagResolver {
     const { bindings, shelf } = this.#parts;
     for (const binding of [bindings.get(key), bindings.recorded(key)]) {
       if (binding === undefined || (binding.isDenied && binding.isGone !== true)) continue;
+      if (!this.#mayBeStale(key, binding)) continue;
       if ((await shelf.stat(binding.digest)) !== undefined) return { binding, age: bindings.age(key, binding) };
     }
     const heard = method === 'head' ? bindings.get(key) : undefined;
-    return heard === undefined || heard.isDenied ? undefined : { binding: heard, age: bindings.age(key, heard) };
+    return heard === undefined || heard.isDenied || heard.isRecorded
+      ? undefined
+      : { binding: heard, age: bindings.age(key, heard) };
+  }
+
+  /** It may be answered without a question. A tag that was only heard of has its word in memory, for HEAD. */
+  #isGood(key: TagKey, { digest, isRecorded }: Binding): boolean {
+    return this.#deps.rights.isLinked(key, digest, 'manifest') || !isRecorded;
+  }
+
+  #mayBeStale(key: TagKey, { digest }: Binding): boolean {
+    return ['good', 'held'].includes(this.#deps.rights.standing(key, digest, 'manifest'));
+  }
+
+  #isWithheld(key: TagKey, binding: Binding | undefined): boolean {
+    return binding !== undefined && this.#deps.rights.standing(key, binding.digest, 'manifest') === 'withheld';
   }
 
   #staleAnswer(request: Request, { binding }: Stale, error: Error | undefined): Promise<ManifestAnswer> {

@@ -1,24 +1,47 @@
 /**
  * Who may be given what. Bytes are shared by digest; the right to read them is not: a repository may serve a digest
- * only over a link, and a link exists only because the upstream, asked through that repository, had it.
+ * only over a link, and a link exists only because the upstream, asked through that repository, had it. What a link is
+ * worth depends on whose word it rests on (`store/origin.ts`) and on what is configured now.
  */
 import type { Digest } from '../oci/digest.ts';
 import type { ContentKind, RepositoryKey } from '../store/catalog.ts';
+import type { CacheError } from './errors.ts';
+
+/**
+ * `good`: serve it · `held`: ask first, and serve it if nobody answers · `withheld`: ask first, and refuse if nobody
+ * answers · `none`: no link.
+ */
+export type Standing = 'good' | 'held' | 'withheld' | 'none';
+
+/** What an upstream said of a digest through a repository. */
+export interface Word {
+  /** As `Shown` says it; absent: anybody was told this. */
+  readonly shown?: string | undefined;
+  /** Of a manifest. */
+  readonly mediaType?: string | undefined;
+}
 
 export interface Rights {
-  /**
-   * Rejects with CacheError `denied` unless this repository may be served to an anonymous client (`access: public`
-   * with a credential configured: an anonymous probe decides; otherwise at once). A verdict outlives an outage.
-   */
-  admit(
-    key: RepositoryKey,
-    subject: { readonly digest: Digest; readonly kind: ContentKind } | undefined,
-    signal: AbortSignal,
-  ): Promise<void>;
-  /** For how many milliseconds from now `admit` needs to ask nobody; 0 when it has to. No I/O. */
-  openForMs(key: RepositoryKey): number;
-  /** A link exists, or the digest has one in a repository that is proven public. No I/O. */
+  /** What the repository's own link is worth. No I/O. */
+  standing(key: RepositoryKey, digest: Digest, kind: ContentKind): Standing;
+  /** `standing` is `good`. */
   isLinked(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean;
-  /** Asks the upstream through that repository, and links on success. Rejects with UpstreamError. One question per key at a time. */
-  ask(key: RepositoryKey, digest: Digest, kind: ContentKind, signal: AbortSignal): Promise<void>;
+  /** The upstream has said yes through this repository, in this run; it becomes a link when the bytes allow. No I/O. */
+  hasWord(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean;
+  /** A yes through this repository links what lies here: the bytes are public, or this upstream has sent them. No I/O. */
+  isWordEnough(key: RepositoryKey, digest: Digest): boolean;
+  /** A yes without the bytes. It links only if that is enough; a 200 to HEAD is no possession. */
+  said(key: RepositoryKey, digest: Digest, kind: ContentKind, word: Word): void;
+  /** The bytes came through this repository, and were proved: links. */
+  gave(key: RepositoryKey, digest: Digest, kind: ContentKind, word: Word): void;
+  /** Links a public blob that a manifest linked here names; resolves whether it did. Asks nobody. */
+  shortCut(key: RepositoryKey, digest: Digest): Promise<boolean>;
+  /**
+   * Asks the upstream through that repository and takes its word. One question per key at a time. Resolves false when
+   * nobody answered and the link is `held`: it counts then. Rejects with UpstreamError, and with CacheError `denied` when
+   * nobody answered and it is `withheld`.
+   */
+  ask(key: RepositoryKey, digest: Digest, kind: ContentKind, signal: AbortSignal): Promise<boolean>;
+  /** The refusal for a link that is `withheld`, said in the log once for each upstream. */
+  withheld(key: RepositoryKey, cause: unknown): CacheError;
 }

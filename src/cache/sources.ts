@@ -10,6 +10,7 @@ import type { UpstreamError } from '../upstream/errors.ts';
 import type { TransferSlot } from '../upstream/transfers.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { BodySource } from './continued-body.ts';
+import type { Rights, Word } from './rights.ts';
 
 export interface SourcesOptions {
   readonly upstream: Upstream;
@@ -18,8 +19,8 @@ export interface SourcesOptions {
   readonly repository: Repository;
   readonly party: Party;
   readonly avoidEndpoints?: Iterable<string>;
-  /** A good answer came through `repository`. Returns false when its size contradicts what is known. */
-  readonly onAccept: (repository: Repository, sizeBytes: number | undefined) => boolean;
+  /** A good answer came. Returns false when its size contradicts what is known. */
+  readonly onAccept: (sizeBytes: number | undefined) => boolean;
   readonly onRefused?: (repository: Repository, error: UpstreamError) => void;
   readonly onResumed?: () => void;
 }
@@ -38,6 +39,8 @@ export class Sources implements BodySource {
   #slot: TransferSlot | undefined;
   readonly #options: SourcesOptions;
   readonly #repositories: Set<Repository>;
+  /** What the upstream said when it gave bytes, by repository. Links are made of it when the bytes are proved. */
+  readonly #words = new Map<Repository, Word>();
   #hasStarted = false;
   #isExhausted = false;
   #resumes = 0;
@@ -102,6 +105,17 @@ export class Sources implements BodySource {
     this.#repositories.add(repository);
   }
 
+  /** The upstream gave bytes through this repository. */
+  hasWord(repository: Repository): boolean {
+    return this.#words.has(repository);
+  }
+
+  /** The bytes are proved. */
+  link(rights: Pick<Rights, 'gave'>): void {
+    const { key: upstream } = this.upstream;
+    for (const [repository, word] of this.#words) rights.gave({ upstream, repository }, this.digest, 'blob', word);
+  }
+
   /** Bytes are there already, so a failure from now on is an interruption. */
   start(): void {
     this.#hasStarted = true;
@@ -120,8 +134,9 @@ export class Sources implements BodySource {
     return !isLast;
   }
 
-  accept(repository: Repository, sizeBytes: number | undefined): boolean {
-    if (!this.#options.onAccept(repository, sizeBytes)) return false;
+  accept(repository: Repository, sizeBytes: number | undefined, shown?: string): boolean {
+    if (!this.#options.onAccept(sizeBytes)) return false;
+    this.#words.set(repository, { shown });
     this.#hasStarted = true;
     this.#isUnsized = sizeBytes === undefined;
     return true;

@@ -52,8 +52,11 @@ export class TagLists {
 
   /** Everything that was pulled by tag through weir and could be pulled now. */
   #known(key: RepositoryKey, query: PageQuery, error: unknown): TagsAnswer {
-    const { catalog } = this.#deps;
-    const known = catalog.tagsOf(key).filter((tag) => catalog.tag({ ...key, tag })?.isDenied === false);
+    const { catalog, rights } = this.#deps;
+    const known = catalog.tagsOf(key).filter((tag) => {
+      const bound = catalog.tag({ ...key, tag });
+      return bound?.isDenied === false && rights.isLinked(key, bound.digest, 'manifest');
+    });
     if (known.length === 0) throw error;
     const { last, n } = query;
     const rest = last === undefined ? known : known.filter((tag) => tag > last);

@@ -3,6 +3,7 @@
  * look-ups, never answers.
  */
 import { type Descriptor, parseDescriptor } from './descriptor.ts';
+import type { Digest } from './digest.ts';
 import { field, isJsonObject, type JsonObject, jsonDepth, listField, textField, textMapField } from './json.ts';
 import { type DocumentShape, isIndexType, isManifestType } from './media-type.ts';
 
@@ -57,6 +58,13 @@ export function readManifest(bytes: Uint8Array): ManifestFacts | ManifestProblem
   }
   if (!isJsonObject(document)) return invalid('not-an-object', 'the manifest is not a JSON object');
   return factsOf(document);
+}
+
+/** Everything that a document names: blobs and manifests. Nothing for what is no manifest. */
+export function edgesOf(bytes: Uint8Array): readonly Digest[] {
+  const facts = readManifest(bytes);
+  if (facts.kind === 'invalid') return [];
+  return [...facts.blobs, ...facts.children].map(({ digest }) => digest);
 }
 
 function factsOf(document: JsonObject): ManifestFacts | ManifestProblem {

@@ -82,6 +82,11 @@ export function stripParameters(contentType: string): string {
   return (semicolon === -1 ? contentType : contentType.slice(0, semicolon)).trim();
 }
 
+/** Whether `text` may stand as a type in a header, a catalog or an index. */
+export function isMediaType(text: string): boolean {
+  return typeShape.test(text);
+}
+
 /** The type without its parameters; nothing for what is no type. */
 export function cleanMediaType(text: string): string {
   const type = stripParameters(text);

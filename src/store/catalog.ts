@@ -41,7 +41,7 @@ export interface LinkRecord {
 
 /** Where the bytes of a blob came from, as one upstream sees it. */
 export interface Provenance {
-  /** Some upstream that sent them gave them, or answered 200 for them, to strangers; or the operator brought them. */
+  /** Some upstream that sent them gave them, or answered 200 for them, to strangers. */
   readonly isPublic: boolean;
   /** This upstream has sent them. */
   readonly isOwn: boolean;
@@ -50,6 +50,11 @@ export interface Provenance {
 export interface RepositoryKey {
   readonly upstream: string;
   readonly repository: Repository;
+}
+
+export interface ListedRepository extends RepositoryKey {
+  /** Some link of it counts for everybody. */
+  readonly isPublic: boolean;
 }
 
 export interface TagKey extends RepositoryKey {
@@ -71,11 +76,6 @@ export interface TagRecord {
 export interface ListingRecord {
   /** The body as weir keeps it (JSON text). */
   readonly body: string;
-  readonly checkedAtMs: number;
-}
-
-export interface VerdictRecord {
-  readonly isPublic: boolean;
   readonly checkedAtMs: number;
 }
 
@@ -115,6 +115,8 @@ export interface Catalog {
   addLink(key: RepositoryKey, digest: Digest, kind: ContentKind, word: LinkRecord): void;
   /** Repositories that hold a link to the digest, at most `limit`. */
   linksOf(digest: Digest, kind: ContentKind, limit: number): readonly RepositoryKey[];
+  /** Links of an upstream that rest on a credential's word. Reads all of them. */
+  countOfCredentials(upstream: string): number;
   /** Drops all links and tags of a repository. */
   forgetRepository(key: RepositoryKey): void;
 
@@ -141,15 +143,13 @@ export interface Catalog {
   tagsOf(key: RepositoryKey): readonly Tag[];
   /** Every cached tag, for index.json. */
   allTags(): Iterable<TagKey & TagRecord & { readonly origin: Origin }>;
-  /** Repositories of an upstream with at least one link or tag, by byte, those behind the name `after`; read in pages. */
-  repositoriesOf(upstream: string, after?: string): Iterable<RepositoryKey>;
+  /** Repositories of an upstream with at least one link, by byte, those behind the name `after`; read in pages. */
+  repositoriesOf(upstream: string, after?: string): Iterable<ListedRepository>;
 
-  // --- listings (tags/list pages, referrers) and public verdicts ------------------------------------------------------
+  // --- listings (tags/list pages, referrers) ---------------------------------------------------------------------
   listing(key: string): ListingRecord | undefined;
   putListing(key: string, record: ListingRecord): void;
   forgetListing(key: string): void;
-  verdict(key: RepositoryKey): VerdictRecord | undefined;
-  putVerdict(key: RepositoryKey, record: VerdictRecord): void;
 
   /** Called after each committed change of a tag, so that index.json can follow. */
   onTagsChanged(listener: () => void): void;

@@ -10,6 +10,7 @@ import type { Clock, Timer } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { type LayoutEntry, layoutIndexPieces } from '../oci/layout.ts';
 import type { Catalog } from './catalog.ts';
+import { originText } from './origin.ts';
 import { refName } from './ref-name.ts';
 
 /** When the upstream had last confirmed the binding, as of this writing: epoch milliseconds. */
@@ -17,6 +18,9 @@ export const checkedAtAnnotation = 'weir.checked-at-ms';
 
 /** It names every repository and tag: for weir, and for the group that an operator gives the root to. */
 const indexMode = 0o640;
+
+/** On whose word the tag's manifest is linked (`originText`): a root that lost its catalog publishes nothing. */
+export const originAnnotation = 'weir.origin';
 
 const delayMs = 1000;
 /** With very many tags, writing may take at most this share of the time. */
@@ -100,9 +104,17 @@ export class IndexFile {
   }
 
   *#entries(): Generator<LayoutEntry, void> {
-    for (const { isDenied, mediaType, digest, sizeBytes, checkedAtMs, ...key } of this.#options.catalog.allTags()) {
+    for (const {
+      isDenied,
+      mediaType,
+      digest,
+      sizeBytes,
+      checkedAtMs,
+      origin,
+      ...key
+    } of this.#options.catalog.allTags()) {
       if (isDenied) continue;
-      const annotations = { [checkedAtAnnotation]: String(checkedAtMs) };
+      const annotations = { [checkedAtAnnotation]: String(checkedAtMs), [originAnnotation]: originText(origin) };
       yield { descriptor: { mediaType, digest, size: sizeBytes, annotations }, refName: refName(key) };
     }
   }

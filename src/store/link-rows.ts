@@ -5,7 +5,7 @@ import type { CatalogDatabase, DatabaseListener, Row } from './catalog-database.
 import type { ContentKind, LinkRecord, RepositoryKey } from './catalog.ts';
 import { originText, parseOrigin, rankOf } from './origin.ts';
 import { readRepositoryKey, type RepositoryRows, repositoryText } from './repository-rows.ts';
-import { readable, textOf } from './rows.ts';
+import { integerOf, readable, textOf } from './rows.ts';
 
 const hotLinks = 32_768;
 
@@ -58,6 +58,7 @@ export class LinkRows implements DatabaseListener {
       originText(link.origin),
       link.mediaType ?? null,
     );
+    if (link.origin.kind === 'anonymous' || link.origin.kind === 'operator') this.#repositories.opened(id);
   }
 
   linksOf(digest: Digest, kind: ContentKind, limit: number): readonly RepositoryKey[] {
@@ -69,6 +70,15 @@ export class LinkRows implements DatabaseListener {
       limit,
     );
     return readable(rows, readRepositoryKey);
+  }
+
+  countOfCredentials(upstream: string): number {
+    const row = this.#database.get(
+      `SELECT COUNT(*) AS links FROM links JOIN repositories ON id = repository_id
+       WHERE upstream = ? AND origin NOT IN ('anonymous', 'operator', 'client')`,
+      upstream,
+    );
+    return row === undefined ? 0 : (integerOf(row, 'links') ?? 0);
   }
 
   /** Links only; the caller forgets the tags. */

@@ -8,10 +8,12 @@ import { CatalogTrim } from './catalog-trim.ts';
 import { CatalogThread } from './catalog-thread.ts';
 import type { Catalog } from './catalog.ts';
 import { DiskStore } from './disk-store.ts';
+import { learnEdges } from './edges.ts';
 import { IndexFile } from './index-file.ts';
 import { IngestFiles } from './ingest-files.ts';
 import { storeError } from './io-errors.ts';
 import { Overhead } from './overhead.ts';
+import { type LegacyUpstreams, settleLegacy } from './legacy.ts';
 import { type StorePaths, storePaths } from './paths.ts';
 import { Quarantine } from './quarantine.ts';
 import { rebuildCatalog } from './rebuild.ts';
@@ -30,6 +32,8 @@ export interface OpenStoreOptions {
   readonly mostCatalogBytes?: number | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** For what a catalog of an earlier version did not know. Default: no upstream is configured. */
+  readonly legacy?: LegacyUpstreams;
 }
 
 export interface OpenedStore {
@@ -71,7 +75,7 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
  * the catalog does not know is suspect.
  */
 export async function openStoreForReading(
-  options: Omit<OpenStoreOptions, 'partialTtlMs'>,
+  options: Omit<OpenStoreOptions, 'partialTtlMs' | 'legacy'>,
 ): Promise<Pick<OpenedStore, 'store' | 'catalog' | 'close'>> {
   const { clock, logger } = options;
   const paths = await pathsOf(options.root);
@@ -111,6 +115,8 @@ async function assemble(
   const { cleanStop, lock } = root;
   const now = (): number => clock.now();
   const catalog = new SqliteCatalog({ path: paths.catalog, clock, logger });
+  const legacy = options.legacy ?? ((): undefined => undefined);
+  settleLegacy(catalog.database, legacy);
   const thread = new CatalogThread(catalog.database, logger);
   const quarantine = new Quarantine(paths);
   const reproof: Reproof = new Reproof({
@@ -138,7 +144,7 @@ async function assemble(
 
   const rebuild = async (signal: AbortSignal): Promise<number> => {
     if (!catalog.database.isRebuildDue) return 0;
-    const tags = await rebuildCatalog({ paths, store, catalog, logger }, signal);
+    const tags = await rebuildCatalog({ paths, store, catalog, logger, legacy }, signal);
     catalog.database.rebuilt();
     catalog.flush();
     index.release();
@@ -155,6 +161,7 @@ async function assemble(
     do {
       isWalkDue = false;
       summary = await new Recovery(parts, stopping.signal).run();
+      await learnEdges({ store, catalog, logger }, stopping.signal);
     } while (isWalkDue && !stopping.signal.aborted);
     isWalking = false;
     return summary;

@@ -8,11 +8,13 @@
 import type { Logger } from '../lib/log.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type LayoutEntry, parseLayoutIndex } from '../oci/layout.ts';
-import { maxManifestBytes, readManifest } from '../oci/manifest.ts';
+import { edgesOf, maxManifestBytes, readManifest } from '../oci/manifest.ts';
+import { isMediaType, mediaTypes, storedMediaType } from '../oci/media-type.ts';
 import { type BlobStore, StoreError } from './blob-store.ts';
-import type { Catalog, RepositoryKey } from './catalog.ts';
-import { byAnybody } from './origin.ts';
-import { checkedAtAnnotation } from './index-file.ts';
+import type { Catalog, ContentKind, RepositoryKey } from './catalog.ts';
+import { checkedAtAnnotation, originAnnotation } from './index-file.ts';
+import { legacyOrigin, type LegacyUpstreams } from './legacy.ts';
+import { type Origin, parseOrigin, rankOf } from './origin.ts';
 import type { StorePaths } from './paths.ts';
 import { parseRefName } from './ref-name.ts';
 import { maxIndexBytes, readRegular } from './regular-file.ts';
@@ -22,6 +24,7 @@ export interface RebuildOptions {
   readonly store: BlobStore;
   readonly catalog: Catalog;
   readonly logger: Logger;
+  readonly legacy: LegacyUpstreams;
 }
 
 /** Resolves how many tags were found. Rejects with the signal's reason, and with StoreError when the disk is sick. */
@@ -33,67 +36,109 @@ export async function rebuildCatalog(options: RebuildOptions, signal: AbortSigna
     logger.warn({ path: paths.index }, 'index.json is damaged as well; tags and links start anew');
     return 0;
   }
-  const walked = new Set<string>();
+  const claims: Claims = { walked: new Set(), origins: new Map() };
   let tags = 0;
-  for (const entry of entries) {
+  // The strictest word first: what it leads to is linked below nothing that a weaker one leads to.
+  const told = entries.map((entry) => ({ entry, origin: originOfEntry(entry, options) }));
+  for (const { entry, origin } of told.toSorted((one, other) => rankOf(one.origin) - rankOf(other.origin))) {
     signal.throwIfAborted();
-    if (await rebuildTag(entry, options, walked, signal)) tags++;
+    if (await rebuildTag(entry, origin, options, claims, signal)) tags++;
   }
   return tags;
 }
 
+interface Claims {
+  /** Repository and digest. */
+  readonly walked: Set<string>;
+  /** Of the strictest entry that leads to a digest. */
+  readonly origins: Map<Digest, Origin>;
+}
+
+/** An entry without weir's annotations is an operator's: another tool's layout, adopted as it is. */
+function originOfEntry({ descriptor, refName }: LayoutEntry, { legacy }: RebuildOptions): Origin {
+  const { [originAnnotation]: text, [checkedAtAnnotation]: checkedAt } = descriptor.annotations ?? {};
+  if (text === undefined && checkedAt === undefined) return { kind: 'operator' };
+  const origin = parseOrigin(text ?? '');
+  const upstream = refName === undefined ? undefined : parseRefName(refName)?.upstream;
+  return origin.kind === 'legacy' ? legacyOrigin(legacy, upstream ?? '') : origin;
+}
+
 async function rebuildTag(
   { descriptor, refName }: LayoutEntry,
+  origin: Origin,
   options: RebuildOptions,
-  walked: Set<string>,
+  claims: Claims,
   signal: AbortSignal,
 ): Promise<boolean> {
   const key = refName === undefined ? undefined : parseRefName(refName);
   if (key === undefined) return false;
   const { catalog } = options;
-  const { digest, mediaType, size: sizeBytes } = descriptor;
+  const { digest, size: sizeBytes } = descriptor;
+  await walk({ key, origin, digest, mediaType: descriptor.mediaType }, options, claims, signal);
+  const mediaType = catalog.link(key, digest, 'manifest')?.mediaType ?? descriptor.mediaType;
+  if (!isMediaType(mediaType)) return false;
   // What was learnt since the loss is newer.
   if (catalog.tag(key) === undefined) {
     const checkedAtMs = Number(descriptor.annotations?.[checkedAtAnnotation] ?? 0);
     const isTime = Number.isSafeInteger(checkedAtMs) && checkedAtMs >= 0;
     catalog.putTag(key, { digest, mediaType, sizeBytes, checkedAtMs: isTime ? checkedAtMs : 0, isDenied: false });
   }
-  await walk(key, digest, mediaType, options, walked, signal);
   return true;
 }
 
+interface Root {
+  readonly key: RepositoryKey;
+  readonly origin: Origin;
+  readonly digest: Digest;
+  readonly mediaType: string;
+}
+
 /** Links a manifest and everything below it that lies in the store. */
-async function walk(
-  { upstream, repository }: RepositoryKey,
-  root: Digest,
-  rootType: string,
-  { store, catalog, logger }: RebuildOptions,
-  walked: Set<string>,
-  signal: AbortSignal,
-): Promise<void> {
-  const key = { upstream, repository };
-  catalog.addLink(key, root, 'manifest', { origin: byAnybody });
-  const queue = [{ digest: root, mediaType: rootType }];
+async function walk(root: Root, options: RebuildOptions, claims: Claims, signal: AbortSignal): Promise<void> {
+  const { store, catalog, logger } = options;
+  const { origin } = root;
+  const key = { upstream: root.key.upstream, repository: root.key.repository };
+  const isClaimed = (digest: Digest): boolean => {
+    const claim = claims.origins.get(digest) ?? origin;
+    claims.origins.set(digest, claim);
+    return rankOf(claim) < rankOf(origin);
+  };
+  const add = (digest: Digest, kind: ContentKind, mediaType?: string): void => {
+    catalog.addLink(key, digest, kind, { origin, mediaType });
+    catalog.addSender(digest, key.upstream, origin.kind === 'anonymous');
+  };
+  const queue = [{ digest: root.digest, mediaType: root.mediaType }];
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
     signal.throwIfAborted();
-    const { digest, mediaType } = next;
-    const mark = `${upstream}\n${repository}\n${digest}`;
-    if (walked.has(mark)) continue;
-    walked.add(mark);
-    const bytes = await readDocument(store, digest, logger);
+    const { digest } = next;
+    const mark = `${key.upstream}\n${key.repository}\n${digest}`;
+    if (claims.walked.has(mark)) continue;
+    claims.walked.add(mark);
+    const bytes = isClaimed(digest) ? undefined : await readDocument(store, digest, logger);
     if (bytes === undefined) continue;
-    catalog.addLink(key, digest, 'manifest', { origin: byAnybody });
+    const facts = readManifest(bytes);
+    // Types are written by whoever publishes: what contradicts the document, or is none, is not taken over.
+    const mediaType = typeFor(next.mediaType, facts);
+    add(digest, 'manifest', mediaType);
     if (catalog.manifest(digest) === undefined) {
       catalog.recordManifest({ digest, mediaType, sizeBytes: bytes.byteLength });
+      catalog.recordEdges(digest, edgesOf(bytes));
     }
-    const facts = readManifest(bytes);
     if (facts.kind === 'invalid') continue;
     queue.push(...facts.children);
     for (const blob of facts.blobs) {
-      if ((await store.stat(blob.digest)) !== undefined)
-        catalog.addLink(key, blob.digest, 'blob', { origin: byAnybody });
+      if (!isClaimed(blob.digest) && (await store.stat(blob.digest)) !== undefined) add(blob.digest, 'blob');
     }
   }
+}
+
+function typeFor(claimed: string, facts: ReturnType<typeof readManifest>): string {
+  if (facts.kind === 'invalid') return mediaTypes.octetStream;
+  for (const claim of [claimed, undefined]) {
+    const type = storedMediaType(claim, facts);
+    if (type.kind === 'known') return type.mediaType;
+  }
+  return mediaTypes.octetStream;
 }
 
 async function readDocument(store: BlobStore, digest: Digest, logger: Logger): Promise<Uint8Array | undefined> {

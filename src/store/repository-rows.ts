@@ -1,10 +1,10 @@
-/** Repositories, and whether each is public. */
+/** Repositories, and whether any link of each counts for everybody. */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
 import { parseRepository } from '../oci/reference.ts';
 import type { CatalogDatabase, DatabaseListener, Row } from './catalog-database.ts';
-import type { RepositoryKey, VerdictRecord } from './catalog.ts';
-import { bit, factOf, integerOf, readable, textOf } from './rows.ts';
+import type { ListedRepository, RepositoryKey } from './catalog.ts';
+import { factOf, integerOf, readable, textOf } from './rows.ts';
 
 const hotRepositories = 4096;
 const pageRows = 100;
@@ -60,45 +60,28 @@ export class RepositoryRows implements DatabaseListener {
   }
 
   /** In pages, as long as somebody wants more. */
-  *listOf(upstream: string, after: string): Generator<RepositoryKey, void> {
+  *listOf(upstream: string, after: string): Generator<ListedRepository, void> {
     for (let last = after; ;) {
       const rows = this.#database.all(
-        `SELECT upstream, repository FROM repositories
-         WHERE upstream = ? AND repository > ? AND (
-           EXISTS (SELECT 1 FROM links WHERE repository_id = id) OR EXISTS (SELECT 1 FROM tags WHERE repository_id = id)
-         ) ORDER BY repository LIMIT ?`,
+        `SELECT upstream, repository, is_public FROM repositories
+         WHERE upstream = ? AND repository > ? AND EXISTS (SELECT 1 FROM links WHERE repository_id = id) ORDER BY repository LIMIT ?`,
         upstream,
         last,
         pageRows,
       );
-      yield* readable(rows, readRepositoryKey);
+      yield* readable(rows, (row) => {
+        const key = readRepositoryKey(row);
+        return key && { ...key, isPublic: factOf(row, 'is_public') };
+      });
       const end = rows.at(-1);
       if (end === undefined || rows.length < pageRows) return;
       last = textOf(end, 'repository') ?? '\u{10ffff}';
     }
   }
 
-  verdict(key: RepositoryKey): VerdictRecord | undefined {
-    const row = this.#database.get(
-      'SELECT is_public, verdict_at_ms FROM repositories WHERE upstream = ? AND repository = ?',
-      key.upstream,
-      key.repository,
-    );
-    const checkedAtMs = row === undefined ? undefined : integerOf(row, 'verdict_at_ms');
-    return row === undefined || checkedAtMs === undefined
-      ? undefined
-      : { isPublic: factOf(row, 'is_public'), checkedAtMs };
-  }
-
-  putVerdict(key: RepositoryKey, { isPublic, checkedAtMs }: VerdictRecord): void {
-    this.#database.run(
-      `INSERT INTO repositories (upstream, repository, is_public, verdict_at_ms) VALUES (?1, ?2, ?3, ?4)
-       ON CONFLICT (upstream, repository) DO UPDATE SET is_public = ?3, verdict_at_ms = ?4`,
-      key.upstream,
-      key.repository,
-      bit(isPublic),
-      Math.trunc(checkedAtMs),
-    );
+  /** Some link of it counts for everybody now. */
+  opened(id: number): void {
+    this.#database.run('UPDATE repositories SET is_public = 1 WHERE id = ? AND is_public IS NOT 1', id);
   }
 
   forget(): void {

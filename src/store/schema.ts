@@ -81,7 +81,7 @@ const migrations: readonly string[] = [
   CREATE INDEX legacy_links ON links (repository_id) WHERE origin = 'legacy';
   -- From now on is_public says that some link of the repository counts for everybody.
   UPDATE links SET origin = 'anonymous' WHERE repository_id IN (SELECT id FROM repositories WHERE is_public = 1);
-  UPDATE repositories SET is_public = 0 WHERE is_public IS NULL;
+  ALTER TABLE repositories DROP COLUMN verdict_at_ms;
 
   -- Which upstreams have sent the bytes of a blob; is_public: and gave, or would have given, them to anybody.
   CREATE TABLE senders (

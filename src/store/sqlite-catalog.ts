@@ -9,6 +9,7 @@ import type {
   Catalog,
   ContentKind,
   LinkRecord,
+  ListedRepository,
   ListingRecord,
   ManifestRecord,
   Provenance,
@@ -16,7 +17,6 @@ import type {
   SealedBlob,
   TagKey,
   TagRecord,
-  VerdictRecord,
 } from './catalog.ts';
 import { DocumentRows } from './document-rows.ts';
 import { LinkRows } from './link-rows.ts';
@@ -124,6 +124,10 @@ export class SqliteCatalog implements Catalog {
     return this.#links.linksOf(digest, kind, limit);
   }
 
+  countOfCredentials(upstream: string): number {
+    return this.#links.countOfCredentials(upstream);
+  }
+
   addSender(digest: Digest, upstream: string, isPublic: boolean): void {
     this.#provenance.addSender(digest, upstream, isPublic);
   }
@@ -184,7 +188,7 @@ export class SqliteCatalog implements Catalog {
     return this.#tags.allTags();
   }
 
-  repositoriesOf(upstream: string, after = ''): Iterable<RepositoryKey> {
+  repositoriesOf(upstream: string, after = ''): Iterable<ListedRepository> {
     return this.#repositories.listOf(upstream, after);
   }
 
@@ -198,14 +202,6 @@ export class SqliteCatalog implements Catalog {
 
   forgetListing(key: string): void {
     this.#documents.forgetListing(key);
-  }
-
-  verdict(key: RepositoryKey): VerdictRecord | undefined {
-    return this.#repositories.verdict(key);
-  }
-
-  putVerdict(key: RepositoryKey, record: VerdictRecord): void {
-    this.#repositories.putVerdict(key, record);
   }
 
   onTagsChanged(listener: () => void): void {

@@ -4,7 +4,7 @@ import type { AuthExchange, Authorization, Refusal, Verdict } from './auth.ts';
 import type { AuthMemory, KnownChallenge } from './auth-memory.ts';
 import { type HeldToken, type Tokens, credentialSetOf, withheldError } from './auth-tokens.ts';
 import { type ChosenChallenge, chooseChallenge, parseChallenges } from './challenge.ts';
-import type { Credential, CredentialSource } from './credentials.ts';
+import { type Credential, type CredentialSource, placeOf } from './credentials.ts';
 import { UpstreamError, type UpstreamErrorKind } from './errors.ts';
 import { challengeScopes, wantedScopes } from './scope.ts';
 import { basicHeader } from './token-form.ts';
@@ -64,7 +64,7 @@ export class Exchange implements AuthExchange {
     if (known?.kind === 'bearer') return this.#sendToken(known, credential, signal);
     if (known?.kind === 'basic' && credential?.kind === 'basic') return this.#send(credential, basicHeader(credential));
     this.#sent = { kind: 'nothing' };
-    return { header: undefined, credentialSet: credentialSetOf(upstream, undefined) };
+    return { header: undefined, credentialSet: credentialSetOf(upstream, undefined), shown: undefined };
   }
 
   async challenged(refusal: Refusal, signal: AbortSignal): Promise<Verdict> {
@@ -157,7 +157,8 @@ export class Exchange implements AuthExchange {
       this.#withheldFrom = token.withheldFrom;
       this.#sent = { kind: 'bearer', token };
       const credentialSet = credentialSetOf(upstream, token.credential);
-      return { header: `Bearer ${token.value.reveal()}`, credentialSet };
+      const shown = token.credential && placeOf(token.credential);
+      return { header: `Bearer ${token.value.reveal()}`, credentialSet, shown };
     } catch (error) {
       if (!(error instanceof UpstreamError) || signal.aborted) throw error;
       if (error.kind === 'credentialRefused' && credential !== undefined) {
@@ -172,7 +173,8 @@ export class Exchange implements AuthExchange {
   #send(credential: BasicCredential | Extract<Credential, { kind: 'registryToken' }>, header: string): Authorization {
     this.#sent = { kind: 'credential', credential };
     this.#withheldFrom = undefined;
-    return { header, credentialSet: credentialSetOf(this.#options.upstream, credential) };
+    const credentialSet = credentialSetOf(this.#options.upstream, credential);
+    return { header, credentialSet, shown: placeOf(credential) };
   }
 
   #credential(signal: AbortSignal): Promise<Credential | undefined> {

@@ -53,6 +53,8 @@ export interface Authorization {
   readonly header: string | undefined;
   /** For OutgoingRequest. */
   readonly credentialSet: string;
+  /** `placeOf` the credential that is shown; undefined: who asks is nobody. */
+  readonly shown: string | undefined;
 }
 
 /** An answer of the registry with status 401 or 403. */
@@ -94,6 +96,11 @@ export class Authorizer {
     this.#options = options;
     const { upstream, sender, events, clock = systemClock, tokenTimeoutMs = defaultTokenTimeoutMs } = options;
     this.#tokens = new Tokens({ upstream, sender, events, clock, timeoutMs: tokenTimeoutMs });
+  }
+
+  /** A credential of this place may be used for this registry. */
+  isAt(place: string, registry: URL): boolean {
+    return this.#credentialsFor(registry)?.isAt(place, registry) ?? false;
   }
 
   /** Some credential may be used for this registry, so an answer may be one that an anonymous client would not get. */

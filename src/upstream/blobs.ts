@@ -1,5 +1,5 @@
 /** Blobs at one endpoint: opening a body, and finding out whether and how large without reading it. */
-import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
+import { type Digest, digestAlgorithm, digestOf, parseDigest } from '../oci/digest.ts';
 import { stripParameters } from '../oci/media-type.ts';
 import { parseContentRange } from '../oci/range.ts';
 import type { Repository } from '../oci/reference.ts';
@@ -14,7 +14,7 @@ import { isHtml } from './manifests.ts';
 import { withoutSecrets } from './origin.ts';
 import { rangeHeader, readRangeAnswer } from './range-answer.ts';
 import type { IncomingResponse } from './sender.ts';
-import type { AskedRange, BlobBody } from './upstream.ts';
+import type { AskedRange, BlobBody, BlobStat } from './upstream.ts';
 
 export interface BlobQuestion {
   readonly repository: Repository;
@@ -32,6 +32,8 @@ function encodedAt(endpoint: Endpoint): EncodedBlobs {
 }
 
 export interface OpenedBlob {
+  /** As `Answer.shown`. */
+  readonly shown: string | undefined;
   readonly answer: BlobBody['answer'];
   readonly response: IncomingResponse;
 }
@@ -46,7 +48,7 @@ export async function openBlobAt(
   const answer = await askEndpoint(endpoint, askFor('GET', question, asked), attempt).catch((error: unknown) => {
     throw asked === undefined ? error : withoutRangeFirst(error);
   });
-  const { response, url } = answer;
+  const { response, url, shown } = answer;
   const { status, headers } = response;
   const { upstream } = attempt;
   const place = withoutSecrets(url);
@@ -58,6 +60,7 @@ export async function openBlobAt(
     return {
       answer: { kind: 'whole', sizeBytes: parseContentLength(followed.headers['content-length']) },
       response: followed,
+      shown,
     };
   }
   if (encodedAt(endpoint).isToDecode(question.digest, headers)) {
@@ -65,7 +68,7 @@ export async function openBlobAt(
     throw new UpstreamError('rangeRefused', `${place} encodes what it sends`, { upstream, status });
   }
   const read = readRangeAnswer(asked, status, headers);
-  if (read.kind !== 'odd') return { answer: read, response };
+  if (read.kind !== 'odd') return { answer: read, response, shown };
   if (isOutageStatus(status)) throw await refusedAnswer(answer, upstream, nowMs);
   response.abort();
   const message = `${place} does not give this range: ${read.reason}`;
@@ -91,7 +94,7 @@ export async function statBlobAt(
   question: BlobQuestion,
   attempt: Attempt,
   nowMs: number,
-): Promise<number | undefined> {
+): Promise<BlobStat> {
   if (endpoint.refusesBlobHead) return statByRange(endpoint, question, attempt, nowMs);
   try {
     const answer = await askEndpoint(endpoint, askFor('HEAD', question), attempt);
@@ -99,17 +102,21 @@ export async function statBlobAt(
     if (status !== 200) throw await refusedAnswer(answer, attempt.upstream, nowMs);
     refusePage(answer, question.digest, attempt.upstream);
     // Of the blob, or of what it was encoded into.
-    if (isEncoded(headers)) return undefined;
+    if (isEncoded(headers)) return statOf(answer, undefined);
     // Servers that say 0 to HEAD do not know, unless it is the blob that is empty.
     const isEmpty = question.digest === digestOf('', digestAlgorithm(question.digest));
-    return parseContentLength(headers['content-length']) || (isEmpty ? 0 : undefined);
+    return statOf(answer, parseContentLength(headers['content-length']) || (isEmpty ? 0 : undefined));
   } catch (error) {
     if (!(error instanceof UpstreamError) || !isHeadRefusal(error)) throw error;
-    const sizeBytes = await statByRange(endpoint, question, attempt, nowMs);
+    const stat = await statByRange(endpoint, question, attempt, nowMs);
     // The blob is there, so it was the method: asking so again would cost a token each time.
     endpoint.refusesBlobHead = [401, 403, 405].includes(error.status ?? 0);
-    return sizeBytes;
+    return stat;
   }
+}
+
+function statOf({ shown }: Answer, sizeBytes: number | undefined): BlobStat {
+  return { sizeBytes, ...(shown !== undefined && { shown }) };
 }
 
 /**
@@ -117,8 +124,11 @@ export async function statBlobAt(
  * pass for the blob. Unless the digest is named, which no such page does.
  */
 function refusePage({ response: { headers }, url }: Answer, digest: Digest, upstream: string): void {
+  const told = parseDigest(firstOf(headers['docker-content-digest']) ?? '');
+  if (told === digest) return;
+  const isOther = told !== undefined && digestAlgorithm(told) === digestAlgorithm(digest);
+  if (isOther) throw failure('badResponse', upstream, `${withoutSecrets(url)}: another blob than was asked for`);
   if (!isHtml(stripParameters(firstOf(headers['content-type']) ?? ''))) return;
-  if (firstOf(headers['docker-content-digest']) === digest) return;
   throw failure('badResponse', upstream, `${withoutSecrets(url)}: HTML instead of a blob`);
 }
 
@@ -133,7 +143,7 @@ async function statByRange(
   question: BlobQuestion,
   attempt: Attempt,
   nowMs: number,
-): Promise<number | undefined> {
+): Promise<BlobStat> {
   const first: AskedRange = { kind: 'closed', start: 0, end: 1 };
   const answer = await askEndpoint(endpoint, askFor('GET', question, first), attempt);
   const { status, headers } = answer.response;
@@ -142,16 +152,17 @@ async function statByRange(
   if (status === 200) {
     answer.response.abort();
     refusePage(answer, question.digest, attempt.upstream);
-    return parseContentLength(headers['content-length']);
+    return statOf(answer, parseContentLength(headers['content-length']));
   }
   if (status === 206) {
     await answer.response.discard();
-    return range?.size;
+    refusePage(answer, question.digest, attempt.upstream);
+    return statOf(answer, range?.size);
   }
   if (status !== 416) throw await refusedAnswer(answer, attempt.upstream, nowMs);
   answer.response.abort();
   // The first byte is asked for, so only an empty blob cannot satisfy it.
-  if (range?.kind === 'unsatisfied' && range.size === 0) return 0;
+  if (range?.kind === 'unsatisfied' && range.size === 0) return statOf(answer, 0);
   throw statusFailure('badResponse', attempt.upstream, answer.url, { status });
 }
 

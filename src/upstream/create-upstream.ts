@@ -5,7 +5,7 @@ import type { Logger } from '../lib/log.ts';
 import type { AddressClass } from './address-class.ts';
 import { AddressPolicy } from './address-policy.ts';
 import { Authorizer } from './auth.ts';
-import type { CredentialSource } from './credentials.ts';
+import { certificatePlace, type CredentialSource } from './credentials.ts';
 import type { Endpoint } from './endpoint.ts';
 import { Endpoints } from './endpoints.ts';
 import { firstOf } from './framing.ts';
@@ -144,6 +144,7 @@ export function createEndpoint(url: URL, all: readonly URL[], options: UpstreamO
     health,
     authorizer: new Authorizer({ ...auth, credentials: options.credentials }),
     anonymous: new Authorizer({ ...auth, credentials: undefined }),
+    certificate: options.tls.certFile === undefined ? undefined : certificatePlace,
     refusesBlobHead: false,
     isSibling: (place) => all.some((endpoint) => isSameOrigin(endpoint, place)),
     mayDowngrade: (place) => way.policy.isConfigured(place),

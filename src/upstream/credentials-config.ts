@@ -5,6 +5,7 @@ import {
   type CredentialSource,
   type CredentialTarget,
   credentialIdentity,
+  helperPlace,
   registryName,
 } from './credentials.ts';
 import { FreshFile } from './credentials-file.ts';
@@ -38,7 +39,21 @@ export function configuredCredential(
       if (mayAnswer(target.registry)) source.refused(target);
     },
     mayAnswer,
+    isAt: (place, registry) => mayAnswer(registry) && place === placeOfConfigured(config),
   };
+}
+
+/** As `placeOf` says it of the credential that this becomes. */
+export function placeOfConfigured(config: ConfiguredCredential): string {
+  switch (config.kind) {
+    case 'basic':
+      return `${config.kind} ${config.username}`;
+    case 'helper':
+      return helperPlace(config.name);
+    case 'identityToken':
+    case 'registryToken':
+      return config.kind;
+  }
 }
 
 type Source = Pick<CredentialSource, 'get' | 'refused'>;

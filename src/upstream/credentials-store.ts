@@ -1,8 +1,18 @@
 /** Credentials that other tools have stored: files of Docker, Podman and Kubernetes, and the helpers they name. */
-import { type Credential, type CredentialSource, type CredentialTarget, registryName } from './credentials.ts';
+import {
+  type Credential,
+  type CredentialSource,
+  type CredentialTarget,
+  helperPlace,
+  placeOf,
+  registryName,
+} from './credentials.ts';
 import { type CredentialDocument, parseCredentialDocument } from './credentials-document.ts';
 import { FreshFile } from './credentials-file.ts';
 import { type CredentialHelpers, helperServer } from './credential-helper.ts';
+
+/** Stands for whatever credential is stored for a registry. */
+export const storedPlace = 'stored';
 
 export interface CredentialStoreOptions {
   /** The text of such a file that comes from elsewhere; looked at before the files. `name` stands for it in errors. */
@@ -57,11 +67,25 @@ export class CredentialStore implements CredentialSource {
   }
 
   mayAnswer(registry: URL): boolean {
-    const inline = this.#inline === undefined ? [] : [this.#inlineDocument ?? ('unknown' as const)];
-    const documents = [...inline, ...this.#files.map((file) => file.latest)];
-    return documents.some(
+    return this.#documents().some(
       (document) => document === 'unknown' || (document !== undefined && speaksOf(document, registry)),
     );
+  }
+
+  isAt(place: string, registry: URL): boolean {
+    return this.#documents().some((document) => {
+      if (document === 'unknown') return true;
+      if (document === undefined || !speaksOf(document, registry)) return false;
+      // From before links remembered more than that.
+      if (place === storedPlace) return true;
+      const helpers = [...document.credHelpers.values(), document.credsStore ?? ''].map(helperPlace);
+      return helpers.includes(place) || [...document.auths.values()].some((each) => placeOf(each) === place);
+    });
+  }
+
+  #documents(): readonly (CredentialDocument | 'unknown' | undefined)[] {
+    const inline = this.#inline === undefined ? [] : [this.#inlineDocument ?? ('unknown' as const)];
+    return [...inline, ...this.#files.map((file) => file.latest)];
   }
 
   async #look(

@@ -20,6 +20,25 @@ export type Credential =
   /** Sent to the registry as it is. */
   | (CredentialBase & { readonly kind: 'registryToken'; readonly token: Secret });
 
+/**
+ * Where a credential comes from, as a link remembers it: kind and user name, or the helper. Never the secret, nor anything
+ * made of it: a rotated secret is the same place.
+ */
+export function placeOf(credential: Credential): string {
+  const helper = /^helper (\S+)/.exec(credential.name)?.[1];
+  if (helper !== undefined) return helperPlace(helper);
+  return credential.kind === 'registryToken'
+    ? credential.kind
+    : `${credential.kind} ${credential.username ?? ''}`.trim();
+}
+
+export function helperPlace(name: string): string {
+  return `helper ${name}`;
+}
+
+/** Stands for a client certificate among the places: it is shown with every request. */
+export const certificatePlace = 'certificate';
+
 /** What a credential is wanted for. */
 export interface CredentialTarget {
   /** Origin of the registry that answers, not of a token server. */
@@ -38,6 +57,8 @@ export interface CredentialSource {
   refused(target: CredentialTarget): void;
   /** False only while `get` would certainly answer undefined for every repository of this registry. Costs nothing. */
   mayAnswer(registry: URL): boolean;
+  /** Whether `get` may answer with a credential of this place (`placeOf`), as far as is known without reading anything. */
+  isAt(place: string, registry: URL): boolean;
 }
 
 /** `unreadable` file · `malformed` file or value · `helperFailed` · `helperTimeout`. Messages name places, never contents. */
@@ -88,5 +109,6 @@ export function firstOf(sources: readonly CredentialSource[]): CredentialSource 
       for (const source of sources) source.refused(target);
     },
     mayAnswer: (registry) => sources.some((source) => source.mayAnswer(registry)),
+    isAt: (place, registry) => sources.some((source) => source.isAt(place, registry)),
   };
 }

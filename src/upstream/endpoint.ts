@@ -25,6 +25,8 @@ export interface Endpoint {
   /** The same without any credential. */
   readonly anonymous: Authorizer;
   readonly health: OriginHealth;
+  /** `certificatePlace` where a client certificate is shown with every request. */
+  readonly certificate: string | undefined;
   /** Learnt: it refuses HEAD of blobs that it has. */
   refusesBlobHead: boolean;
   /** An endpoint of the same upstream lies there. */
@@ -50,6 +52,8 @@ export interface Answer {
   readonly url: URL;
   /** `elsewhere`: storage or a CDN speaks, which knows bytes but not repositories. */
   readonly from: 'registry' | 'elsewhere';
+  /** What was shown on the way to it (`Authorization.shown`, or `certificatePlace`); undefined: anybody gets this. */
+  readonly shown: string | undefined;
 }
 
 /** What one attempt at one endpoint may take, and what is known about it when it fails. */
@@ -75,6 +79,8 @@ interface Walk {
   readonly place: Place;
   /** Undefined where nothing must be shown. */
   readonly exchange: AuthExchange | undefined;
+  /** Who we were up to here, and at the last request. */
+  shown: string | undefined;
 }
 
 /**
@@ -86,7 +92,7 @@ export async function askEndpoint(endpoint: Endpoint, ask: Ask, attempt: Attempt
   const start = (): Walk => {
     const authorizer = ask.isAnonymous === true ? endpoint.anonymous : endpoint.authorizer;
     const place = placeOf(new URL(`${endpoint.name}${ask.path}`));
-    return { place, exchange: authorizer.begin(endpoint.url, ask.repository) };
+    return { place, exchange: authorizer.begin(endpoint.url, ask.repository), shown: endpoint.certificate };
   };
   let walk = start();
   const below = trimmedEnd(endpoint.url.pathname, '/');
@@ -124,8 +130,8 @@ function textOf({ url, target }: Place): string {
   return `${url.origin}${target}`;
 }
 
-function answerOf(response: IncomingResponse, { place, exchange }: Walk): Answer {
-  return { response, url: place.url, from: exchange === undefined ? 'elsewhere' : 'registry' };
+function answerOf(response: IncomingResponse, { place, exchange, shown }: Walk): Answer {
+  return { response, url: place.url, from: exchange === undefined ? 'elsewhere' : 'registry', shown };
 }
 
 function follow(hop: Hop, walk: Walk, ask: Ask, endpoint: Endpoint, attempt: Attempt): Walk {
@@ -133,16 +139,16 @@ function follow(hop: Hop, walk: Walk, ask: Ask, endpoint: Endpoint, attempt: Att
     case 'refused':
       throw refusal(attempt, hop.reason);
     case 'same':
-      return { place: hop.place, exchange: walk.exchange };
+      return { ...walk, place: hop.place };
     case 'elsewhere':
       attempt.hasLeftRegistry = true;
-      return { place: hop.place, exchange: undefined };
+      return { ...walk, place: hop.place, exchange: undefined };
     case 'registry': {
       attempt.hasLeftRegistry = !isSameOrigin(hop.place.url, endpoint.url);
       // Our credentials for another registry would let whoever redirects read there as us, and hand on what they read.
       const isOurs = endpoint.isSibling(hop.registry) && hop.repository === ask.repository;
       const authorizer = isOurs && ask.isAnonymous !== true ? endpoint.authorizer : endpoint.anonymous;
-      return { place: hop.place, exchange: authorizer.begin(hop.registry, hop.repository) };
+      return { ...walk, place: hop.place, exchange: authorizer.begin(hop.registry, hop.repository) };
     }
   }
 }
@@ -151,6 +157,8 @@ async function send(endpoint: Endpoint, ask: Ask, walk: Walk, attempt: Attempt):
   attempt.stage = 'tokens';
   const authorization = await walk.exchange?.authorization(attempt.signal);
   attempt.stage = 'registry';
+  // Never forgotten on the way: what a refused credential has taught a registry may be why the next request passes.
+  walk.shown = authorization?.shown ?? walk.shown;
   const leftMs = attempt.endsAtMs - attempt.clock.monotonic();
   if (leftMs <= 0) throw failure('timeout', attempt.upstream, `${endpoint.name}: no time left`);
   // Built anew for every hop, so that nothing can follow us by accident.

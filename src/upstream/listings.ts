@@ -120,7 +120,7 @@ async function fetchPage(
 ): Promise<ListingPage> {
   const { upstream } = attempt;
   const answer = await askEndpoint(endpoint, { method: 'GET', path: page, repository, accept }, attempt);
-  const { response, url } = answer;
+  const { response, url, shown } = answer;
   const { status, headers } = response;
   const refuse = (error: UpstreamError, isPage = false): UpstreamError =>
     meansNoApi({ error, from: answer.from, isPage }) ? unsupported(error, answer.from) : error;
@@ -142,7 +142,7 @@ async function fetchPage(
     failure('tooLarge', upstream, `${place}: a list of more than ${maxListingBytes} bytes`),
   );
   const filtersApplied = firstOf(headers['oci-filters-applied']);
-  return { bytes, contentType, next: next.path, filtersApplied };
+  return { bytes, contentType, next: next.path, filtersApplied, ...(shown !== undefined && { shown }) };
 }
 
 /**

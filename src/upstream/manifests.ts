@@ -39,8 +39,8 @@ export async function headManifestAt(
 ): Promise<ManifestHead> {
   const trust = trustIn(endpoint);
   const byGet = async (): Promise<ManifestHead> => {
-    const { digest, mediaType, sizeBytes } = await getManifestAt(endpoint, question, attempt, nowMs);
-    return { digest, mediaType, sizeBytes };
+    const { bytes: _, ...head } = await getManifestAt(endpoint, question, attempt, nowMs);
+    return head;
   };
   if (trust.isUseless(attempt.clock.monotonic())) return byGet();
   try {
@@ -92,7 +92,7 @@ function askFor(method: 'GET' | 'HEAD', question: ManifestQuestion): Ask {
 }
 
 /** Throws `badResponse`, and gives the body up, when the head says that this is no manifest. */
-function headOf({ response, url }: Answer, upstream: string): ManifestHead {
+function headOf({ response, url, from, shown }: Answer, upstream: string): ManifestHead {
   const { headers } = response;
   const refuse = (reason: string): UpstreamError => {
     response.abort();
@@ -106,7 +106,13 @@ function headOf({ response, url }: Answer, upstream: string): ManifestHead {
   // Signed schema 1 is signed anew for each answer.
   const isVague = isEncoded(headers) || mediaType === mediaTypes.dockerSigned;
   const sizeBytes = isVague ? undefined : parseContentLength(headers['content-length']) || undefined;
-  return { digest, mediaType: cleanMediaType(mediaType) || undefined, sizeBytes };
+  return {
+    digest,
+    mediaType: cleanMediaType(mediaType) || undefined,
+    sizeBytes,
+    ...(shown !== undefined && { shown }),
+    ...(from === 'elsewhere' && { isElsewhere: true as const }),
+  };
 }
 
 export function isHtml(mediaType: string): boolean {

@@ -8,7 +8,6 @@ import { Bandwidth, type Flow } from './bandwidth.ts';
 import { openBlobAt, statBlobAt } from './blobs.ts';
 import type { Endpoint } from './endpoint.ts';
 import { type AskOptions, type Endpoints, lateAfterMs, type Work } from './endpoints.ts';
-import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import { listReferrersAt, listTagsAt, referrersPage, tagsPage } from './listings.ts';
 import { getManifestAt, headManifestAt } from './manifests.ts';
@@ -16,7 +15,7 @@ import { below } from './prefix.ts';
 import { type Asker, type Behind, type Kind, manifestQuestion, type Question } from './question.ts';
 import { transferOf } from './transfer.ts';
 import { type TransferSlot, Transfers, type TransferTerms } from './transfers.ts';
-import type { BlobBody, BlobRequest, ListingPage, ManifestBody, ManifestHead, Upstream } from './upstream.ts';
+import type { BlobBody, BlobRequest, BlobStat, ListingPage, ManifestBody, ManifestHead, Upstream } from './upstream.ts';
 
 export interface RegistryClientOptions {
   readonly key: string;
@@ -55,6 +54,12 @@ export class RegistryClient implements Upstream {
 
   get hasCredential(): boolean {
     return this.#options.endpoints.some(({ authorizer, url }) => authorizer.mayUseCredential(url));
+  }
+
+  isAt(place: string): boolean {
+    return this.#options.endpoints.some(
+      ({ authorizer, certificate, url }) => place === certificate || authorizer.isAt(place, url),
+    );
   }
 
   get answeredAtMs(): number | undefined {
@@ -115,9 +120,10 @@ export class RegistryClient implements Upstream {
     const flow = (): Flow => (party.lane === 'low' ? lowFlow : { name: digest, weight: 1 });
     const pace = this.#bandwidth && { bandwidth: this.#bandwidth, flow };
     const work: Work<BlobBody> = async (endpoint, attempt) => {
-      const { answer, response } = await openBlobAt(endpoint, asked, range, attempt, this.#now());
+      const { answer, response, shown } = await openBlobAt(endpoint, asked, range, attempt, this.#now());
       const transfer = { upstream: this.key, pace, signal, wanted, onEnd: () => slot.release() };
-      return { endpoint: endpoint.name, answer, ...transferOf(response, transfer) };
+      const named = { endpoint: endpoint.name, answer, ...(shown !== undefined && { shown }) };
+      return { ...named, ...transferOf(response, transfer) };
     };
     // What is said to a range may be about ranges.
     const subject = range === undefined ? digest : `${digest} part`;
@@ -129,17 +135,11 @@ export class RegistryClient implements Upstream {
     return body;
   }
 
-  async statBlob(
-    repository: Repository,
-    digest: Digest,
-    signal: AbortSignal,
-    behind?: Behind,
-  ): Promise<{ readonly sizeBytes: number | undefined }> {
+  async statBlob(repository: Repository, digest: Digest, signal: AbortSignal, behind?: Behind): Promise<BlobStat> {
     const there = this.#there(repository);
     const asked = { repository: there, digest, isAnonymous: false };
     const question = this.#question('blobs', 'HEAD', there, digest, behind);
-    const work: Work<number | undefined> = (endpoint, attempt) => statBlobAt(endpoint, asked, attempt, this.#now());
-    return { sizeBytes: await this.#ask(question, work, signal) };
+    return this.#ask(question, (endpoint, attempt) => statBlobAt(endpoint, asked, attempt, this.#now()), signal);
   }
 
   async listTags(
@@ -165,36 +165,6 @@ export class RegistryClient implements Upstream {
     const asked = referrersPage(this.key, there, digest, page.path);
     const question = this.#question('referrers', 'GET', there, asked.page, behind);
     return this.#ask(question, (endpoint, attempt) => listReferrersAt(endpoint, asked, attempt, this.#now()), signal);
-  }
-
-  async probeAnonymous(
-    repository: Repository,
-    subject: Parameters<Upstream['probeAnonymous']>[1],
-    signal: AbortSignal,
-    behind?: Behind,
-  ): Promise<boolean> {
-    const there = this.#there(repository);
-    const nobody = { repository: there, isAnonymous: true };
-    const asked =
-      subject.kind === 'manifest'
-        ? manifestQuestion('HEAD', there, subject.reference, 'nobody', behind)
-        : this.#question('blobs', 'HEAD', there, subject.digest, behind);
-    try {
-      await this.#ask<unknown>(
-        { ...asked, asker: 'nobody' },
-        (endpoint, attempt) =>
-          subject.kind === 'manifest'
-            ? headManifestAt(endpoint, { ...nobody, reference: subject.reference }, attempt, this.#now())
-            : statBlobAt(endpoint, { ...nobody, digest: subject.digest }, attempt, this.#now()),
-        signal,
-      );
-      return true;
-    } catch (error) {
-      const kind = error instanceof UpstreamError ? error.kind : undefined;
-      // Registries hide what is private behind either.
-      if (kind === 'denied' || kind === 'notFound') return false;
-      throw error;
-    }
   }
 
   async close(): Promise<void> {

@@ -16,12 +16,28 @@ export type AskedRange =
   | { readonly kind: 'closed'; readonly start: number; readonly end: number }
   | { readonly kind: 'suffix'; readonly suffixBytes: number };
 
+/** Of every answer. */
+export interface Shown {
+  /**
+   * The place of the credential (`placeOf`), or `certificate`, that was shown on the way to this answer. Absent: anybody
+   * gets it.
+   */
+  readonly shown?: string;
+}
+
+export interface BlobStat extends Shown {
+  /** Undefined when nobody says. */
+  readonly sizeBytes: number | undefined;
+}
+
 /** What a HEAD of a manifest told; each header may be missing upstream. */
-export interface ManifestHead {
+export interface ManifestHead extends Shown {
   readonly digest: Digest | undefined;
   /** Without parameters; undefined when absent. */
   readonly mediaType: string | undefined;
   readonly sizeBytes: number | undefined;
+  /** A place outside of the registry said it, to which any page may belong. */
+  readonly isElsewhere?: true;
 }
 
 /** The whole manifest as the upstream sent it, at most 4 MiB. `digest` is its header's word, not a proof. */
@@ -29,7 +45,7 @@ export interface ManifestBody extends ManifestHead {
   readonly bytes: Uint8Array;
 }
 
-export interface BlobBody {
+export interface BlobBody extends Shown {
   /** Names the endpoint that answered (its URL origin and path), for `avoidEndpoints`. */
   readonly endpoint: string;
   /**
@@ -75,7 +91,7 @@ export interface BlobRequest {
 }
 
 /** One page of a listing (tags/list or referrers) as the upstream gave it. */
-export interface ListingPage {
+export interface ListingPage extends Shown {
   readonly bytes: Uint8Array;
   readonly contentType: string | undefined;
   /** Path and query of the next page on the upstream, from its Link header. */
@@ -89,6 +105,8 @@ export interface Upstream {
   readonly key: string;
   /** Some credential is configured, so an answer may be one that an anonymous client would not get. */
   readonly hasCredential: boolean;
+  /** Whether what is configured now may answer as this place (`Shown.shown`), as far as is known without reading. */
+  isAt(place: string): boolean;
   /** Monotonic time of its last answer to anything; undefined before the first one. */
   readonly answeredAtMs?: number | undefined;
   headManifest(
@@ -111,12 +129,7 @@ export interface Upstream {
   /** Waits for leave to open a blob, and asks nothing. Rejects with `aborted`, or `exhausted` when too many wait. */
   transfer(terms: TransferTerms, signal: AbortSignal): Promise<TransferSlot>;
   /** Size of a blob, by HEAD; where HEAD is refused (401, 403, 404, 405, 5xx) by `bytes=0-0`. Proves the repository has it. */
-  statBlob(
-    repository: Repository,
-    digest: Digest,
-    signal: AbortSignal,
-    behind?: Behind,
-  ): Promise<{ readonly sizeBytes: number | undefined }>;
+  statBlob(repository: Repository, digest: Digest, signal: AbortSignal, behind?: Behind): Promise<BlobStat>;
   /** `path` continues a listing: the `next` of its previous page. */
   listTags(
     repository: Repository,
@@ -132,18 +145,6 @@ export interface Upstream {
     signal: AbortSignal,
     behind?: Behind,
   ): Promise<ListingPage>;
-  /**
-   * Asks without any credential whether an anonymous client can read this repository: HEAD of the given manifest or
-   * blob. Resolves the upstream's word; rejects when there was none (an outage).
-   */
-  probeAnonymous(
-    repository: Repository,
-    subject:
-      | { readonly kind: 'manifest'; readonly reference: Reference }
-      | { readonly kind: 'blob'; readonly digest: Digest },
-    signal: AbortSignal,
-    behind?: Behind,
-  ): Promise<boolean>;
   /** Ends pools and timers. Idempotent. */
   close(): Promise<void>;
 }

@@ -52,13 +52,14 @@ function manifestsOver(upstream: FakeUpstream, store: BlobStore, catalog: Catalo
   const upstreams = new Map([['docker.io', policy]]);
   const shared = {
     catalog,
+    store,
     upstreams,
     clock: systemClock,
     logger: silentLogger,
     options: defaultPolicyOptions,
     generations: new Generations(),
   };
-  return createManifests({ ...shared, store, events, rights: createRights(shared) });
+  return createManifests({ ...shared, events, rights: createRights(shared) });
 }
 
 const never = new AbortController().signal;

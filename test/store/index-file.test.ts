@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { type LayoutEntry, parseLayoutIndex } from '../../src/oci/layout.ts';
 import type { TagRecord } from '../../src/store/catalog.ts';
+import { byAnybody } from '../../src/store/origin.ts';
 import { eventually } from '../support/gate.ts';
 import { tempDirectory } from '../support/temp.ts';
 import { openTestStore, repositoryKey, tagKey, type TestStore } from './support/harness.ts';
@@ -39,6 +40,7 @@ describe('index.json', () => {
     await opened.recovered;
     opened.catalog.putTag(tagKey('library/alpine', '3.20'), record('one'));
     opened.catalog.putTag(tagKey('team/app', 'v1', 'lab.example:5000'), record('two'));
+    opened.catalog.addLink(tagKey('library/alpine', '3.20'), digestOf('one'), 'manifest', { origin: byAnybody });
     opened.catalog.flush();
     await opened.index.flush();
     expect(await entriesOf(temp.path)).toEqual([
@@ -51,6 +53,7 @@ describe('index.json', () => {
           annotations: {
             'org.opencontainers.image.ref.name': 'docker.io/library/alpine:3.20',
             'weir.checked-at-ms': '1234',
+            'weir.origin': 'anonymous',
           },
         },
       },

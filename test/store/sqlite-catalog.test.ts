@@ -360,23 +360,24 @@ describe('links in the catalog', () => {
     expect(catalog.hasLink(repositoryKey('a'), digest('x'), 'blob')).toBe(true);
   });
 
-  it('make their repository a known one, and so do tags, but verdicts do not', () => {
+  it('make their repository a known one, public if a stranger or the operator gave a word; tags do not', () => {
     using under = openCatalog();
     const { catalog } = under;
+    const ours = { origin: { kind: 'credential', place: 'basic me' } } as const;
     catalog.addLink(repositoryKey('z'), digest('x'), 'blob', { origin: byAnybody });
     catalog.putTag(tagKey('a', 'v1'), record('x'));
-    catalog.addLink(repositoryKey('m', 'a.example'), digest('x'), 'manifest', { origin: byAnybody });
-    catalog.putVerdict(repositoryKey('only/asked'), { isPublic: true, checkedAtMs: 1 });
-    expect([...catalog.repositoriesOf('a.example')]).toEqual([repositoryKey('m', 'a.example')]);
-    expect([...catalog.repositoriesOf('docker.io')]).toEqual([repositoryKey('a'), repositoryKey('z')]);
-    expect([...catalog.repositoriesOf('docker.io', 'a')]).toEqual([repositoryKey('z')]);
-    catalog.forgetTag(tagKey('a', 'v1'));
-    expect([...catalog.repositoriesOf('docker.io')]).toEqual([repositoryKey('z')]);
+    catalog.addLink(repositoryKey('m', 'a.example'), digest('x'), 'manifest', { origin: { kind: 'operator' } });
+    catalog.addLink(repositoryKey('ours'), digest('x'), 'blob', ours);
+    const listed = (upstream: string, after?: string): readonly string[] =>
+      [...catalog.repositoriesOf(upstream, after)].map(({ repository, isPublic }) => `${repository} ${isPublic}`);
+    expect(listed('a.example')).toEqual(['m true']);
+    expect(listed('docker.io')).toEqual(['ours false', 'z true']);
+    expect(listed('docker.io', 'ours')).toEqual(['z true']);
   });
 });
 
 describe('the rest of the catalog', () => {
-  it('remembers manifests, listings and verdicts', () => {
+  it('remembers manifests and listings', () => {
     using under = openCatalog();
     const { catalog } = under;
     const manifest = { digest: digest('m'), mediaType: 'a/b', sizeBytes: 3 };
@@ -392,16 +393,6 @@ describe('the rest of the catalog', () => {
     expect(catalog.listing('tags a')).toEqual({ body: '["y"]', checkedAtMs: 2 });
     catalog.forgetListing('tags a');
     expect(catalog.listing('tags a')).toBeUndefined();
-
-    const key = repositoryKey('a');
-    expect(catalog.verdict(key)).toBeUndefined();
-    catalog.addLink(key, digest('m'), 'blob', { origin: byAnybody });
-    expect(catalog.verdict(key)).toBeUndefined();
-    catalog.putVerdict(key, { isPublic: true, checkedAtMs: 5 });
-    expect(catalog.verdict(key)).toEqual({ isPublic: true, checkedAtMs: 5 });
-    catalog.putVerdict(key, { isPublic: false, checkedAtMs: 6 });
-    expect(catalog.verdict(key)).toEqual({ isPublic: false, checkedAtMs: 6 });
-    expect(catalog.hasLink(key, digest('m'), 'blob')).toBe(true);
   });
 
   it('bounds the listings, which clients choose: the least recently checked go', () => {

@@ -320,48 +320,20 @@ describe('rights and limits', () => {
       }),
     refused: () => undefined,
     mayAnswer: () => true,
+    isAt: (place) => place === 'basic me',
   };
 
-  it('a probe tells what an anonymous client could read, without any credential', async () => {
+  it('says of each answer what was shown for it', async () => {
     await using upstream = await withPrivate();
     await using client = clientOf(new URL(upstream.url), { credentials });
     expect(client.hasCredential).toBe(true);
-    await client.getManifest(repo('a/private'), ref('v1'), never);
-    upstream.forgetRequests();
-    const byTag = { kind: 'manifest', reference: ref('v1') } as const;
-    const byBlob = { kind: 'blob', digest: someDigest } as const;
-    expect(await client.probeAnonymous(repo('a/b'), byTag, never)).toBe(true);
-    expect(await client.probeAnonymous(repo('a/b'), byBlob, never)).toBe(true);
-    expect(await client.probeAnonymous(repo('a/private'), byTag, never)).toBe(false);
-    expect(await client.probeAnonymous(repo('a/private'), byBlob, never)).toBe(false);
-    expect(await client.probeAnonymous(repo('a/c'), byTag, never)).toBe(false);
-    const sent = upstream.requests.map((request) => request.headers['authorization'] ?? '');
-    expect(sent.some((value) => value.startsWith('Basic'))).toBe(false);
-    await upstream.stop();
-    expect((await failureOf(client.probeAnonymous(repo('a/b'), byTag, never))).kind).toBe('unreachable');
-  });
-
-  it('a limit for strangers stops probes, and nothing that is asked with the credential', async () => {
-    const clock = new FakeClock();
-    const recorded = recorder();
-    await using upstream = await withPrivate();
-    await using client = clientOf(new URL(upstream.url), { credentials, clock, events: recorded.events });
-    const byTag = { kind: 'manifest', reference: ref('v1') } as const;
-    const probe = (): Promise<boolean> => client.probeAnonymous(repo('a/b'), byTag, never);
-    const limited = { 'Retry-After': '30', 'RateLimit-Remaining': '0;w=21600' };
-    upstream.on({ kind: 'manifest' }, { times: 1 }, answer(429, { headers: limited }));
-    expect(await failureOf(probe())).toMatchObject({ kind: 'rateLimited', retryAfterMs: 30_000 });
-    expect((await client.getManifest(repo('a/b'), ref('v1'), never)).digest).toBe(manifestDigest);
-    upstream.forgetRequests();
-    expect(await failureOf(probe())).toMatchObject({ kind: 'rateLimited' });
-    expect(upstream.requests).toEqual([]);
-    expect(recorded.breaker).toEqual([]);
-    expect(recorded.remaining).toEqual([]);
-    await clock.advance(34_000);
-    expect(await probe()).toBe(true);
-    await upstream.stop();
-    expect((await failureOf(probe())).kind).toBe('unreachable');
-    expect(recorded.breaker).toEqual([true]);
+    expect([client.isAt('basic me'), client.isAt('basic you')]).toEqual([true, false]);
+    await using stranger = clientOf(new URL(upstream.url));
+    expect((await stranger.headManifest(repo('a/b'), ref('v1'), never)).shown).toBeUndefined();
+    expect((await client.headManifest(repo('a/b'), ref('v1'), never)).shown).toBe('basic me');
+    expect((await client.headManifest(repo('a/private'), ref('v1'), never)).shown).toBe('basic me');
+    expect((await client.getManifest(repo('a/private'), ref('v1'), never)).shown).toBe('basic me');
+    expect((await client.statBlob(repo('a/private'), someDigest, never)).shown).toBe('basic me');
   });
 
   it('has no credential where none is configured', async () => {

@@ -161,7 +161,7 @@ export class BlobUpstream implements Upstream {
   getManifest = (): Promise<never> => Promise.reject(this.error('notFound'));
   listTags = (): Promise<never> => Promise.reject(this.error('notFound'));
   listReferrers = (): Promise<never> => Promise.reject(this.error('unsupported'));
-  probeAnonymous = (): Promise<boolean> => Promise.resolve(true);
+  isAt = (): boolean => false;
   close = (): Promise<void> => Promise.resolve();
 }
 

@@ -1,6 +1,7 @@
 /** A fill engine over a scripted upstream and a store in memory, and clients for it. */
 import { Blobs } from '../../../src/cache/blobs.ts';
 import type { BlobView } from '../../../src/cache/answers.ts';
+import { CacheError } from '../../../src/cache/errors.ts';
 import { FillConnections } from '../../../src/cache/fill-connections.ts';
 import { FillTable } from '../../../src/cache/fill-table.ts';
 import type { CacheEvents, FillResult } from '../../../src/cache/events.ts';
@@ -97,7 +98,25 @@ export class Engine implements AsyncDisposable {
     const limits = { maxBytes: options.maxBytes ?? 2 ** 40, minFreeBytes: () => 0 };
     this.space = new Space({ ...shared, limits, generations: this.generations });
     this.connections = new FillConnections({ perFill: options.connections ?? 8, clock, busyMs: () => this.busyMs });
+    const rights: Rights = {
+      standing: (key, digest, kind) => (catalog.hasLink(key, digest, kind) ? 'good' : 'none'),
+      isLinked: (key, digest, kind) => catalog.hasLink(key, digest, kind),
+      hasWord: () => false,
+      isWordEnough: () => true,
+      said: (key, digest, kind) => catalog.addLink(key, digest, kind, { origin: byAnybody }),
+      gave: (key, digest, kind) => catalog.addLink(key, digest, kind, { origin: byAnybody }),
+      shortCut: async () => false,
+      withheld: (key) => new CacheError('denied', key.upstream, 'withheld'),
+      ask: async (key, digest, kind) => {
+        this.asked.push(key.repository);
+        const upstream = upstreams.find((candidate) => candidate.key === key.upstream);
+        if (this.forbidden.has(key.repository) && upstream !== undefined) throw upstream.error('denied');
+        catalog.addLink(key, digest, kind, { origin: byAnybody });
+        return true;
+      },
+    };
     this.fills = new FillTable({
+      rights,
       ...shared,
       space: this.space,
       connections: this.connections,
@@ -113,17 +132,6 @@ export class Engine implements AsyncDisposable {
           { upstream, access: 'public', tagTtlMs: 0, staleIfErrorMs: 0, isImmutableTag: () => false } as const,
         ] as const,
     );
-    const rights: Rights = {
-      admit: async () => undefined,
-      openForMs: () => Infinity,
-      isLinked: (key, digest, kind) => catalog.hasLink(key, digest, kind),
-      ask: async (key, digest, kind) => {
-        this.asked.push(key.repository);
-        const upstream = upstreams.find((candidate) => candidate.key === key.upstream);
-        if (this.forbidden.has(key.repository) && upstream !== undefined) throw upstream.error('denied');
-        catalog.addLink(key, digest, kind, { origin: byAnybody });
-      },
-    };
     this.blobs = new Blobs({
       ...shared,
       upstreams: new Map(policies),

@@ -7,7 +7,14 @@ import { mediaTypes } from '../../../src/oci/media-type.ts';
 import { type Reference, referenceText, type Repository } from '../../../src/oci/reference.ts';
 import { UpstreamError, type UpstreamErrorKind } from '../../../src/upstream/errors.ts';
 import type { TransferSlot } from '../../../src/upstream/transfers.ts';
-import type { BlobBody, ListingPage, ManifestBody, ManifestHead, Upstream } from '../../../src/upstream/upstream.ts';
+import type {
+  BlobBody,
+  BlobStat,
+  ListingPage,
+  ManifestBody,
+  ManifestHead,
+  Upstream,
+} from '../../../src/upstream/upstream.ts';
 import type { Gate } from '../../support/gate.ts';
 
 export interface FakeManifest {
@@ -32,6 +39,8 @@ type HeadField = keyof ManifestHead;
 export class FakeUpstream implements Upstream {
   readonly key: string;
   hasCredential = false;
+  /** Of the credential, which is shown with every question while there is one. */
+  place = 'basic me';
   /** Every question in order, e.g. `HEAD library/alpine:3.20`, `PROBE …`, `TAGS …`. */
   readonly calls: string[] = [];
   /** While set, every question fails in this way. */
@@ -49,7 +58,7 @@ export class FakeUpstream implements Upstream {
   referrersBody: string | undefined;
   /** `Link` targets by page, as the client would name the page: `n,last`. */
   readonly tagLinks = new Map<string, string>();
-  /** How anonymous probes are refused; undefined: by answering no. */
+  /** How strangers are refused; undefined: with 401 where a repository is not public. */
   probeSays: UpstreamErrorKind | undefined;
   /** Manifests are there by tag only. */
   refusesDigests = false;
@@ -107,6 +116,7 @@ export class FakeUpstream implements Upstream {
         digest: this.headLacks.has('digest') ? undefined : head.digest,
         mediaType: this.headLacks.has('mediaType') ? undefined : head.mediaType,
         sizeBytes: this.headLacks.has('sizeBytes') ? undefined : head.sizeBytes,
+        ...this.#shown,
       };
     });
   }
@@ -116,7 +126,7 @@ export class FakeUpstream implements Upstream {
       const manifest = this.#manifest(repository, reference);
       const bytes = this.wrongBytes ?? manifest.bytes;
       const digest = this.headLacks.has('digest') ? undefined : manifest.digest;
-      return { digest, mediaType: manifest.mediaType, sizeBytes: bytes.byteLength, bytes };
+      return { digest, mediaType: manifest.mediaType, sizeBytes: bytes.byteLength, bytes, ...this.#shown };
     });
   }
 
@@ -128,10 +138,10 @@ export class FakeUpstream implements Upstream {
     return Promise.reject(new Error('no blobs here'));
   }
 
-  statBlob(repository: Repository, digest: Digest, signal: AbortSignal): Promise<{ sizeBytes: number | undefined }> {
+  statBlob(repository: Repository, digest: Digest, signal: AbortSignal): Promise<BlobStat> {
     return this.#ask(`STAT ${repository}@${digest}`, signal, () => {
       if (!this.repository(repository).blobs.has(digest)) throw this.error('notFound', { code: 'BLOB_UNKNOWN' });
-      return { sizeBytes: 1 };
+      return { sizeBytes: 1, ...this.#shown };
     });
   }
 
@@ -170,20 +180,52 @@ export class FakeUpstream implements Upstream {
     });
   }
 
-  probeAnonymous(
-    repository: Repository,
-    subject: Parameters<Upstream['probeAnonymous']>[1],
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    const name = subject.kind === 'blob' ? `${repository}@${subject.digest}` : named(repository, subject.reference);
-    return this.#ask(`PROBE ${name}`, signal, () => {
-      if (this.probeSays !== undefined) throw this.error(this.probeSays);
-      const known = this.repository(repository);
-      if (!known.isPublic) return false;
-      if (subject.kind === 'blob') return known.blobs.has(subject.digest);
-      const { reference } = subject;
-      return reference.kind === 'tag' ? known.tags.has(reference.tag) : known.manifests.has(reference.digest);
-    });
+  /** The same registry as somebody without a credential sees it; what it is asked is noted here. */
+  stranger(): Upstream {
+    const ask = <T>(repository: Repository, call: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> => {
+      if (this.probeSays === undefined && this.repository(repository).isPublic) return this.#asNobody(work);
+      return this.#ask(call, signal, () => {
+        throw this.error(this.probeSays ?? 'denied', { status: 401 });
+      });
+    };
+    return {
+      key: this.key,
+      hasCredential: false,
+      isAt: () => false,
+      headManifest: (repository, reference, signal) =>
+        ask(repository, `HEAD ${named(repository, reference)}`, signal, () =>
+          this.headManifest(repository, reference, signal),
+        ),
+      getManifest: (repository, reference, signal) =>
+        ask(repository, `GET ${named(repository, reference)}`, signal, () =>
+          this.getManifest(repository, reference, signal),
+        ),
+      statBlob: (repository, digest, signal) =>
+        ask(repository, `STAT ${repository}@${digest}`, signal, () => this.statBlob(repository, digest, signal)),
+      openBlob: () => this.openBlob(),
+      transfer: () => this.transfer(),
+      listTags: (repository, page, signal) =>
+        ask(repository, `TAGS ${repository}`, signal, () => this.listTags(repository, page, signal)),
+      listReferrers: (repository, digest, page, signal) =>
+        ask(repository, `REFERRERS ${repository}@${digest}`, signal, () =>
+          this.listReferrers(repository, digest, page, signal),
+        ),
+      close: () => Promise.resolve(),
+    };
+  }
+
+  isAt(place: string): boolean {
+    return this.hasCredential && place === this.place;
+  }
+
+  async #asNobody<T>(work: () => Promise<T>): Promise<T> {
+    const answer = await work();
+    if (typeof answer === 'object' && answer !== null && 'shown' in answer) delete answer.shown;
+    return answer;
+  }
+
+  get #shown(): { readonly shown?: string } {
+    return this.hasCredential ? { shown: this.place } : {};
   }
 
   async close(): Promise<void> {}

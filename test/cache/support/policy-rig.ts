@@ -27,6 +27,8 @@ import { parseReference, parseTag, type Reference, type Repository, type Tag } f
 import { type BlobInfo, StoreError } from '../../../src/store/blob-store.ts';
 import type { RepositoryKey, TagKey } from '../../../src/store/catalog.ts';
 import { SqliteCatalog } from '../../../src/store/sqlite-catalog.ts';
+import { PublicUpstream } from '../../../src/upstream/public-upstream.ts';
+import type { Upstream } from '../../../src/upstream/upstream.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { patienceMs, within } from '../../support/gate.ts';
 import { repository } from './engine.ts';
@@ -93,7 +95,7 @@ export class PolicyRig implements Disposable {
       isImmutableTag: () => false,
       ...policy,
     } as const;
-    this.policies = new Map(upstreams.map((upstream) => [upstream.key, { ...rules, upstream }]));
+    this.policies = new Map(upstreams.map((fake) => [fake.key, { ...rules, upstream: shownBy(fake, rules.access) }]));
     this.upstream = upstreams[0]?.key ?? '';
     ({ deps: this.deps, rights: this.rights, manifests: this.manifests, listings: this.listings } = this.#start());
   }
@@ -172,6 +174,13 @@ export class PolicyRig implements Disposable {
     this.listings.close();
     this.rights.close();
   }
+}
+
+/** As the daemon does it: with `public`, everything is asked as a stranger. */
+function shownBy(fake: FakeUpstream, access: UpstreamPolicy['access']): Upstream {
+  if (access === 'all') return fake;
+  const events = { upstreamRejected: (): void => undefined };
+  return new PublicUpstream({ member: fake, stranger: fake.stranger(), logger: silentLogger, events });
 }
 
 export function tag(text: string): Tag {

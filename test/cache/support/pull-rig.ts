@@ -8,6 +8,7 @@ import { parseDigest } from '../../../src/oci/digest.ts';
 import { parseReference } from '../../../src/oci/reference.ts';
 import { SqliteCatalog } from '../../../src/store/sqlite-catalog.ts';
 import type { CredentialSource } from '../../../src/upstream/credentials.ts';
+import { PublicUpstream } from '../../../src/upstream/public-upstream.ts';
 import type { Upstream } from '../../../src/upstream/upstream.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import type { BuiltManifest } from '../../support/image-builder.ts';
@@ -48,7 +49,11 @@ export class PullRig implements AsyncDisposable {
     const { clock, catalog, store } = this;
     const { connections = 8, prefetchBytes = 2 ** 30, maxBytes = 2 ** 40, offline = false, credentials } = options;
     this.registry = registry;
-    this.#upstream = clientOf(new URL(registry.url), { key: 'lab', connections, isOffline: offline, credentials });
+    const way = { key: 'lab', connections, isOffline: offline };
+    const member = clientOf(new URL(registry.url), { ...way, credentials });
+    const stranger = clientOf(new URL(registry.url), way);
+    const events_ = { upstreamRejected: (): void => undefined };
+    this.#upstream = new PublicUpstream({ member, stranger, logger: silentLogger, events: events_ });
     const rules = { access: 'public', tagTtlMs: 60_000, staleIfErrorMs: 0, isImmutableTag: () => false } as const;
     const events: CacheEvents = {
       fillStarted: () => void this.#fills++,

@@ -135,6 +135,7 @@ export function sourceOf(
       this.refusals++;
     },
     mayAnswer: isFor,
+    isAt: () => false,
   };
 }
 
