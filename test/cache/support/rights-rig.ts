@@ -17,6 +17,7 @@ import type { Catalog } from '../../../src/store/catalog.ts';
 import { type OpenedStore, openStore } from '../../../src/store/open-store.ts';
 import { type CredentialSource, credentialIdentity } from '../../../src/upstream/credentials.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { eventually } from '../../support/gate.ts';
 import { ScriptedUpstream } from '../../support/scripted-upstream.ts';
 import { type TempDirectory, tempDirectory } from '../../support/temp.ts';
 import { TokenIssuer } from '../../support/upstream/auth.ts';
@@ -148,6 +149,8 @@ export class RightsRig implements AsyncDisposable {
         return { how: view.outcome.kind };
       } finally {
         view.close();
+        // Clients have the bytes before the store has.
+        await eventually(() => this.#cache.fillCount() === 0);
       }
     });
   }
