@@ -1,4 +1,5 @@
 /** The listener that clients talk to, with everything behind it but the cache: the same on the owner and on a thread. */
+import { Backlogs } from './http/backlogs.ts';
 import type { HttpEvents } from './http/context.ts';
 import { createFront } from './http/front.ts';
 import { BufferPool } from './http/buffer-pool.ts';
@@ -59,6 +60,7 @@ export async function listenFront(options: ServeFrontOptions): Promise<ServingFr
     clients,
     events,
     body: { pool: new BufferPool(), sendfile, stalls: new StallWatch(clock), clock },
+    backlogs: new Backlogs(clock),
     accessLog,
     headDeadlineMs,
   };

@@ -5,6 +5,7 @@ import type { ClientAddresses } from '../lib/client-address.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Router } from '../upstream/routing.ts';
+import type { Backlogs } from './backlogs.ts';
 import type { BodyTools } from './body.ts';
 import type { RequestKind } from './exchange.ts';
 
@@ -34,6 +35,9 @@ export interface FrontDeps {
   readonly logger: Logger;
   readonly events: HttpEvents;
   readonly body: BodyTools;
+  readonly backlogs: Backlogs;
+  /** Milliseconds for which a client may take nothing of an answer from memory. Default 30,000. */
+  readonly stallMs?: number | undefined;
   /** Takes the line of each request, JSON with its newline; undefined for none. Must not throw. */
   readonly accessLog: ((line: string) => void) | undefined;
   /** Milliseconds until a request that still waits is answered with 504. Clients give up after 30 s. */

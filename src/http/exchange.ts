@@ -64,6 +64,8 @@ export class Exchange {
   outcome: Outcome | undefined;
   /** Body bytes that the socket took. */
   bytesSent = 0;
+  /** The whole answer was handed to the socket at once. */
+  isFromMemory = false;
   /** Why this request failed, once that is known. */
   error: unknown;
   /** What the client is told when the head deadline passes. Undefined: that nothing came in time. */

@@ -11,11 +11,13 @@ import { LRUCache } from 'lru-cache';
 import type { Generations } from '../lib/generations.ts';
 import { referenceText } from '../oci/reference.ts';
 import { parseV2Request } from '../oci/v2-request.ts';
+import { type Backlogs, memoryStallMs } from './backlogs.ts';
 import { wholeHeaders } from './blobs.ts';
 import type { ConnectionShares } from './connection-shares.ts';
 import type { FrontDeps } from './context.ts';
 import { nextRequestId } from './exchange.ts';
 import { manifestHeaders } from './manifests.ts';
+import { breakConnection } from './pipelining.ts';
 import { ReadyAnswer } from './ready-answer.ts';
 import { maxSimpleHeadLength, parseSimpleHead, type SimpleHead } from './simple-head.ts';
 import { blobPath } from './v2.ts';
@@ -23,9 +25,12 @@ import { blobPath } from './v2.ts';
 export interface FastLaneDeps extends Pick<FrontDeps, 'cache' | 'router' | 'clock' | 'events' | 'accessLog'> {
   readonly generations: Generations;
   readonly shares?: Pick<ConnectionShares, 'used'> | undefined;
+  readonly backlogs: Backlogs;
   readonly keepAliveSeconds: number;
   /** Milliseconds that a new connection may stay silent. */
   readonly firstHeadMs: number;
+  /** Milliseconds for which a client may take nothing of what it was answered. Default 30,000. */
+  readonly stallMs?: number | undefined;
 }
 
 /** Heads and answers that are remembered. */
@@ -109,11 +114,13 @@ class LaneConnection {
   readonly #leave: () => void;
   readonly #deps: FastLaneDeps;
   #isAsking = false;
+  /** Not all that was answered was taken at once. */
+  #isBehind = false;
   readonly #onData = (chunk: Buffer): void => this.#read(chunk);
   readonly #onEnd = (): void => void this.#socket.destroy();
   readonly #onError = (): void => undefined;
   readonly #onClose = (): void => this.#lane.left(this);
-  readonly #onTimeout = (): void => void this.#socket.destroy();
+  readonly #onTimeout = (): void => this.#timedOut();
 
   constructor(lane: FastLane, socket: Socket, leave: () => void, deps: FastLaneDeps) {
     this.#lane = lane;
@@ -160,11 +167,11 @@ class LaneConnection {
     }
     this.#give(answer, startedMs);
     if (this.#lane.isDraining) socket.destroySoon();
-    else if (socket.writableLength <= maxBacklogBytes) socket.resume();
+    else if (!this.#isFull()) socket.resume();
   }
 
   #give(answer: ReadyAnswer, startedMs: number): void {
-    const { clock, events, accessLog, keepAliveSeconds, shares } = this.#deps;
+    const { clock, events, accessLog, keepAliveSeconds, shares, backlogs, stallMs = memoryStallMs } = this.#deps;
     const socket = this.#socket;
     const id = nextRequestId();
     const wallMs = clock.now();
@@ -173,10 +180,33 @@ class LaneConnection {
     shares?.used(socket, startedMs, answer.forwardedFor);
     events.requestEnded(answer.ended(seconds));
     accessLog?.(answer.line(id, seconds, wallMs));
-    if (socket.timeout !== keepAliveSeconds * 1000) socket.setTimeout(keepAliveSeconds * 1000);
-    if (socket.writableLength <= maxBacklogBytes) return;
+    this.#isBehind = socket.writableLength > 0;
+    const patienceMs = this.#isBehind ? stallMs : keepAliveSeconds * 1000;
+    if (socket.timeout !== patienceMs) socket.setTimeout(patienceMs);
+    if (!this.#isBehind) return;
+    backlogs.add(socket);
+    if (!this.#isFull()) return;
     socket.pause();
     socket.once('drain', () => socket.resume());
+  }
+
+  /** When there is too much for this client, or much for all together and some for it. */
+  #isFull(): boolean {
+    const { writableLength, writableNeedDrain } = this.#socket;
+    return writableLength > maxBacklogBytes || (writableNeedDrain && this.#deps.backlogs.isTight);
+  }
+
+  /** Node looks whether the kernel has taken some of what is under way, and calls this when it has not. */
+  #timedOut(): void {
+    const socket = this.#socket;
+    const { keepAliveSeconds, stallMs = memoryStallMs } = this.#deps;
+    if (!this.#isBehind || socket.writableLength > 0) {
+      breakConnection(socket);
+      return;
+    }
+    // All was taken meanwhile: it is idle, and has the rest of the time for that.
+    this.#isBehind = false;
+    socket.setTimeout(Math.max(1, keepAliveSeconds * 1000 - stallMs));
   }
 
   /** To node:http, with the bytes that were read here in front of all that comes. */

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { outcomeLabel } from '../cache/outcome.ts';
 import { OciError } from '../oci/errors.ts';
 import { accessLine, accessText } from './access-log.ts';
+import { memoryStallMs } from './backlogs.ts';
 import type { FrontDeps } from './context.ts';
 import { type ErrorAnswer, outcomeOfFailure, toErrorAnswer } from './errors.ts';
 import { Exchange } from './exchange.ts';
@@ -34,12 +35,21 @@ async function answer(deps: FrontDeps, exchange: Exchange): Promise<void> {
   watchEnd(deps, exchange);
 }
 
-/** An answer from memory that its client does not take would otherwise stay for ever. */
-function watchEnd({ clock, body: { stalls } }: FrontDeps, { res }: Exchange): void {
+/** What its client does not take would otherwise stay for ever: of an answer from memory all of it, of others the end. */
+function watchEnd({ clock, backlogs, stallMs = memoryStallMs, body: { stalls } }: FrontDeps, exchange: Exchange): void {
+  const { res } = exchange;
   const pendingSinceMs = clock.monotonic();
   // By then the socket has taken nearly all of them.
   setImmediate(() => {
     if (res.writableFinished || res.closed) return;
+    const { socket } = res;
+    if (exchange.isFromMemory && socket !== null) {
+      backlogs.add(socket);
+      // Node looks whether the kernel has taken some of it, and sets a time of its own for an idle connection afterwards.
+      res.setTimeout(stallMs, () => breakConnection(socket));
+      res.prependOnceListener('finish', () => socket.setTimeout(0));
+      return;
+    }
     const watched = { pendingSinceMs, cut: () => breakConnection(res.socket) };
     stalls.add(watched);
     res.once('close', () => stalls.delete(watched));

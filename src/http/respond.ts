@@ -47,6 +47,7 @@ export function sendBytes(exchange: Exchange, status: number, headers: HeaderLis
     return;
   }
   exchange.bytesSent = length;
+  exchange.isFromMemory = true;
   // Head and a small body leave in one write as one string; as two buffers they cost the gathering write of two.
   if (typeof body === 'string') exchange.res.end(body);
   else if (length <= oneStringBytes)

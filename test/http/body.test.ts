@@ -278,20 +278,6 @@ describe('readers that stall', () => {
     await expectAllClosed(front, blob);
   });
 
-  it('of an answer from memory are cut as well', async () => {
-    const clock = new FakeClock();
-    await using front = await frontWith(new FakeBlob(patternSource(1)), { clock });
-    const bytes = Buffer.alloc(60_000_000, 'm');
-    front.cache.addManifest(repository, 'large', { bytes, mediaType: 'a/b' });
-    using stalled = await RawConnection.open(front.origin);
-    stalled.socket.pause();
-    stalled.send('/v2/org/app/manifests/large');
-    await eventually(() => front.stalls.size === 1);
-    await clock.advance(17 * 60_000);
-    await eventually(() => front.ended.length === 1 && front.stalls.size === 0);
-    expect(front.listener.connections).toBe(0);
-  });
-
   it('for 15 minutes are cut; waiting for the transfer does not count', async () => {
     const clock = new FakeClock();
     const full = new FakeBlob(patternSource(gib));

@@ -9,6 +9,7 @@ import { FastLane } from '../../../src/http/fast-lane.ts';
 import { createFront } from '../../../src/http/front.ts';
 import type { Sendfile } from '../../../src/http/sendfile.ts';
 import { Listener } from '../../../src/http/server.ts';
+import { Backlogs } from '../../../src/http/backlogs.ts';
 import { StallWatch } from '../../../src/http/stall-watch.ts';
 import { ClientAddresses } from '../../../src/lib/client-address.ts';
 import { type Clock, systemClock } from '../../../src/lib/clock.ts';
@@ -73,6 +74,9 @@ export interface FrontOptions {
   readonly isAccessLogged?: boolean;
   readonly headDeadlineMs?: number;
   readonly stallMs?: number;
+  /** Of answers from memory, in milliseconds of the machine's own time. */
+  readonly memoryStallMs?: number;
+  readonly backlogs?: Backlogs;
   /** Default: none. */
   readonly sendfile?: Sendfile;
   readonly tls?: { readonly cert: string; readonly key: string };
@@ -124,6 +128,8 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
     accessLog: (options.isAccessLogged ?? true) ? (line: string) => log.access(line) : undefined,
     clients: options.clients ?? new ClientAddresses(),
     headDeadlineMs: options.headDeadlineMs ?? 22_000,
+    backlogs: options.backlogs ?? new Backlogs(clock),
+    stallMs: options.memoryStallMs,
   };
   const listener = await Listener.listen({
     name: 'listen',
