@@ -12,6 +12,7 @@ import type { Line } from './line.ts';
 import { EncodedBlobs, isEncoded } from './content-encoding.ts';
 import { isHtml } from './manifests.ts';
 import { withoutSecrets } from './origin.ts';
+import type { PatienceFlag } from './patience.ts';
 import { rangeHeader, readRangeAnswer } from './range-answer.ts';
 import type { IncomingResponse } from './sender.ts';
 import type { AskedRange, BlobBody, BlobStat } from './upstream.ts';
@@ -21,6 +22,7 @@ export interface BlobQuestion {
   readonly digest: Digest;
   readonly isAnonymous: boolean;
   readonly line?: Line | undefined;
+  readonly patience?: PatienceFlag | undefined;
 }
 
 const encodedBlobs = new WeakMap<Endpoint, EncodedBlobs>();
@@ -172,7 +174,8 @@ function isOutageStatus(status: number): boolean {
 }
 
 function askFor(method: 'GET' | 'HEAD', question: BlobQuestion, asked?: AskedRange): Ask {
-  const { repository, digest, isAnonymous, line } = question;
+  const { repository, digest, isAnonymous, line, patience } = question;
   const range = asked === undefined ? {} : { range: rangeHeader(asked) };
-  return { method, path: `/v2/${repository}/blobs/${digest}`, repository, isAnonymous, line, ...range };
+  const path = `/v2/${repository}/blobs/${digest}`;
+  return { method, path, repository, isAnonymous, line, patience, ...range };
 }

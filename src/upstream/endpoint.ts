@@ -7,6 +7,7 @@ import type { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import { firstOf, linesOf } from './framing.ts';
 import type { Line } from './line.ts';
+import type { PatienceFlag } from './patience.ts';
 import type { OriginHealth } from './origin-health.ts';
 import { isSameOrigin, withoutSecrets } from './origin.ts';
 import { type Hop, isRedirect, maxRedirects, nextHop, type Place, placeOf } from './redirect.ts';
@@ -44,6 +45,7 @@ export interface Ask {
   readonly range?: string;
   readonly isAnonymous?: boolean;
   readonly line?: Line | undefined;
+  readonly patience?: PatienceFlag | undefined;
 }
 
 export interface Answer {
@@ -178,6 +180,7 @@ async function send(endpoint: Endpoint, ask: Ask, walk: Walk, attempt: Attempt):
       headTimeoutMs: leftMs,
       isStorage: walk.exchange === undefined,
       line: ask.line,
+      patience: ask.patience,
     },
     attempt.signal,
   );

@@ -42,9 +42,10 @@ export class LineExchange {
   constructor(order: LineOrder, pool: ConnectionPool, clock: Clock) {
     this.#order = order;
     this.#pool = pool;
-    this.#watch = new StallWatch(order.bodyLimits, clock, (reason) =>
-      this.#fail(failure('timeout', order.upstream, `body from ${this.#place}: ${reason}`)),
-    );
+    const { bodyLimits, patience, upstream } = order;
+    const stalled = (reason: string): void =>
+      this.#fail(failure('timeout', upstream, `body from ${this.#place}: ${reason}`));
+    this.#watch = new StallWatch(bodyLimits, clock, stalled, patience);
   }
 
   /** Bytes of the body since the last call of this. */
@@ -159,6 +160,8 @@ export class LineExchange {
 
   #data(bytes: Uint8Array): boolean {
     if (this.#isOver) return false;
+    // The parser says so when it is resumed; whoever waits for bytes has got none.
+    if (bytes.byteLength === 0) return !this.#isPaused;
     this.#watch.arrived(bytes.byteLength);
     this.#receivedBytes += bytes.byteLength;
     if (this.#isPaused || this.#sink === undefined) {

@@ -125,7 +125,7 @@ export class LineSender implements Sender {
     });
   }
 
-  #order({ url, target, headers, credentialSet }: OutgoingRequest): LineOrder {
+  #order({ url, target, headers, credentialSet, patience }: OutgoingRequest): LineOrder {
     const { upstream, connectTimeoutMs, tlsTimeoutMs, bodyLimits } = this.#options;
     return {
       upstream,
@@ -136,6 +136,7 @@ export class LineSender implements Sender {
       connectTimeoutMs,
       tlsTimeoutMs,
       bodyLimits,
+      patience,
     };
   }
 

@@ -4,6 +4,7 @@
  */
 import { UpstreamError, type UpstreamErrorKind } from './errors.ts';
 import { reasonOf } from './failure.ts';
+import type { PatienceFlag } from './patience.ts';
 import type { StallLimits } from './stall-watch.ts';
 
 /** One GET. Everything in it can be copied to another thread. */
@@ -19,6 +20,7 @@ export interface LineOrder {
   readonly connectTimeoutMs: number;
   readonly tlsTimeoutMs: number;
   readonly bodyLimits: StallLimits;
+  readonly patience?: PatienceFlag | undefined;
 }
 
 /** Where a connection may go, decided when one is needed. */

@@ -86,7 +86,7 @@ export class PoolSender implements Sender {
     onEnd: () => void,
   ): Promise<IncomingResponse> {
     const { upstream, bodyLimits, clock, proxyFor, onBytes } = this.#options;
-    const { url, method } = request;
+    const { url, method, patience } = request;
     const place = withoutSecrets(url);
     const answer = await this.#head(request, connection, signal).catch(async (cause: unknown) => {
       await pool.drop(connection);
@@ -107,6 +107,7 @@ export class PoolSender implements Sender {
       source: answer.body,
       declaredBytes: hasBody ? parseContentLength(headers['content-length']) : undefined,
       limits: bodyLimits,
+      patience,
       clock,
       onBytes,
       broken: (kind, reason, cause) =>

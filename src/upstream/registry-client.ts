@@ -116,7 +116,7 @@ export class RegistryClient implements Upstream {
   ): Promise<BlobBody> {
     const { party, wanted } = slot;
     const there = this.#there(repository);
-    const asked = { repository: there, digest, isAnonymous: false, line };
+    const asked = { repository: there, digest, isAnonymous: false, line, patience: slot.patience(this.#options.clock) };
     const flow = (): Flow => (party.lane === 'low' ? lowFlow : { name: digest, weight: 1 });
     const pace = this.#bandwidth && { bandwidth: this.#bandwidth, flow };
     const work: Work<BlobBody> = async (endpoint, attempt) => {

@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { Clock } from '../lib/clock.ts';
 import type { UpstreamError } from './errors.ts';
+import type { PatienceFlag } from './patience.ts';
 import { StallWatch, type StallLimits } from './stall-watch.ts';
 
 export interface ResponseBodyOptions {
@@ -10,6 +11,7 @@ export interface ResponseBodyOptions {
   /** Bytes that the head announced; undefined where only the end of the body tells. */
   readonly declaredBytes: number | undefined;
   readonly limits: StallLimits;
+  readonly patience?: PatienceFlag | undefined;
   readonly clock: Clock;
   /** Makes the error of a broken body. */
   readonly broken: (kind: 'cut' | 'timeout' | 'badResponse', reason: string, cause?: unknown) => UpstreamError;
@@ -35,9 +37,10 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
-    const { source, declaredBytes, limits, clock, broken, onBytes } = this.#options;
+    const { source, declaredBytes, limits, patience, clock, broken, onBytes } = this.#options;
     if (this.#hasEnded) return this.#again();
-    const watch = new StallWatch(limits, clock, (reason) => source.destroy(broken('timeout', reason)));
+    const stalled = (reason: string): void => void source.destroy(broken('timeout', reason));
+    const watch = new StallWatch(limits, clock, stalled, patience);
     let readBytes = 0;
     try {
       const chunks: AsyncIterator<Uint8Array> = source[Symbol.asyncIterator]();

@@ -4,6 +4,7 @@
  */
 
 import type { Line, LineBody } from './line.ts';
+import type { PatienceFlag } from './patience.ts';
 
 export interface OutgoingRequest {
   readonly method: 'GET' | 'HEAD' | 'POST';
@@ -26,6 +27,8 @@ export interface OutgoingRequest {
   readonly isFresh?: boolean;
   /** Another thread that may carry the exchange, so that its body can be moved there. */
   readonly line?: Line | undefined;
+  /** Whether a body that stands still may be waited for. Undefined: it may not. */
+  readonly patience?: PatienceFlag | undefined;
 }
 
 export interface IncomingResponse {

@@ -3,6 +3,7 @@
  * for bytes counts: while it writes to a slow disk, or holds back for a slow client, the upstream is not to blame.
  */
 import type { Clock, Timer } from '../lib/clock.ts';
+import { isPatient, type PatienceFlag } from './patience.ts';
 
 export interface StallLimits {
   /** Longest wait for the next bytes, milliseconds. */
@@ -12,8 +13,14 @@ export interface StallLimits {
   readonly floorWindowMs: number;
 }
 
+/** What is waited for with patience is given up after so long without a byte. */
+const patientMs = 60 * 60_000;
+/** How soon it shows that there is no patience any more. */
+const lookAgainMs = 5_000;
+
 export class StallWatch {
   readonly #limits: StallLimits;
+  readonly #patience: PatienceFlag | undefined;
   readonly #clock: Pick<Clock, 'monotonic' | 'setTimer'>;
   readonly #onStall: (reason: string) => void;
   #waitingSince: number | undefined;
@@ -21,9 +28,18 @@ export class StallWatch {
   #windowBytes = 0;
   #timer: Timer | undefined;
 
-  /** `onStall` is called at most once, from a timer or from `arrived`. */
-  constructor(limits: StallLimits, clock: Pick<Clock, 'monotonic' | 'setTimer'>, onStall: (reason: string) => void) {
+  /**
+   * `onStall` is called at most once, from a timer or from `arrived`. While there is `patience`, only an hour without a
+   * byte is too long.
+   */
+  constructor(
+    limits: StallLimits,
+    clock: Pick<Clock, 'monotonic' | 'setTimer'>,
+    onStall: (reason: string) => void,
+    patience?: PatienceFlag,
+  ) {
     this.#limits = limits;
+    this.#patience = patience;
     this.#clock = clock;
     this.#onStall = onStall;
   }
@@ -41,7 +57,7 @@ export class StallWatch {
     this.#windowWaitedMs += waitedMs;
     this.#windowBytes += bytes;
     if (this.#windowWaitedMs < this.#limits.floorWindowMs) return;
-    if (this.#isTooSlow(this.#windowWaitedMs)) this.#stall();
+    if (this.#isTooSlow(this.#windowWaitedMs) && !isPatient(this.#patience)) this.#stall();
     this.#windowWaitedMs = 0;
     this.#windowBytes = 0;
   }
@@ -61,8 +77,10 @@ export class StallWatch {
       const isTooSlow =
         this.#windowWaitedMs + waitedMs >= this.#limits.floorWindowMs &&
         this.#isTooSlow(this.#windowWaitedMs + waitedMs);
-      if (waitedMs >= this.#limits.idleMs || isTooSlow) return this.#stall();
-      this.#timer = this.#arm(this.#untilVerdict(waitedMs));
+      const isStalled = waitedMs >= this.#limits.idleMs || isTooSlow;
+      const mayGoOn = isPatient(this.#patience) && waitedMs < patientMs;
+      if (isStalled && !mayGoOn) return this.#stall();
+      this.#timer = this.#arm(isStalled ? lookAgainMs : this.#untilVerdict(waitedMs));
     });
   }
 

@@ -1,11 +1,13 @@
 /** Leave to bring blobs from one upstream: as many at once as it has `connections`, shared out among clients. */
 import { abortReason } from '../lib/abort.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { Party } from '../lib/party.ts';
 import { Shares } from '../lib/shares.ts';
 import { CrowdedError, type SlotTerms } from '../lib/slot.ts';
 import { Aside } from './aside.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
+import { Patience, type PatienceFlag } from './patience.ts';
 
 /** More do not wait; those of the client that wants the most are turned away. */
 const mostWaiting = 1000;
@@ -20,6 +22,11 @@ export interface TransferSlot {
   readonly party: Party;
   /** Somebody whom a client waits for waits for a slot. */
   isContended(): boolean;
+  /**
+   * Whether what is brought with it may stand still: while it could not be continued, somebody waits for it, and nobody
+   * for its slot. Up to date until `release`.
+   */
+  patience(clock: Pick<Clock, 'setTimer'>): PatienceFlag;
   /** No head has come for long: gives its slot back and waits on beside them, if there is a place for that. */
   stepAside(): void;
   /** A head has come: takes a slot again, if one is free. */
@@ -63,10 +70,14 @@ export class Transfers {
     const waiting = { party, end: () => this.#want(wanted) };
     let permit: Disposable | undefined = first;
     let isReleased = false;
+    let patience: Patience | undefined;
+    const isContended = (): boolean => this.#shares.isContended;
+    const mayWait = (): boolean => terms.mayBeTaken?.() === false && party.lane === 'normal' && !isContended();
     return {
       wanted: wanted.signal,
       party,
-      isContended: () => this.#shares.isContended,
+      isContended,
+      patience: (clock) => (patience ??= new Patience(clock, mayWait)).flag,
       stepAside: () => {
         if (isReleased || permit === undefined || !this.#aside.enter(waiting)) return;
         permit[Symbol.dispose]();
@@ -79,6 +90,7 @@ export class Transfers {
       },
       release: () => {
         isReleased = true;
+        patience?.end();
         this.#aside.leave(waiting);
         permit?.[Symbol.dispose]();
       },

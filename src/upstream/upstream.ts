@@ -1,8 +1,9 @@
 /**
  * One configured remote registry as the cache sees it. Implemented by `registry-client`. Every call does its own
  * authentication, redirects, endpoint fail-over and deadlines (connect 3 s, TLS 5 s, token 10 s, head 60 s in all unless
- * configured otherwise, body idle 60 s, 16 KiB/s over 60 s) and rejects with UpstreamError only. `behind` says for whom it
- * is: whoever waits in a queue waits in turn with other client addresses.
+ * configured otherwise, body idle 60 s and 16 KiB/s over 60 s, or an hour's patience where it could not be continued) and
+ * rejects with UpstreamError only. `behind` says for whom it is: whoever waits in a queue waits in turn with other client
+ * addresses.
  */
 import type { Party } from '../lib/party.ts';
 import type { Digest } from '../oci/digest.ts';

@@ -1,13 +1,14 @@
 import { describe, expect, it } from 'vitest';
+import { Patience, type PatienceFlag } from '../../src/upstream/patience.ts';
 import { StallWatch } from '../../src/upstream/stall-watch.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const limits = { idleMs: 60_000, floorBytesPerSecond: 16 * 1024, floorWindowMs: 60_000 };
 
-function setUp(): { clock: FakeClock; watch: StallWatch; stalls: string[] } {
+function setUp(patience?: PatienceFlag): { clock: FakeClock; watch: StallWatch; stalls: string[] } {
   const clock = new FakeClock();
   const stalls: string[] = [];
-  return { clock, stalls, watch: new StallWatch(limits, clock, (reason) => stalls.push(reason)) };
+  return { clock, stalls, watch: new StallWatch(limits, clock, (reason) => stalls.push(reason), patience) };
 }
 
 /** One wait of `ms` that ends with `bytes`. */
@@ -71,5 +72,58 @@ describe('stall watch', () => {
     await step(clock, watch, 10, 1);
     watch.end();
     expect(clock.pending).toBe(0);
+  });
+});
+
+describe('a stall watch with patience', () => {
+  const patient = (): PatienceFlag => new Int32Array(new SharedArrayBuffer(4)).fill(1);
+
+  it('waits for an hour, and no longer', async () => {
+    const { clock, watch, stalls } = setUp(patient());
+    watch.waiting();
+    await clock.advance(3_599_999);
+    expect(stalls).toEqual([]);
+    await clock.advance(5_001);
+    expect(stalls).toHaveLength(1);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('lets a drip pass', async () => {
+    const { clock, watch, stalls } = setUp(patient());
+    for (let i = 0; i < 100; i++) await step(clock, watch, 59_000, 1);
+    expect(stalls).toEqual([]);
+  });
+
+  it('notices within seconds that there is no patience any more', async () => {
+    const flag = patient();
+    const { clock, watch, stalls } = setUp(flag);
+    watch.waiting();
+    await clock.advance(600_000);
+    expect(stalls).toEqual([]);
+    Atomics.store(flag, 0, 0);
+    await clock.advance(5_000);
+    expect(stalls).toHaveLength(1);
+  });
+
+  it('judges a drip anew when there is no patience any more', async () => {
+    const flag = patient();
+    const { clock, watch, stalls } = setUp(flag);
+    for (let i = 0; i < 100; i++) await step(clock, watch, 59_000, 1);
+    Atomics.store(flag, 0, 0);
+    for (let i = 0; i < 2 && stalls.length === 0; i++) await step(clock, watch, 59_000, 1);
+    expect(stalls).toHaveLength(1);
+  });
+
+  it('is told what is so now, until it ends', async () => {
+    const clock = new FakeClock();
+    let mayWait = false;
+    const patience = new Patience(clock, () => mayWait);
+    expect(patience.flag[0]).toBe(0);
+    mayWait = true;
+    await clock.advance(5_000);
+    expect(patience.flag[0]).toBe(1);
+    patience.end();
+    patience.end();
+    expect([patience.flag[0], clock.pending]).toEqual([0, 0]);
   });
 });
