@@ -56,6 +56,7 @@ async function transfer(run: GenerationRun): Promise<void> {
     await new Movers({ ...run, source: sources, connections: context.connections }).run(signal);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
+    context.keeping.failed(error);
     context.logger.warn({ err: error, digest }, 'the store takes no more; passing the rest through');
     generation.freeze();
     onReadable();
@@ -79,9 +80,11 @@ async function adopt({ context, generation, digest, onReadable }: GenerationRun)
   await generation.settle();
   try {
     await generation.spool.adopt(generation.sizeBytes ?? 0);
+    context.keeping.kept();
     return 'stored';
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
+    context.keeping.failed(error);
     context.logger.warn({ err: error, digest }, 'a proved blob could not be stored');
     return 'bypassed';
   }

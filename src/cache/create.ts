@@ -12,6 +12,7 @@ import { Blobs } from './blobs.ts';
 import type { CacheEvents } from './events.ts';
 import { FillConnections } from './fill-connections.ts';
 import { FillTable } from './fill-table.ts';
+import { Keeping } from './keeping.ts';
 import { createListings } from './listings.ts';
 import { createManifests } from './manifests.ts';
 import { MoverPool } from './mover-pool.ts';
@@ -63,7 +64,8 @@ export function createCache(options: CacheOptions): RunningCache {
   const movers = new MoverPool(logger);
   const connections = new FillConnections({ perFill: options.connections, clock, busyMs: () => movers.busyMs() });
   const hashTurns = new Semaphore(1);
-  const shared = { store, catalog, space, clock, logger, events, connections, hashTurns, movers };
+  const keeping = new Keeping();
+  const shared = { store, catalog, space, clock, logger, events, connections, keeping, hashTurns, movers };
   const overdue = new Overdue();
   const rights = createRights({ catalog, store, upstreams, clock, logger, overdue, options: policy, generations });
   const fills = new FillTable({ ...shared, rights, proofs: new Shares(mostProofs), onAbandon });

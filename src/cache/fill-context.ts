@@ -7,6 +7,7 @@ import type { BlobStore } from '../store/blob-store.ts';
 import type { Catalog } from '../store/catalog.ts';
 import type { CacheEvents } from './events.ts';
 import type { FillConnections } from './fill-connections.ts';
+import type { Keeping } from './keeping.ts';
 import type { MoverPool } from './mover-pool.ts';
 import type { Rights } from './rights.ts';
 import type { Space } from './space.ts';
@@ -21,6 +22,7 @@ export interface FillContext {
   readonly logger: Logger;
   readonly events: CacheEvents;
   readonly connections: FillConnections;
+  readonly keeping: Keeping;
   /** Leave to prove what is here already: it has a file, and needs no transfer. */
   readonly proofs: Shares;
   /** Turns for hashing what must be read back. */

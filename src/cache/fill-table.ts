@@ -42,6 +42,11 @@ export class FillTable {
     return this.#fills.size;
   }
 
+  /** What was brought last could not be kept. Whoever waits for a blob gets it all the same. */
+  get isRefused(): boolean {
+    return this.#context.keeping.isRefused;
+  }
+
   get(upstream: string, digest: Digest): Fill | undefined {
     return this.#fills.get(keyOf(upstream, digest));
   }

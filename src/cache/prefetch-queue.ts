@@ -112,7 +112,9 @@ export class PrefetchQueue {
   #pump(line: Line): void {
     for (const job of line.jobs) {
       const isLate = this.#options.clock.monotonic() - job.askedMs >= patienceMs;
-      const blob = isLate ? undefined : this.#next(job);
+      // What is not kept would be brought for nothing; whatever a client asks for shows when that is over.
+      const isVain = isLate || this.#options.fills.isRefused;
+      const blob = isVain ? undefined : this.#next(job);
       line.jobs.delete(job);
       if (blob === undefined) continue;
       // Behind the others; the loop comes back to it as long as there is room.

@@ -13,6 +13,7 @@ import {
   type SpoolReader,
   StoreError,
 } from '../store/blob-store.ts';
+import type { Keeping } from './keeping.ts';
 
 export interface Spool {
   /** What was on disk when it was opened. */
@@ -96,7 +97,7 @@ export function suspectSpool(
 
 /** A spool to fill: the partial of an earlier attempt, or a new one. Undefined when the store cannot take anything now. */
 export async function openSpool(
-  { store, logger }: { readonly store: BlobStore; readonly logger: Logger },
+  { store, keeping, logger }: { readonly store: BlobStore; readonly keeping: Keeping; readonly logger: Logger },
   key: IngestKey,
   { mayResume }: { readonly mayResume: boolean },
 ): Promise<Spool | undefined> {
@@ -105,6 +106,7 @@ export async function openSpool(
     return ingestSpool(resumed ?? (await store.createIngest(key)));
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
+    keeping.failed(error);
     logger.warn({ err: error, digest: key.digest }, 'the store takes nothing; passing the blob through');
     return undefined;
   }

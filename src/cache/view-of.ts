@@ -6,6 +6,7 @@ import { openBypass, proveFirstBytes } from './bypass-view.ts';
 import { BrokenBodyError, CacheError } from './errors.ts';
 import type { CacheEvents } from './events.ts';
 import type { Fill } from './fill.ts';
+import type { FillTable } from './fill-table.ts';
 import { FillView } from './fill-view.ts';
 import type { Outcome } from './outcome.ts';
 import type { FillHead } from './succession.ts';
@@ -18,9 +19,15 @@ export interface OnItsWay {
   readonly isNew: boolean;
 }
 
+export interface ViewDeps {
+  readonly clock: Clock;
+  readonly events: CacheEvents;
+  readonly fills: Pick<FillTable, 'isRefused'>;
+}
+
 /** Rejects with UpstreamError or CacheError. */
 export async function viewOf(
-  { clock, events }: { readonly clock: Clock; readonly events: CacheEvents },
+  { clock, events, fills }: ViewDeps,
   { query, fill, head, isNew }: OnItsWay,
   signal: AbortSignal,
 ): Promise<BlobView> {
@@ -33,7 +40,8 @@ export async function viewOf(
   const isOwn = fill.isPassedThrough && ranges !== undefined;
   if (head.kind === 'bypass' || isOwn) return bypass();
   const { generation } = head;
-  const view = new FillView({ fill, generation, repository, outcome: outcomeOf(fill, isNew), client, clock, events });
+  const outcome = outcomeOf(fill, isNew, fills.isRefused);
+  const view = new FillView({ fill, generation, repository, outcome, client, clock, events });
   if (query.method === 'head' || view.sizeBytes === undefined || view.sizeBytes > proveFirstBytes) return view;
   // Small enough to be proved before a head is written, so that a failure becomes an honest answer.
   try {
@@ -47,7 +55,8 @@ export async function viewOf(
   }
 }
 
-function outcomeOf(fill: Fill, isNew: boolean): Outcome {
+function outcomeOf(fill: Fill, isNew: boolean, isRefused: boolean): Outcome {
   if (fill.isPassedThrough) return { kind: 'bypass' };
-  return isNew ? { kind: 'miss', isStored: true } : { kind: 'miss', isCollapsed: true };
+  if (!isNew) return { kind: 'miss', isCollapsed: true };
+  return isRefused ? { kind: 'miss' } : { kind: 'miss', isStored: true };
 }

@@ -2,13 +2,17 @@
  * What the file system under a root can and cannot do, tried at each start: a commit moves a file from `weir/ingest` to
  * `blobs/`, so both have to be on one; what else is missing is worked around, and said once.
  */
-import { link, open, stat } from 'node:fs/promises';
+import { link, open, rename, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Logger } from '../lib/log.ts';
 import { digestOf } from '../oci/digest.ts';
 import { StoreError } from './blob-store.ts';
 import { errorCode, hasCode } from './io-errors.ts';
-import { blobAlgorithms, blobDirectory, newPartName, partPath, sideName, type StorePaths } from './paths.ts';
+import { blobAlgorithms, blobDirectory, newPartName, partPath, type StorePaths } from './paths.ts';
 import { removeName } from './root-tree.ts';
+
+/** Beside the blobs for an instant; no digest has this name. */
+const probeName = '.weir-probe';
 
 /** Codes of a file system that has no hard links. */
 export const noLinkCodes = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EACCES'] as const;
@@ -20,29 +24,62 @@ export async function refuseOtherDevices(paths: StorePaths): Promise<void> {
     const directory = blobDirectory(paths, algorithm);
     const other = await deviceOf(directory);
     // One that is missing will be made beside the others.
-    if (dev === undefined || other === undefined || dev === other) continue;
-    throw new StoreError(
-      'layout',
-      `${directory} is on another device (${deviceText(other)}) than ${paths.ingest} (${deviceText(dev)}), and a blob ` +
-        'is moved from one to the other in a single step; mount one volume at the cache root itself (cache.root)',
-    );
+    if (dev === undefined || other === undefined) continue;
+    const on = `on another device (${deviceText(other)}) than ${paths.ingest} (${deviceText(dev)})`;
+    if (dev !== other) throw apart(directory, on);
+    if (await isOtherMount(paths, directory))
+      throw apart(directory, `mounted apart from ${paths.ingest} (both of device ${deviceText(dev)})`);
   }
 }
 
-/** Never rejects: whatever keeps this from being tried is met, and said, by the first blob. */
+/**
+ * A device can be mounted twice (a bind mount, two volumes of one disk), and nothing is moved between two mounts. Linux
+ * says so before it looks for the file, so one that does not exist is enough, and nothing is written.
+ */
+async function isOtherMount(paths: StorePaths, directory: string): Promise<boolean> {
+  try {
+    await rename(partPath(paths, newPartName(digestOf(''))), join(directory, probeName));
+    return false;
+  } catch (error) {
+    return hasCode(error, 'EXDEV');
+  }
+}
+
+function apart(directory: string, how: string): StoreError {
+  return new StoreError(
+    'layout',
+    `${directory} is ${how}, and a blob is moved from one to the other in a single step; ` +
+      'mount one volume at the cache root itself (cache.root)',
+  );
+}
+
+/**
+ * Rejects with StoreError `layout` when a file cannot be moved to the blobs after all (other quotas). Whatever else keeps
+ * this from being tried is met, and said, by the first blob.
+ */
 export async function tellWhatIsMissing(paths: StorePaths, logger: Logger): Promise<void> {
   const name = newPartName(digestOf(''));
-  const [part, other] = [partPath(paths, name), partPath(paths, sideName(name))];
+  const directory = blobDirectory(paths, 'sha256');
+  const [part, probe] = [partPath(paths, name), join(directory, probeName)];
   try {
+    // A start that was killed here.
+    await removeName(probe);
     {
       await using file = await open(part, 'wx', 0o600);
       await told('chmod', file.chmod(0o444), 'stored files keep the mode that the file system gives them', logger);
     }
-    await told('hard links', link(part, other), 'blobs are moved to their place instead', logger);
-    await removeName(other);
-    await removeName(part);
+    await told('hard links', link(part, probe), 'blobs are moved to their place instead', logger);
+    await rename(part, probe);
   } catch (error) {
+    if (hasCode(error, 'EXDEV'))
+      throw apart(
+        directory,
+        `on the device of ${paths.ingest}, which moves no file there (EXDEV: project quotas do this)`,
+      );
     logger.debug({ err: error }, 'what the file system can do could not be tried');
+  } finally {
+    // Of a link that is renamed over itself, both names stay.
+    for (const path of [part, probe]) await removeName(path).catch(() => undefined);
   }
 }
 
@@ -50,6 +87,7 @@ async function told(what: string, attempt: Promise<void>, instead: string, logge
   try {
     await attempt;
   } catch (error) {
+    if (hasCode(error, 'EXDEV')) throw error;
     logger.warn({ missing: what, code: errorCode(error) }, `the file system has no ${what}: ${instead}`);
   }
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { formatCacheStatus } from '../../src/cache/outcome.ts';
 import { type Digest, parseDigest } from '../../src/oci/digest.ts';
 import { mediaTypes } from '../../src/oci/media-type.ts';
 import { eventually } from '../support/gate.ts';
@@ -25,6 +26,32 @@ function digestOf(text: string): Digest {
   if (digest === undefined) throw new Error(`no digest: ${text}`);
   return digest;
 }
+
+describe('a store that keeps nothing', () => {
+  it('is asked by clients alone, each of whom is told so, until it has kept something', async () => {
+    await using rig = await PullRig.start();
+    const images = ['sick', 'still sick', 'well', 'well again'].map((seed) =>
+      buildImage({ seed, layers: [100 * kib, 9 * kib] }),
+    );
+    push(rig, ...images);
+    const pull = async (index: number): Promise<readonly string[]> => {
+      const pulled = images[index] ?? image;
+      await rig.manifest(pulled);
+      const before = rig.asked.length;
+      const view = await rig.view(pulled.blobs[0]?.digest ?? '');
+      view.close();
+      await settled(rig);
+      return [formatCacheStatus(view.outcome), `${rig.asked.length - before} asked`];
+    };
+    rig.store.failsAdopt = true;
+    // The first one cannot know; what it brought ahead is the last that is brought for nothing.
+    await pull(0);
+    expect(await pull(1)).toEqual(['weir; fwd=miss', '1 asked']);
+    rig.store.failsAdopt = false;
+    expect(await pull(2)).toEqual(['weir; fwd=miss', '1 asked']);
+    expect(await pull(3)).toEqual(['weir; fwd=miss; stored', '3 asked']);
+  });
+});
 
 describe('a client that has read a manifest and asks for one of its blobs', () => {
   it('gets the others brought meanwhile, in their order, each by one request', async () => {

@@ -1,10 +1,12 @@
 /** File systems that cannot do all that a local one can, and roots that lie on two of them. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile } from 'node:fs/promises';
+import { cp, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
+import { probeRoot } from '../../src/store/root-probe.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { randomBytesOf } from '../support/byte-source.ts';
 import { tempDirectory } from '../support/temp.ts';
 import { blobFile, ingestNames, openTestStore } from '../store/support/harness.ts';
@@ -59,3 +61,28 @@ it('a volume mounted at blobs/ alone is an error at the start that names both de
   }
   expect(await readdir(temp.file('blobs', 'sha256'))).toEqual([]);
 });
+
+it.each(['blobs', 'weir/ingest'])(
+  'the same device mounted again at %s is an error at the start that names both, and doctor says it',
+  async (where) => {
+    await using temp = await tempDirectory('foreign');
+    const root = temp.file('root');
+    await (await openTestStore(root)).close();
+    const volume = temp.file('volume');
+    await cp(join(root, where), volume, { recursive: true });
+    execFileSync('mount', ['--bind', volume, join(root, where)]);
+    try {
+      const words = /blobs\/sha256 is mounted apart from .*weir\/ingest \(both of device \d+:\d+\)/;
+      const [line] = await run([], root);
+      expect(line).toMatchObject({ event: 'refused', kind: 'layout' });
+      expect(line?.['message']).toMatch(words);
+      const { state } = await probeRoot(root, new FakeClock());
+      expect(state).toMatchObject({ kind: 'refused', reason: expect.stringMatching(words) });
+      expect(await readdir(join(root, 'blobs', 'sha256'))).toEqual([]);
+    } finally {
+      execFileSync('umount', [join(root, where)]);
+    }
+    await (await openTestStore(root)).close();
+    expect(await readdir(join(root, 'blobs', 'sha256'))).toEqual([]);
+  },
+);

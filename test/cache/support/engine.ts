@@ -4,6 +4,7 @@ import type { BlobView } from '../../../src/cache/answers.ts';
 import { CacheError } from '../../../src/cache/errors.ts';
 import { FillConnections } from '../../../src/cache/fill-connections.ts';
 import { FillTable } from '../../../src/cache/fill-table.ts';
+import { Keeping } from '../../../src/cache/keeping.ts';
 import type { CacheEvents, FillResult } from '../../../src/cache/events.ts';
 import type { Rights } from '../../../src/cache/rights.ts';
 import type { MoverPool } from '../../../src/cache/mover-pool.ts';
@@ -120,6 +121,7 @@ export class Engine implements AsyncDisposable {
       ...shared,
       space: this.space,
       connections: this.connections,
+      keeping: new Keeping(),
       proofs: new Shares(64),
       hashTurns: new Semaphore(1),
       onAbandon: options.onAbandon ?? 'finish',
