@@ -11,6 +11,7 @@ import type {
 import { CacheError } from './errors.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { Listings, PolicyDeps } from './policy-deps.ts';
+import { ListReader } from './list-reader.ts';
 import { ReferrerLists } from './referrers.ts';
 import { isAborted, shuttingDown } from './refusals.ts';
 import { RepositoryLists } from './repositories.ts';
@@ -22,6 +23,7 @@ export function createListings(deps: PolicyDeps): Listings {
 
 class CachedListings implements Listings {
   readonly #deps: PolicyDeps;
+  readonly #reader = new ListReader();
   readonly #tags: TagLists;
   readonly #referrers: ReferrerLists;
   readonly #repositories: RepositoryLists;
@@ -29,8 +31,8 @@ class CachedListings implements Listings {
 
   constructor(deps: PolicyDeps) {
     this.#deps = deps;
-    this.#tags = new TagLists(deps);
-    this.#referrers = new ReferrerLists(deps);
+    this.#tags = new TagLists(deps, this.#reader);
+    this.#referrers = new ReferrerLists(deps, this.#reader);
     this.#repositories = new RepositoryLists(deps);
   }
 
@@ -52,6 +54,7 @@ class CachedListings implements Listings {
     this.#isClosed = true;
     this.#tags.close();
     this.#referrers.close();
+    this.#reader.close();
   }
 
   async #unlessClosed<T>(work: () => Promise<T>): Promise<T> {

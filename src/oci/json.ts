@@ -33,6 +33,19 @@ export function textMapField(object: JsonObject, name: string): Readonly<Record<
 
 /** Deepest nesting of arrays and objects in JSON text, found without building anything. Strings are skipped. */
 export function jsonDepth(bytes: Uint8Array): number {
+  return jsonShape(bytes).depth;
+}
+
+export interface JsonShape {
+  /** Deepest nesting of arrays and objects. */
+  readonly depth: number;
+  /** Elements and members in all: what the text costs to be parsed, besides its length. An empty list counts as one. */
+  readonly entries: number;
+}
+
+/** The shape of JSON text, found without building anything. Strings are skipped. */
+export function jsonShape(bytes: Uint8Array): JsonShape {
+  let entries = 0;
   let depth = 0;
   let deepest = 0;
   let inString = false;
@@ -42,8 +55,11 @@ export function jsonDepth(bytes: Uint8Array): number {
       if (byte === 0x5c) i++;
       else if (byte === 0x22) inString = false;
     } else if (byte === 0x22) inString = true;
-    else if (byte === 0x7b || byte === 0x5b) deepest = Math.max(deepest, ++depth);
-    else if (byte === 0x7d || byte === 0x5d) depth--;
+    else if (byte === 0x2c) entries++;
+    else if (byte === 0x7b || byte === 0x5b) {
+      entries++;
+      deepest = Math.max(deepest, ++depth);
+    } else if (byte === 0x7d || byte === 0x5d) depth--;
   }
-  return deepest;
+  return { depth: deepest, entries };
 }
