@@ -6,6 +6,7 @@ import { type HeldToken, type Tokens, credentialSetOf, withheldError } from './a
 import { type ChosenChallenge, chooseChallenge, parseChallenges } from './challenge.ts';
 import { type Credential, type CredentialSource, placeOf } from './credentials.ts';
 import { UpstreamError, type UpstreamErrorKind } from './errors.ts';
+import type { RefusedCredentials, Trial } from './refused-credentials.ts';
 import { challengeScopes, wantedScopes } from './scope.ts';
 import { basicHeader } from './token-form.ts';
 
@@ -18,6 +19,7 @@ export interface ExchangeOptions {
   readonly realms: readonly string[];
   readonly memory: AuthMemory;
   readonly tokens: Tokens;
+  readonly refusals: RefusedCredentials;
   /** The WWW-Authenticate lines of a bare GET of `/v2/` there: for registries whose other answers carry none. */
   readonly ping: (signal: AbortSignal) => Promise<readonly string[]>;
 }
@@ -49,6 +51,7 @@ export class Exchange implements AuthExchange {
   #triedInVain: KnownChallenge | undefined;
   #hasRenewed = false;
   #withheldFrom: URL | undefined;
+  #trial: Trial | undefined;
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
@@ -58,17 +61,28 @@ export class Exchange implements AuthExchange {
   async authorization(signal: AbortSignal): Promise<Authorization> {
     const { upstream, registry, repository, memory } = this.#options;
     const credential = await this.#credential(signal);
-    if (credential?.kind === 'registryToken') return this.#send(credential, `Bearer ${credential.token.reveal()}`);
+    if (credential?.kind === 'registryToken')
+      return this.#send(credential, `Bearer ${credential.token.reveal()}`, signal);
     const known = this.#isNextBare ? undefined : memory.get(registry, repository);
     this.#isNextBare = false;
     if (known?.kind === 'bearer') return this.#sendToken(known, credential, signal);
-    if (known?.kind === 'basic' && credential?.kind === 'basic') return this.#send(credential, basicHeader(credential));
+    if (known?.kind === 'basic' && credential?.kind === 'basic') {
+      return this.#send(credential, basicHeader(credential), signal);
+    }
     this.#sent = { kind: 'nothing' };
     return { header: undefined, credentialSet: credentialSetOf(upstream, undefined), shown: undefined };
   }
 
+  heard(status: number | undefined): void {
+    using trial = this.#takeTrial();
+    if (status !== undefined && status < 500 && status !== 429) trial?.accepted();
+  }
+
   async challenged(refusal: Refusal, signal: AbortSignal): Promise<Verdict> {
+    using trial = this.#takeTrial();
+    if (refusal.status === 403 && !expiredToken.test(refusal.body ?? '')) trial?.accepted();
     const verdict = this.#retries >= maxRetries ? 'denied' : await this.#judge(refusal, signal);
+    if (verdict === 'credentialRefused') trial?.refused(this.#refusedBy(refusal), false);
     if (verdict === 'retry') this.#retries++;
     if (verdict === 'denied' && this.#withheldFrom !== undefined) {
       throw withheldError(this.#options.upstream, this.#withheldFrom);
@@ -170,11 +184,34 @@ export class Exchange implements AuthExchange {
     }
   }
 
-  #send(credential: BasicCredential | Extract<Credential, { kind: 'registryToken' }>, header: string): Authorization {
+  async #send(
+    credential: BasicCredential | Extract<Credential, { kind: 'registryToken' }>,
+    header: string,
+    signal: AbortSignal,
+  ): Promise<Authorization> {
+    const { registry, repository, refusals } = this.#options;
+    try {
+      this.#trial = await refusals.begin({ credential, origin: registry.origin, repository }, signal);
+    } catch (error) {
+      if (signal.aborted || !(await this.#isRenewed(credential, signal))) throw error;
+      return this.authorization(signal);
+    }
     this.#sent = { kind: 'credential', credential };
     this.#withheldFrom = undefined;
     const credentialSet = credentialSetOf(this.#options.upstream, credential);
     return { header, credentialSet, shown: placeOf(credential) };
+  }
+
+  #takeTrial(): Trial | undefined {
+    const trial = this.#trial;
+    this.#trial = undefined;
+    return trial;
+  }
+
+  #refusedBy({ status }: Refusal): UpstreamError {
+    const { upstream, registry } = this.#options;
+    const message = `${registry.origin} refuses the configured credential (${status})`;
+    return new UpstreamError('credentialRefused', message, { upstream, status });
   }
 
   #credential(signal: AbortSignal): Promise<Credential | undefined> {

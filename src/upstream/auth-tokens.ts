@@ -5,9 +5,11 @@ import type { KnownChallenge } from './auth-memory.ts';
 import type { Credential } from './credentials.ts';
 import { UpstreamError } from './errors.ts';
 import { judgeRealm } from './realm.ts';
+import type { RefusedCredentials } from './refused-credentials.ts';
 import { wantedScopes } from './scope.ts';
 import { type CachedToken, TokenCache, type TokenQuestion } from './token-cache.ts';
-import { TokenClient, type TokenClientOptions, type TokenCredential } from './token-client.ts';
+import type { Token } from './token-answer.ts';
+import { TokenClient, type TokenClientOptions, type TokenCredential, type TokenRequest } from './token-client.ts';
 import type { UpstreamEvents } from './upstream.ts';
 
 export type BearerChallenge = Extract<KnownChallenge, { kind: 'bearer' }>;
@@ -32,6 +34,7 @@ export interface HeldToken extends CachedToken {
 export interface TokensOptions extends TokenClientOptions {
   readonly clock: Pick<Clock, 'setTimer' | 'now' | 'monotonic'>;
   readonly events: Pick<UpstreamEvents, 'upstreamRejected'>;
+  readonly refusals: RefusedCredentials;
 }
 
 export class Tokens {
@@ -59,16 +62,32 @@ export class Tokens {
     const { service } = challenge;
     const scopes = wantedScopes(wanted.repository, challenge.hints);
     const question = { realm: verdict.url, service, scopes, identity: credential?.identity };
-    const fetch = (work: AbortSignal): ReturnType<TokenClient['fetch']> => {
+    const fetch = (work: AbortSignal): Promise<Token> => {
       if (withheldFrom !== undefined) events.upstreamRejected({ upstream, reason: 'realm' });
       const credentialSet = credentialSetOf(upstream, credential);
-      return this.#client.fetch({ realm: verdict.url, service, scopes, credential, credentialSet }, work);
+      return this.#fetch({ realm: verdict.url, service, scopes, credential, credentialSet }, wanted.repository, work);
     };
     try {
       return { ...(await this.#cache.get(question, fetch, signal)), question, credential, withheldFrom };
     } catch (error) {
       const isDenied = error instanceof UpstreamError && error.kind === 'denied';
       throw isDenied && withheldFrom !== undefined ? withheldError(upstream, withheldFrom, error) : error;
+    }
+  }
+
+  async #fetch(request: TokenRequest, repository: Repository, signal: AbortSignal): Promise<Token> {
+    const { credential, realm } = request;
+    if (credential === undefined) return this.#client.fetch(request, signal);
+    using trial = await this.#options.refusals.begin({ credential, origin: realm.origin, repository }, signal);
+    try {
+      const token = await this.#client.fetch(request, signal);
+      trial.accepted();
+      return token;
+    } catch (error) {
+      // The same credential was taken without a scope.
+      if (error instanceof UpstreamError && error.kind === 'denied') trial.accepted();
+      if (error instanceof UpstreamError && error.kind === 'credentialRefused') trial.refused(error, true);
+      throw error;
     }
   }
 

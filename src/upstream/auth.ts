@@ -7,7 +7,7 @@
  *     for (;;) {
  *       const { header, credentialSet } = await exchange.authorization(signal);
  *       const answer = await sender.send({ ..., credentialSet, headers: header === undefined ? h : { ...h, authorization: header } });
- *       if (answer.status !== 401 && answer.status !== 403) break;
+ *       if (answer.status !== 401 && answer.status !== 403) { exchange.heard(answer.status); break; }
  *       const verdict = await exchange.challenged({ status, wwwAuthenticate, body }, signal);
  *       if (verdict !== 'retry') throw new UpstreamError(verdict, ...);
  *     }
@@ -25,6 +25,7 @@ import { CredentialError, type CredentialSource } from './credentials.ts';
 import { UpstreamError } from './errors.ts';
 import { linesOf } from './framing.ts';
 import { isSameOrigin, withoutSecrets } from './origin.ts';
+import { RefusedCredentials } from './refused-credentials.ts';
 import type { Sender } from './sender.ts';
 import type { UpstreamEvents } from './upstream.ts';
 import { trimmedEnd } from '../lib/trim.ts';
@@ -82,6 +83,8 @@ export interface AuthExchange {
   authorization(signal: AbortSignal): Promise<Authorization>;
   /** Learns from a 401 or 403 to the last `authorization`. Rejects like `authorization`. */
   challenged(refusal: Refusal, signal: AbortSignal): Promise<Verdict>;
+  /** Any other end of the request with the last `authorization`: the status, or undefined when none came. */
+  heard(status: number | undefined): void;
 }
 
 const defaultTokenTimeoutMs = 10_000;
@@ -91,11 +94,14 @@ export class Authorizer {
   readonly #options: AuthorizerOptions;
   readonly #memory = new AuthMemory();
   readonly #tokens: Tokens;
+  readonly #refusals: RefusedCredentials;
 
   constructor(options: AuthorizerOptions) {
     this.#options = options;
     const { upstream, sender, events, clock = systemClock, tokenTimeoutMs = defaultTokenTimeoutMs } = options;
-    this.#tokens = new Tokens({ upstream, sender, events, clock, timeoutMs: tokenTimeoutMs });
+    this.#refusals = new RefusedCredentials(clock);
+    const refusals = this.#refusals;
+    this.#tokens = new Tokens({ upstream, sender, events, clock, refusals, timeoutMs: tokenTimeoutMs });
   }
 
   /** A credential of this place may be used for this registry. */
@@ -122,11 +128,13 @@ export class Authorizer {
       realms: this.#isEndpoint(registry) ? this.#options.realms : [],
       memory: this.#memory,
       tokens: this.#tokens,
+      refusals: this.#refusals,
       ping: (signal) => this.#ping(registry, signal),
     });
     return {
       authorization: (signal) => translated(upstream, signal, exchange.authorization(signal)),
       challenged: (refusal, signal) => translated(upstream, signal, exchange.challenged(refusal, signal)),
+      heard: (status) => exchange.heard(status),
     };
   }
 

@@ -171,7 +171,7 @@ async function send(endpoint: Endpoint, ask: Ask, walk: Walk, attempt: Attempt):
     ...(ask.range !== undefined && { range: ask.range }),
     ...(authorization?.header !== undefined && { authorization: authorization.header }),
   };
-  const response = await endpoint.sender.send(
+  const sending = endpoint.sender.send(
     {
       method: ask.method,
       ...walk.place,
@@ -184,6 +184,11 @@ async function send(endpoint: Endpoint, ask: Ask, walk: Walk, attempt: Attempt):
     },
     attempt.signal,
   );
+  const response = await sending.catch((error: unknown) => {
+    walk.exchange?.heard(undefined);
+    throw error;
+  });
+  if (response.status !== 401 && response.status !== 403) walk.exchange?.heard(response.status);
   if (walk.exchange !== undefined && ask.isAnonymous !== true) attempt.onRegistryAnswer(response);
   return response;
 }

@@ -124,10 +124,16 @@ export class EndpointProbe {
       const exchange = authorizer.begin(this.url, there);
       for (;;) {
         const { header, credentialSet } = await exchange.authorization(signal);
-        const told = await this.#send('HEAD', placeOf(url), header, credentialSet, signal);
+        const told = await this.#send('HEAD', placeOf(url), header, credentialSet, signal).catch((error: unknown) => {
+          exchange.heard(undefined);
+          throw error;
+        });
         const isCredentialUsed = credentialSet !== 'anonymous';
         const { status, headers, body } = told;
-        if (status !== 401 && status !== 403) return { ...told, isCredentialUsed, isDenied: false };
+        if (status !== 401 && status !== 403) {
+          exchange.heard(status);
+          return { ...told, isCredentialUsed, isDenied: false };
+        }
         const wwwAuthenticate = linesOf(headers['www-authenticate']);
         const verdict = await exchange.challenged({ status, wwwAuthenticate, body }, signal);
         if (verdict === 'denied') return { ...told, isCredentialUsed, isDenied: true };

@@ -1,7 +1,7 @@
 /** Questions that failed, each by itself: answered from memory for a while, so that whoever repeats one costs nothing. */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
-import type { UpstreamError } from './errors.ts';
+import { UpstreamError } from './errors.ts';
 
 interface Failure {
   readonly error: UpstreamError;
@@ -27,6 +27,20 @@ export class QuestionMemory {
     const found = this.#failures.get(key);
     const leftMs = (found?.untilMs ?? 0) - this.#clock.monotonic();
     return found === undefined || leftMs <= 0 ? undefined : { error: found.error, leftMs };
+  }
+
+  /** The error of `get`, as it is told to whoever asks meanwhile. */
+  remembered(key: string): UpstreamError | undefined {
+    const found = this.get(key);
+    if (found === undefined) return undefined;
+    const { kind, message, upstream, status, code } = found.error;
+    return new UpstreamError(kind, `${message} (remembered)`, {
+      upstream,
+      retryAfterMs: found.leftMs,
+      ...(status !== undefined && { status }),
+      ...(code !== undefined && { code }),
+      cause: found.error,
+    });
   }
 
   /** When it failed last, monotonic; undefined when it has not failed since it was last answered. */

@@ -48,8 +48,8 @@ export class Standing {
     const key = questionKey(question);
     const limit = this.#limit(question);
     const limitEndsMs = Math.min(endsAtMs, startedMs + limitPatienceMs);
-    const refusal = (): UpstreamError | undefined => this.#remembered(key) ?? limit.refusal(limitEndsMs);
-    const error = this.#remembered(key) ?? limit.refusal(limitEndsMs, this.#turnstile.waiting);
+    const refusal = (): UpstreamError | undefined => this.#memory.remembered(key) ?? limit.refusal(limitEndsMs);
+    const error = this.#memory.remembered(key) ?? limit.refusal(limitEndsMs, this.#turnstile.waiting);
     if (error !== undefined) throw error;
     const gates = [...this.#scopes.gates(question), limit];
     // What was begun for nobody comes back when nobody has to wait.
@@ -101,19 +101,6 @@ export class Standing {
   /** Everything that is asked of it fails. */
   get isFailing(): boolean {
     return this.#scopes.isFailing;
-  }
-
-  #remembered(key: string): UpstreamError | undefined {
-    const found = this.#memory.get(key);
-    if (found === undefined) return undefined;
-    const { kind, message, upstream, status, code } = found.error;
-    return new UpstreamError(kind, `${message} (remembered)`, {
-      upstream,
-      retryAfterMs: found.leftMs,
-      ...(status !== undefined && { status }),
-      ...(code !== undefined && { code }),
-      cause: found.error,
-    });
   }
 
   #limit(question: Question): RateLimit {

@@ -178,7 +178,10 @@ export function clientOf(home: URL, options: Partial<AuthorizerOptions> = {}): C
         const answer = await sender.send(get(url, undefined, { headers, credentialSet }), signal);
         const body = (await bytesOf(answer)).toString();
         const { status } = answer;
-        if (status !== 401 && status !== 403) return { outcome: status, sent };
+        if (status !== 401 && status !== 403) {
+          exchange.heard(status);
+          return { outcome: status, sent };
+        }
         const lines = answer.headers['www-authenticate'] ?? [];
         const wwwAuthenticate = typeof lines === 'string' ? [lines] : lines;
         const verdict = await exchange.challenged({ status, wwwAuthenticate, body }, signal);
