@@ -18,6 +18,8 @@ export interface DaemonOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** As `ulimit -n` says. Default: as this process may. */
   readonly openFiles?: number;
+  /** As an ordinary user, to whom the modes of files apply. */
+  readonly obeysModes?: boolean;
   /** Milliseconds until it must be ready. */
   readonly readyWithinMs?: number;
 }
@@ -60,7 +62,7 @@ export class Daemon implements AsyncDisposable {
 
   /** Starts, again after `kill` or `stop`, on the same ports and root. Resolves the milliseconds until it was ready. */
   async start(): Promise<number> {
-    const { directory, upstreams, config, env, openFiles, readyWithinMs = 20_000 } = this.#options;
+    const { directory, upstreams, config, env, openFiles, obeysModes, readyWithinMs = 20_000 } = this.#options;
     const file = join(directory, 'weir.yaml');
     const settings = {
       listen: `127.0.0.1:${this.port}`,
@@ -74,8 +76,9 @@ export class Daemon implements AsyncDisposable {
     const log = openSync(this.logFile, 'a');
     const began = performance.now();
     const limit = openFiles === undefined ? '' : `ulimit -n ${openFiles} && `;
+    const user = obeysModes === true ? 'setpriv --bounding-set=-dac_override,-dac_read_search ' : '';
     const command = [process.execPath, entry, 'serve', '--config', file];
-    const child = spawn('/bin/sh', ['-c', `${limit}exec "$0" "$@"`, ...command], {
+    const child = spawn('/bin/sh', ['-c', `${limit}exec ${user}"$0" "$@"`, ...command], {
       stdio: ['ignore', log, log],
       env: { PATH: process.env['PATH'] ?? '', HOME: directory, ...env },
     });

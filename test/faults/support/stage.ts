@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { digestOfSource, randomSource } from '../../support/byte-source.ts';
 import { ScriptedUpstream } from '../../support/scripted-upstream.ts';
 import { type TempDirectory, tempDirectory } from '../../support/temp.ts';
-import { Daemon } from './daemon.ts';
+import { Daemon, type DaemonOptions } from './daemon.ts';
 
 export const mb = 1_000_000;
 export const mib = 1024 * 1024;
@@ -19,11 +19,15 @@ export class Stage implements AsyncDisposable {
     this.#directory = directory;
   }
 
-  static async set(config: Readonly<Record<string, unknown>> = {}, upstreamConfig: object = {}): Promise<Stage> {
+  static async set(
+    config: Readonly<Record<string, unknown>> = {},
+    upstreamConfig: object = {},
+    options: Partial<DaemonOptions> = {},
+  ): Promise<Stage> {
     const directory = await tempDirectory('weir-faults');
     const upstream = await ScriptedUpstream.start();
     const upstreams = { lab: { url: upstream.url, default: true, ...upstreamConfig } };
-    const weir = await Daemon.start({ directory: join(directory.path, 'weir'), upstreams, config });
+    const weir = await Daemon.start({ directory: join(directory.path, 'weir'), upstreams, config, ...options });
     return new Stage(upstream, weir, directory);
   }
 
