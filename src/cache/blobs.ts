@@ -11,6 +11,7 @@ import type { Upstream } from '../upstream/upstream.ts';
 import type { BlobQuery, BlobView, LeasedAnswer } from './answers.ts';
 import { BlobAccess, unproved } from './blob-access.ts';
 import { BlobSizes } from './blob-sizes.ts';
+import { openBypass } from './bypass-view.ts';
 import { CacheError } from './errors.ts';
 import type { CacheEvents } from './events.ts';
 import type { FillTable } from './fill-table.ts';
@@ -122,9 +123,18 @@ export class Blobs {
         if (isHere && (!isAnswered || rights.isLinked(key, digest, 'blob'))) return this.#hit(query, upstream, info);
       }
     }
-    const isFilling = this.#options.fills.get(upstream.key, digest) !== undefined;
-    if (query.method === 'head' && !isFilling) return this.#sizes.ask(query, upstream, signal);
-    return this.#fill(query, upstream, signal);
+    const { fills } = this.#options;
+    const isFilling = fills.get(upstream.key, digest) !== undefined;
+    if (query.method === 'head' && !isFilling) {
+      const view = await this.#sizes.ask(query, upstream, signal);
+      fills.sized(upstream.key, digest, view.sizeBytes);
+      return view;
+    }
+    if (isFilling || !fills.isTooLarge(upstream.key, digest)) return this.#fill(query, upstream, signal);
+    const { clock, events, onAsked } = this.#options;
+    onAsked?.(query);
+    const { repository, ranges, client = '' } = query;
+    return openBypass({ upstream, digest, repository, client, clock, events, ranges }, signal);
   }
 
   async #fill(query: BlobQuery, upstream: Upstream, signal: AbortSignal): Promise<BlobView> {

@@ -11,6 +11,7 @@ import { Deserted } from './deserted.ts';
 import { BrokenBodyError, CacheError } from './errors.ts';
 import type { FillContext } from './fill-context.ts';
 import { Fill } from './fill.ts';
+import { Oversized } from './oversized.ts';
 
 /** An endpoint that sent wrong bytes is asked last for this long. */
 const suspectMs = 10 * 60_000;
@@ -32,10 +33,12 @@ export class FillTable {
   /** Endpoint to the monotonic time until which it is suspect. */
   readonly #suspects = new Map<string, number>();
   readonly #deserted = new Deserted();
+  readonly #oversized: Oversized;
   #isClosed = false;
 
   constructor(context: FillContext) {
     this.#context = context;
+    this.#oversized = new Oversized(context.clock);
   }
 
   get size(): number {
@@ -49,6 +52,16 @@ export class FillTable {
 
   get(upstream: string, digest: Digest): Fill | undefined {
     return this.#fills.get(keyOf(upstream, digest));
+  }
+
+  /** An upstream says how large a blob is. A manifest's word does not count: anybody can write one. */
+  sized(upstream: string, digest: Digest, sizeBytes: number | undefined): void {
+    if (this.#context.space.isTooLarge(sizeBytes ?? 0)) this.#oversized.add(keyOf(upstream, digest));
+  }
+
+  /** It can never be stored, by what this upstream lately said: a fill would be of no use. */
+  isTooLarge(upstream: string, digest: Digest): boolean {
+    return this.#oversized.has(keyOf(upstream, digest));
   }
 
   /**
@@ -77,7 +90,10 @@ export class FillTable {
     });
     this.#fills.set(key, fill);
     // Owned here: `done` never rejects, and this is what ends the entry.
-    void fill.done.then(() => this.#fills.delete(key));
+    void fill.done.then(() => {
+      this.#fills.delete(key);
+      this.sized(upstream.key, digest, fill.leftBytes);
+    });
     return { fill, isNew: true };
   }
 

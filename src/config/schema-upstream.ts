@@ -150,6 +150,12 @@ export const upstreamSchema = v.strictObject({
     ),
     'environment',
   ),
-  connections: v.optional(integer('Blob transfers from this upstream at once, at most.', { min: 1, max: 1024 }), 64),
+  connections: v.optional(
+    integer(
+      'Blob transfers from this upstream at once, at most; shared out among client addresses. An eighth, and at least one, is never given to an address that has more than its share.',
+      { min: 1, max: 1024 },
+    ),
+    64,
+  ),
   bandwidth: v.optional(rate('Bytes per second from this upstream, over all blob transfers. Default: no limit.', 1024)),
 });

@@ -85,7 +85,7 @@ export const configSchema = v.strictObject({
     group('How content comes from an upstream.', {
       onAbandon: v.optional(
         oneOf(
-          'When the last client of a transfer leaves: `finish` completes it; `keep` stops and keeps the partial, unless at most 64 MiB remain.',
+          'When the last client of a transfer leaves: `finish` completes it, but at most 8 that one client address left last, and 32 in all; `keep` stops after 30 s and keeps the partial, unless at most 64 MiB remain. One that still waits for its turn ends at once.',
           ['finish', 'keep'],
         ),
         'finish',

@@ -117,6 +117,33 @@ describe.each(stores)('parts that are passed through: $what', ({ maxBytes, isSic
   });
 });
 
+describe('a blob larger than the cache', () => {
+  it.each(['a fill has found', 'a HEAD has said'])('costs no byte besides those asked for once %s so', async (how) => {
+    const upstream = new BlobUpstream(blob);
+    await using engine = new Engine([upstream], { maxBytes: 8 * mib });
+    if (how === 'a HEAD has said') (await engine.view(upstream, { method: 'head' })).close();
+    else {
+      await get(engine, upstream, [closed(0, 1)]);
+      await eventually(() => engine.fills.size === 0);
+    }
+    upstream.asked.length = 0;
+    upstream.sentBytes = 0;
+    const chunk = 64 * 1024;
+    for (let part = 0; part < 3; part++) {
+      const outcome = await get(engine, upstream, [closed(part * mib, part * mib + chunk)]);
+      expect(outcome).toEqual({ kind: 'bypass' });
+    }
+    const parts = [0, 1, 2].map((part) => [part * mib, part * mib + chunk]);
+    expect(upstream.asked.map(({ range }) => range).filter((range) => range !== 'whole')).toEqual(parts);
+    expect(upstream.sentBytes).toBe(3 * chunk);
+    // What the upstream said is believed for a while only.
+    await engine.clock.advance(600_000);
+    await get(engine, upstream, [closed(0, 1)]);
+    expect(upstream.asked.length).toBeGreaterThan(4);
+    await eventually(() => engine.fills.size === 0);
+  });
+});
+
 describe('runs of parts', () => {
   it('are those that follow each other without a gap, in the order of the request', () => {
     const spans = [
