@@ -18,7 +18,7 @@ function get(target: string, headers = 'Host: weir\r\n', method = 'GET', version
 }
 
 const badNames = [
-  'A',
+  'A-',
   'a/',
   '/a',
   'a//b',

@@ -24,7 +24,13 @@ export interface Outage {
   readonly status: number;
   /** The upstream's word on the repository: what weir has is not served either. Default false. */
   readonly isRefusal?: boolean;
-  /** Nothing comes, so somebody has to turn the clock. Default false. */
+  /** For a list that was never given it means that there is no such API (signatures-no-api.test.ts). Default false. */
+  readonly meansNoApi?: boolean;
+  /** Manifests are read all the same (content-types.test.ts). Default false. */
+  readonly isReadable?: boolean;
+  /** Status once the upstream is known to be down; default `status`. */
+  readonly downStatus?: number;
+  /** Nothing comes, or the question is to be asked later, so somebody has to turn the clock. Default false. */
   readonly isSilent?: boolean;
 }
 
@@ -32,6 +38,10 @@ const script = (name: string, status: number, ...behaviours: readonly Behaviour[
   name,
   status,
   begin: (upstream, match) => void upstream.on(match, ...behaviours),
+});
+const odd = (name: string, ...behaviours: readonly Behaviour[]): Outage => ({
+  ...script(name, 502, ...behaviours),
+  meansNoApi: true,
 });
 const silent = (name: string, how: Behaviour): Outage => ({ ...script(name, 504, how), isSilent: true });
 const refusal = (name: string, how: Behaviour): Outage => ({ ...script(name, 403, how), isRefusal: true });
@@ -43,7 +53,7 @@ const code = (name: string): { readonly body: string } => ({ body: JSON.stringif
 
 /** For whatever is asked. None of them is a 404, and none of them lists anything. */
 export const outages: readonly Outage[] = [
-  { name: 'refuses connections', status: 502, begin: stopped },
+  { name: 'refuses connections', status: 502, downStatus: 503, begin: stopped },
   script('resets the connection before an answer', 502, cut('before', 'rst')),
   script('closes the connection before an answer', 502, cut('before', 'fin')),
   script('closes the connection in the head', 502, cut('headers', 'fin')),
@@ -51,11 +61,11 @@ export const outages: readonly Outage[] = [
   silent('accepts the question and says nothing', stall('before')),
   silent('stops in the head', stall('headers')),
   silent('stops in the body', stall(10)),
-  script('answers 400', 502, answer(400)),
-  script('answers 400 MANIFEST_INVALID', 502, answer(400, code('MANIFEST_INVALID'))),
+  odd('answers 400', answer(400)),
+  odd('answers 400 MANIFEST_INVALID', answer(400, code('MANIFEST_INVALID'))),
   script('answers 408', 504, answer(408)),
   script('answers 418', 502, answer(418)),
-  script('answers 429', 503, answer(429, { headers: { 'Retry-After': '7' } })),
+  { ...script('answers 429', 429, answer(429, { headers: { 'Retry-After': '7' } })), isSilent: true },
   script('answers 500', 502, answer(500)),
   script('answers 502 with HTML', 502, html(502)),
   script('answers 503', 502, answer(503)),
@@ -64,12 +74,12 @@ export const outages: readonly Outage[] = [
   script('answers 206', 502, answer(206)),
   refusal('answers 401', answer(401)),
   refusal('answers 403', answer(403)),
-  script('answers 200 with HTML', 502, html(200)),
+  odd('answers 200 with HTML', html(200)),
   script('answers 200 with nothing', 502, bare, body('')),
   script('answers 200 with an error document', 502, bare, json(JSON.parse(code('DENIED').body))),
   script('answers 200 with an array', 502, bare, json([])),
   script('answers 200 with broken JSON', 502, bare, body('{"schemaVersion":2,"manifests":[')),
-  script('answers with a compressed body', 502, encode('gzip')),
+  { ...script('answers with a compressed body', 502, encode('gzip')), isReadable: true },
   script('cuts the body short', 502, cut(20, 'fin')),
   script('resets the connection in the body', 502, cut(20, 'rst')),
   script('cuts a chunked body before its end', 502, framing('chunked'), cut('body-end', 'fin')),
@@ -78,5 +88,8 @@ export const outages: readonly Outage[] = [
     502,
     redirect(({ target }) => target),
   ),
-  script('redirects to a place that refuses connections', 502, redirect('http://127.0.0.1:1/')),
+  {
+    ...script('redirects to a place that refuses connections', 502, redirect('http://127.0.0.1:1/')),
+    downStatus: 503,
+  },
 ];
