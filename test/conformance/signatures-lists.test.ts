@@ -6,7 +6,7 @@ import { eventually } from '../support/gate.ts';
 import type { RawResponse } from '../support/raw-client.ts';
 import { answer, type Behaviour, headers, json } from '../support/upstream/behaviour.ts';
 import type { Match } from '../support/upstream/request.ts';
-import { outages } from './support/outages.ts';
+import { longestMemoryMs, outages } from './support/outages.ts';
 import { addSigned, indexType, lists, repository, sbomType, type Signed, signatureType } from './support/signed.ts';
 import { errorOf, WeirUnderTest } from './support/weir.ts';
 
@@ -142,7 +142,7 @@ describe('a list of referrers in pages', () => {
     const failed = await asked;
     expect([failed.status, typeof errorOf(failed).code]).toEqual([outage.status, 'string']);
     weir.upstream.on(second, sent(listOf(descriptor('b'))));
-    await clock.advance(30_000);
+    await clock.advance(longestMemoryMs);
     expect(manifestsIn(await stage.ask())).toEqual([descriptor('a'), descriptor('b')]);
   });
 

@@ -6,15 +6,13 @@ import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../support/fake-clock.ts';
 import { eventually } from '../support/gate.ts';
 import type { RawResponse } from '../support/raw-client.ts';
-import { type Outage, outages } from './support/outages.ts';
+import { longestMemoryMs, type Outage, outages } from './support/outages.ts';
 import { addSigned, lists, type Question, questions, type Signed } from './support/signed.ts';
 import { errorOf, WeirUnderTest } from './support/weir.ts';
 
 /** Listings and signature tags are fresh for so long, whatever `tags.ttl` says. */
 const freshMs = 30_000;
 const staleIfErrorMs = 3_600_000;
-/** Longest that a question which has failed is not asked again. */
-const longestMemoryMs = 60_000;
 
 interface Scene extends AsyncDisposable {
   readonly clock: FakeClock;

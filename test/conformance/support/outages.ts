@@ -30,7 +30,7 @@ export interface Outage {
   readonly isReadable?: boolean;
   /** Status once the upstream is known to be down; default `status`. */
   readonly downStatus?: number;
-  /** Nothing comes, or the question is to be asked later, so somebody has to turn the clock. Default false. */
+  /** Nothing comes, so somebody has to turn the clock. Default false. */
   readonly isSilent?: boolean;
 }
 
@@ -51,6 +51,9 @@ const bare = headers({ 'Docker-Content-Digest': undefined, ETag: undefined });
 const stopped: Outage['begin'] = (upstream) => upstream.stop();
 const code = (name: string): { readonly body: string } => ({ body: JSON.stringify({ errors: [{ code: name }] }) });
 
+/** Longest that anything of it is remembered, a limit for an hour included. */
+export const longestMemoryMs = 600_000;
+
 /** For whatever is asked. None of them is a 404, and none of them lists anything. */
 export const outages: readonly Outage[] = [
   { name: 'refuses connections', status: 502, downStatus: 503, begin: stopped },
@@ -65,7 +68,7 @@ export const outages: readonly Outage[] = [
   odd('answers 400 MANIFEST_INVALID', answer(400, code('MANIFEST_INVALID'))),
   script('answers 408', 504, answer(408)),
   script('answers 418', 502, answer(418)),
-  { ...script('answers 429', 429, answer(429, { headers: { 'Retry-After': '7' } })), isSilent: true },
+  script('answers 429', 429, answer(429, { headers: { 'Retry-After': '3600' } })),
   script('answers 500', 502, answer(500)),
   script('answers 502 with HTML', 502, html(502)),
   script('answers 503', 502, answer(503)),
