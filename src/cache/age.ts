@@ -21,12 +21,14 @@ export interface Age {
   readonly outageMs: number;
 }
 
-/** `elapsedMs`: monotonic time since then, where this process was there. */
+/** `checkedAtMs` 0: nobody ever checked, as of what was adopted. `elapsedMs`: monotonic time since then, where this process was there. */
 export function ageOf(checkedAtMs: number, nowMs: number, elapsedMs: number | undefined): Age {
   const wallMs = nowMs - checkedAtMs;
   if (elapsedMs === undefined) {
-    // Not a number, or in the future: the date says nothing.
-    return wallMs >= 0 ? { freshnessMs: wallMs, outageMs: wallMs } : { freshnessMs: Infinity, outageMs: 0 };
+    // Not a number, none, or in the future: the date says nothing.
+    return checkedAtMs > 0 && wallMs >= 0
+      ? { freshnessMs: wallMs, outageMs: wallMs }
+      : { freshnessMs: Infinity, outageMs: 0 };
   }
   // The monotonic clock stands still while a laptop sleeps, so the wall may know of more time.
   return { freshnessMs: Math.max(elapsedMs, wallMs), outageMs: elapsedMs };

@@ -24,6 +24,8 @@ interface Heard {
 
 /** Tags that were heard of and whose manifests nobody has fetched. */
 const maxHeard = 4096;
+/** Of one digest. More lead to the same few tags, mostly. */
+const maxParents = 16;
 
 export class TagBindings {
   readonly #catalog: Catalog;
@@ -121,6 +123,15 @@ export class TagBindings {
   lost(repository: RepositoryKey, digest: Digest): void {
     this.#lostAtMs.set(contentText(repository, digest), this.#clock.monotonic());
     this.#generations.bump(repositoryText(repository));
+  }
+
+  /** 404 for a blob: what names it, and what names that, is of no use any more. As far as edges are kept. */
+  lostBelow(repository: RepositoryKey, digest: Digest): void {
+    for (const parent of this.#catalog.namedBy(repository, digest, maxParents)) {
+      this.lost(repository, parent.digest);
+      for (const index of this.#catalog.namedBy(repository, parent.digest, maxParents))
+        this.lost(repository, index.digest);
+    }
   }
 
   isPinned(key: TagKey): boolean {

@@ -45,6 +45,8 @@ export interface BlobsOptions {
   readonly logger: Logger;
   readonly events: CacheEvents;
   readonly generations: Generations;
+  /** Told when a repository has said that it has no such blob. Must not throw. */
+  readonly onAbsent?: ((key: RepositoryKey, digest: Digest) => void) | undefined;
   /** Told of each request that its client had the right to make, after its own fill has begun. Must not throw. */
   readonly onAsked?: ((query: BlobQuery) => void) | undefined;
 }
@@ -77,7 +79,10 @@ export class Blobs {
     try {
       return await this.#withDeadline(query, signal, (limited) => this.#bring(query, upstream, limited));
     } catch (error) {
-      if (isNotFound(error)) this.#negatives.remember(negativeKey(key, digest), error, negativeTtlMs);
+      if (isNotFound(error)) {
+        this.#negatives.remember(negativeKey(key, digest), error, negativeTtlMs);
+        this.#options.onAbsent?.(key, digest);
+      }
       if (standing === 'withheld' && isOutage(error)) throw rights.withheld(key, error);
       if (standing !== 'held' || !isOutage(error) || info === undefined || info.isSuspect) throw error;
       return this.#hit(query, upstream, info);

@@ -4,6 +4,8 @@ import { Generations } from '../lib/generations.ts';
 import type { Logger } from '../lib/log.ts';
 import { Semaphore } from '../lib/semaphore.ts';
 import { Shares } from '../lib/shares.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { RepositoryKey } from '../store/catalog.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { Catalog } from '../store/catalog.ts';
 import { createRights } from './access.ts';
@@ -89,7 +91,9 @@ export function createCache(options: CacheOptions): RunningCache {
       ? undefined
       : new Prefetch({ catalog, upstreams, fills, clock, logger, events, maxBytes: options.prefetch.maxBytes });
   const onAsked = prefetch && ((query: BlobQuery): void => prefetch.asked(query));
-  const blobs = new Blobs({ store, catalog, upstreams, rights, fills, clock, logger, events, generations, onAsked });
+  const onAbsent = (key: RepositoryKey, digest: Digest): void => manifests.blobAbsent(key, digest);
+  const asked = { onAsked, onAbsent };
+  const blobs = new Blobs({ store, catalog, upstreams, rights, fills, clock, logger, events, generations, ...asked });
   const peek = async (query: PeekQuery): Promise<LeasedAnswer | undefined> => {
     try {
       if (query.kind === 'blob') return await blobs.peek(query);

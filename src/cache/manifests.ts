@@ -76,6 +76,10 @@ class CachedManifests implements Manifests {
     );
   }
 
+  blobAbsent(key: RepositoryKey, digest: Digest): void {
+    this.#bindings.lostBelow(key, digest);
+  }
+
   close(): void {
     this.#isClosed = true;
     this.#resolver.close();

@@ -3,7 +3,8 @@ import type { Clock } from '../lib/clock.ts';
 import type { Generations } from '../lib/generations.ts';
 import type { Logger } from '../lib/log.ts';
 import type { BlobStore } from '../store/blob-store.ts';
-import type { Catalog } from '../store/catalog.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Catalog, RepositoryKey } from '../store/catalog.ts';
 import type {
   CatalogAnswer,
   CatalogQuery,
@@ -80,6 +81,8 @@ export interface Manifests {
   manifest(query: ManifestQuery, signal: AbortSignal): Promise<ManifestAnswer>;
   /** See `Cache.peek`. */
   peek(query: ManifestQuery): Promise<LeasedAnswer | undefined>;
+  /** The repository has said that it has no such blob: tags that lead to it are due. */
+  blobAbsent(key: RepositoryKey, digest: Digest): void;
   /** Ends what runs in the background. */
   close(): void;
 }

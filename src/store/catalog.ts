@@ -126,8 +126,8 @@ export interface Catalog {
   provenance(digest: Digest, upstream: string): Provenance;
   /** What a stored manifest names; undefined: too many to keep, so that the document has to be read. */
   recordEdges(parent: Digest, children: readonly Digest[] | undefined): void;
-  /** The links of the manifests of this repository that name the digest, as far as edges are kept; at most `limit`. */
-  namedBy(key: RepositoryKey, child: Digest, limit: number): readonly LinkRecord[];
+  /** The manifests of this repository that name the digest, with their links, as far as edges are kept; at most `limit`. */
+  namedBy(key: RepositoryKey, child: Digest, limit: number): readonly (LinkRecord & { readonly digest: Digest })[];
   /** Manifests linked at the repository whose documents have to be read for that, with their links; at most `limit`. */
   unreadManifests(key: RepositoryKey, limit: number): readonly (LinkRecord & { readonly digest: Digest })[];
   /** Stored manifests that nobody has looked at yet, by digest, behind `after`; at most `limit`. */

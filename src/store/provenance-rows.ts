@@ -1,6 +1,6 @@
 /** About bytes: which upstreams have sent them, whether anybody could have had them, and what a manifest names. */
 import { parseDigest, type Digest } from '../oci/digest.ts';
-import type { CatalogDatabase } from './catalog-database.ts';
+import type { CatalogDatabase, Row } from './catalog-database.ts';
 import type { LinkRecord, Provenance, RepositoryKey } from './catalog.ts';
 import { readLink } from './link-rows.ts';
 import type { RepositoryRows } from './repository-rows.ts';
@@ -45,17 +45,17 @@ export class ProvenanceRows {
     this.#database.run('UPDATE manifests SET has_edges = ? WHERE digest = ?', bit(isKept), parent);
   }
 
-  namedBy(key: RepositoryKey, child: Digest, limit: number): readonly LinkRecord[] {
+  namedBy(key: RepositoryKey, child: Digest, limit: number): readonly (LinkRecord & { readonly digest: Digest })[] {
     const id = this.#repositories.id(key);
     if (id === undefined) return [];
     const rows = this.#database.all(
-      `SELECT origin, links.media_type FROM edges CROSS JOIN links
+      `SELECT links.digest, origin, links.media_type FROM edges CROSS JOIN links
        WHERE edges.child = ? AND repository_id = ? AND links.digest = edges.parent AND kind = 'manifest' LIMIT ?`,
       child,
       id,
       limit,
     );
-    return rows.map(readLink);
+    return readable(rows, readParent);
   }
 
   unreadManifests(key: RepositoryKey, limit: number): readonly (LinkRecord & { readonly digest: Digest })[] {
@@ -68,10 +68,7 @@ export class ProvenanceRows {
       id,
       limit,
     );
-    return readable(rows, (row) => {
-      const digest = parseDigest(textOf(row, 'digest') ?? '');
-      return digest === undefined ? undefined : { digest, ...readLink(row) };
-    });
+    return readable(rows, readParent);
   }
 
   manifestsToRead(after: string, limit: number): readonly Digest[] {
@@ -83,4 +80,9 @@ export class ProvenanceRows {
     );
     return readable(rows, (row) => parseDigest(textOf(row, 'digest') ?? ''));
   }
+}
+
+function readParent(row: Row): (LinkRecord & { readonly digest: Digest }) | undefined {
+  const digest = parseDigest(textOf(row, 'digest') ?? '');
+  return digest === undefined ? undefined : { digest, ...readLink(row) };
 }

@@ -141,7 +141,7 @@ export class SqliteCatalog implements Catalog {
     this.#blobs.recount();
   }
 
-  namedBy(key: RepositoryKey, child: Digest, limit: number): readonly LinkRecord[] {
+  namedBy(key: RepositoryKey, child: Digest, limit: number): readonly (LinkRecord & { readonly digest: Digest })[] {
     return this.#provenance.namedBy(key, child, limit);
   }
 

@@ -18,6 +18,10 @@ describe('ageOf', () => {
     expect(ageOf(Number.NaN, 1_000, undefined)).toEqual({ freshnessMs: Infinity, outageMs: 0 });
   });
 
+  it('takes what nobody ever checked for expired, and for just now during an outage', () => {
+    expect(ageOf(0, 1_000, undefined)).toEqual({ freshnessMs: Infinity, outageMs: 0 });
+  });
+
   it('is never fresher than the monotonic clock says, and never older during an outage', () => {
     fc.assert(
       fc.property(wall, wall, elapsed, (checkedAtMs, nowMs, elapsedMs) => {

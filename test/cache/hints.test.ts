@@ -131,4 +131,7 @@ it('a tag that was adopted and that nobody has confirmed names no time', async (
   upstream.mood = 'offline';
   const { outcome } = await rig.get(name);
   expect(outcome).toEqual({ kind: 'hit', detail: 'offline' });
+  rig.restart();
+  upstream.mood = 'unreachable';
+  expect((await rig.get(name)).outcome).toEqual({ kind: 'hit', detail: 'stale' });
 });

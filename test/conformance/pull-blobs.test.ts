@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { randomBytesOf } from '../support/byte-source.ts';
+import { buildImage, buildIndex } from '../support/image-builder.ts';
 import { flip } from '../support/upstream/behaviour.ts';
 import { errorOf, WeirUnderTest } from './support/weir.ts';
 
@@ -41,6 +42,26 @@ describe('a blob', () => {
       }
     }
   });
+
+  it.each(['v1', 'all'])(
+    'that the upstream has purged makes the tag %s due, whose manifest leads to it',
+    async (tag) => {
+      await using weir = await WeirUnderTest.start({ tagTtlMs: 86_400_000 });
+      const { content } = weir.upstream;
+      const [purged, rebuilt] = ['purged', 'rebuilt'].map((seed) => buildImage({ seed, layers: [100] }));
+      if (purged === undefined || rebuilt === undefined) throw new Error('no images');
+      content.add(name, purged, 'v1');
+      content.add(name, buildIndex([purged]), 'all');
+      const layer = purged.blobs.at(-1)?.digest ?? '';
+      // As a client pulls it, up to the layer.
+      for (const reference of [tag, purged.digest]) await weir.ask(`${name}/manifests/${reference}`);
+      content.add(name, rebuilt, tag);
+      content.remove(name, layer);
+      expect((await weir.ask(`${name}/manifests/${tag}`)).sha256).not.toBe(rebuilt.digest);
+      expect((await weir.ask(`${name}/blobs/${layer}`)).status).toBe(404);
+      expect((await weir.ask(`${name}/manifests/${tag}`)).sha256).toBe(rebuilt.digest);
+    },
+  );
 
   it('that does not exist is 404 BLOB_UNKNOWN, for HEAD too', async () => {
     await using weir = await seeded();

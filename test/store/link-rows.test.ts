@@ -77,7 +77,7 @@ describe('bytes', () => {
     catalog.addSender(image, 'ghcr.io', true);
     catalog.recordEdges(image, [layer, config, layer]);
     expect(catalog.totals().allocatedBytes).toBe(4096 + 2 * 320);
-    expect(catalog.namedBy(key, layer, 8)).toEqual([{ origin: byAnybody, mediaType: undefined }]);
+    expect(catalog.namedBy(key, layer, 8)).toEqual([{ digest: image, origin: byAnybody, mediaType: undefined }]);
     catalog.forgetSealed(image);
     expect(catalog.totals()).toEqual({ blobs: 0, allocatedBytes: 0 });
     expect(catalog.namedBy(key, layer, 8)).toEqual([]);
