@@ -11,7 +11,6 @@ import type {
 import { CacheError } from './errors.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { Listings, PolicyDeps } from './policy-deps.ts';
-import { ListReader } from './list-reader.ts';
 import { ReferrerLists } from './referrers.ts';
 import { isAborted, shuttingDown } from './refusals.ts';
 import { RepositoryLists } from './repositories.ts';
@@ -23,7 +22,6 @@ export function createListings(deps: PolicyDeps): Listings {
 
 class CachedListings implements Listings {
   readonly #deps: PolicyDeps;
-  readonly #reader = new ListReader();
   readonly #tags: TagLists;
   readonly #referrers: ReferrerLists;
   readonly #repositories: RepositoryLists;
@@ -31,8 +29,8 @@ class CachedListings implements Listings {
 
   constructor(deps: PolicyDeps) {
     this.#deps = deps;
-    this.#tags = new TagLists(deps, this.#reader);
-    this.#referrers = new ReferrerLists(deps, this.#reader);
+    this.#tags = new TagLists(deps);
+    this.#referrers = new ReferrerLists(deps);
     this.#repositories = new RepositoryLists(deps);
   }
 
@@ -54,7 +52,6 @@ class CachedListings implements Listings {
     this.#isClosed = true;
     this.#tags.close();
     this.#referrers.close();
-    this.#reader.close();
   }
 
   async #unlessClosed<T>(work: () => Promise<T>): Promise<T> {

@@ -12,12 +12,11 @@ import type { ListingPage } from '../upstream/upstream.ts';
 import type { ReferrersAnswer, ReferrersQuery } from './answers.ts';
 import { contentText, repositoryText } from './keys.ts';
 import { ListingCache, type ListingKey } from './listing-cache.ts';
-import type { ListReader } from './list-reader.ts';
 import { RememberedRefusal } from './negative.ts';
 import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
-import { cutReferrers, type Referrer, referrersOf } from './referrers-index.ts';
+import { cutReferrers, readReferrers, type Referrer, referrersOf } from './referrers-index.ts';
 import { isNotFound, isUnsupported } from './refusals.ts';
 
 /**
@@ -37,15 +36,13 @@ const maxBytes = 16 * 1024 * 1024;
 
 export class ReferrerLists {
   readonly #deps: PolicyDeps;
-  readonly #reader: ListReader;
   /** Of lists that are kept: read once, however many pages are asked for. */
   readonly #read = new WeakMap<readonly unknown[], readonly Referrer[]>();
   readonly #lists: ListingCache<Known>;
   readonly #givers = new LRUCache<string, true>({ max: mostGivers });
 
-  constructor(deps: PolicyDeps, reader: ListReader) {
+  constructor(deps: PolicyDeps) {
     this.#deps = deps;
-    this.#reader = reader;
     this.#lists = new ListingCache<Known>(deps, readKnown);
   }
 
@@ -111,7 +108,7 @@ export class ReferrerLists {
     let bytes = 0;
     for (let path: string | undefined; ;) {
       const page = await this.#page(key, digest, path, policy, signal);
-      const referrers = await this.#reader.referrers(page.bytes, page.contentType);
+      const referrers = readReferrers(page.bytes, page.contentType);
       if (referrers === undefined) throw this.#refused(key, 'bad-referrers', 'the answer is no index');
       for (const referrer of referrers) found.set(referrer.digest, referrer);
       bytes += page.bytes.byteLength;

@@ -8,10 +8,9 @@ import type { RepositoryKey } from '../store/catalog.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { ListingPage, Upstream } from '../upstream/upstream.ts';
 import { repositoryText } from './keys.ts';
-import type { ListReader } from './list-reader.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
-import { cutPage, maxPageSize, type TagsPage } from './tags-page.ts';
+import { cutPage, maxPageSize, readTags, type TagsPage } from './tags-page.ts';
 
 /** Asked for at once, the first that is not refused; undefined: as many as the upstream likes. */
 const sizes: readonly (number | undefined)[] = [1000, 100, undefined];
@@ -30,7 +29,6 @@ type Asked = Parameters<Upstream['listTags']>[1];
 
 export class TagPages {
   readonly #events: PolicyDeps['events'];
-  readonly #reader: ListReader;
   /** Where a page continues on upstreams that go on by a token of their own instead of `last`. */
   readonly #continuations = new LRUCache<string, string>({ max: 4096 });
   /** How much of `sizes` an upstream has refused. */
@@ -38,9 +36,8 @@ export class TagPages {
   /** Repositories whose list is too large to be asked for without pages. */
   readonly #large = new LRUCache<string, true>({ max: 4096 });
 
-  constructor({ events }: Pick<PolicyDeps, 'events'>, reader: ListReader) {
+  constructor({ events }: Pick<PolicyDeps, 'events'>) {
     this.#events = events;
-    this.#reader = reader;
   }
 
   /** Rejects with UpstreamError. */
@@ -82,7 +79,7 @@ export class TagPages {
         path === undefined
           ? await this.#first(key, page, leftOver, upstream, signal)
           : await upstream.listTags(key.repository, { path }, signal);
-      const read = await this.#reader.tags(sent.bytes);
+      const read = readTags(sent.bytes);
       if (read === undefined) throw this.#refuse(key, 'bad-tags-page', 'the answer is no list of tags');
       const cut = cutPage(read, { n: leftOver, last: tags.at(-1) ?? page.last }, sent.next);
       tags.push(...cut.tags);

@@ -6,7 +6,6 @@ import type { RepositoryKey } from '../store/catalog.ts';
 import type { TagsAnswer, TagsQuery } from './answers.ts';
 import { repositoryText } from './keys.ts';
 import { ListingCache } from './listing-cache.ts';
-import type { ListReader } from './list-reader.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { isOffline } from './refusals.ts';
@@ -20,10 +19,10 @@ export class TagLists {
   readonly #pages: ListingCache<TagsPage>;
   readonly #fetched: TagPages;
 
-  constructor(deps: PolicyDeps, reader: ListReader) {
+  constructor(deps: PolicyDeps) {
     this.#deps = deps;
     this.#pages = new ListingCache(deps, readPage);
-    this.#fetched = new TagPages(deps, reader);
+    this.#fetched = new TagPages(deps);
   }
 
   async list(query: TagsQuery, policy: UpstreamPolicy, signal: AbortSignal): Promise<TagsAnswer> {

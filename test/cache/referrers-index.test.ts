@@ -22,6 +22,12 @@ const listOf = (descriptors: readonly unknown[]): readonly Referrer[] => {
 const everything = { artifactType: undefined, n: undefined, last: undefined };
 
 describe('readReferrers', () => {
+  it('refuses very many entries before it parses them', () => {
+    const text = `{"mediaType":"${index}","manifests":[${'{},'.repeat(2_600_000)}{}]}`;
+    expect(readReferrers(new TextEncoder().encode(text), index)).toBeUndefined();
+    expect(readReferrers(encode({ mediaType: index, manifests: [descriptor('a')] }), index)).toHaveLength(1);
+  });
+
   it('keeps descriptors as they are, with what weir does not know of', () => {
     const odd = { ...descriptor('a', 'sbom'), annotations: { a: 'b' }, 'org.example': [1] };
     const other = { mediaType: 'x/y', digest: 'blake3:abc', size: -1 };

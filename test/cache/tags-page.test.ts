@@ -17,6 +17,11 @@ describe('readTags', () => {
     expect(read({ name: 'x', tags: [] })).toEqual([]);
   });
 
+  it('refuses very many entries before it parses them', () => {
+    expect(readTags(encode(`{"tags":[{${'"a":1,'.repeat(1_300_000)}"b":1}]}`))).toBeUndefined();
+    expect(readTags(encode(`{"tags":["a"],"x":{"a":1}}`))).toEqual(['a']);
+  });
+
   it('keeps the order and drops what is no tag', () => {
     const sent = ['b', 'a', '', '-x', 'a b', '<img>', 'x'.repeat(129), '\u0000', 7, null, { a: 1 }, 'v1.0_rc-1'];
     expect(read({ tags: sent })).toEqual(['b', 'a', 'v1.0_rc-1']);
