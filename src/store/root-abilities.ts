@@ -8,10 +8,10 @@ import type { Logger } from '../lib/log.ts';
 import { digestOf } from '../oci/digest.ts';
 import { StoreError } from './blob-store.ts';
 import { errorCode, hasCode } from './io-errors.ts';
-import { blobAlgorithms, blobDirectory, newPartName, partPath, type StorePaths } from './paths.ts';
+import { blobAlgorithms, blobDirectory, newPartName, partPath, sideName, type StorePaths } from './paths.ts';
 import { removeName } from './root-tree.ts';
 
-/** Beside the blobs for an instant; no digest has this name. */
+/** Never made: what would have it does not exist. */
 const probeName = '.weir-probe';
 
 /** Codes of a file system that has no hard links. */
@@ -53,33 +53,20 @@ function apart(directory: string, how: string): StoreError {
   );
 }
 
-/**
- * Rejects with StoreError `layout` when a file cannot be moved to the blobs after all (other quotas). Whatever else keeps
- * this from being tried is met, and said, by the first blob.
- */
+/** Never rejects: whatever keeps this from being tried is met, and said, by the first blob. */
 export async function tellWhatIsMissing(paths: StorePaths, logger: Logger): Promise<void> {
   const name = newPartName(digestOf(''));
-  const directory = blobDirectory(paths, 'sha256');
-  const [part, probe] = [partPath(paths, name), join(directory, probeName)];
+  const [part, other] = [partPath(paths, name), partPath(paths, sideName(name))];
   try {
-    // A start that was killed here.
-    await removeName(probe);
     {
       await using file = await open(part, 'wx', 0o600);
       await told('chmod', file.chmod(0o444), 'stored files keep the mode that the file system gives them', logger);
     }
-    await told('hard links', link(part, probe), 'blobs are moved to their place instead', logger);
-    await rename(part, probe);
+    await told('hard links', link(part, other), 'blobs are moved to their place instead', logger);
+    await removeName(other);
+    await removeName(part);
   } catch (error) {
-    if (hasCode(error, 'EXDEV'))
-      throw apart(
-        directory,
-        `on the device of ${paths.ingest}, which moves no file there (EXDEV: project quotas do this)`,
-      );
     logger.debug({ err: error }, 'what the file system can do could not be tried');
-  } finally {
-    // Of a link that is renamed over itself, both names stay.
-    for (const path of [part, probe]) await removeName(path).catch(() => undefined);
   }
 }
 
@@ -87,7 +74,6 @@ async function told(what: string, attempt: Promise<void>, instead: string, logge
   try {
     await attempt;
   } catch (error) {
-    if (hasCode(error, 'EXDEV')) throw error;
     logger.warn({ missing: what, code: errorCode(error) }, `the file system has no ${what}: ${instead}`);
   }
 }
