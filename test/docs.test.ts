@@ -65,6 +65,23 @@ describe('the documents', () => {
     expect(second?.body).toBe('npm ci && npm test\n');
   });
 
+  it('have no marks of a merge that was left half done', () => {
+    expect(documents.filter((name) => /^(?:<{7}|={7}|>{7})/m.test(read(name)))).toEqual([]);
+  });
+
+  it('name, for every promise of security.md, tests that exist', () => {
+    const [, promises = ''] = read('docs/security.md').split(/^## Promises$/m);
+    const rows = (promises.split(/^## /m)[0] ?? '')
+      .split('\n')
+      .filter((line) => line.startsWith('| '))
+      .slice(2);
+    expect(rows.length).toBeGreaterThan(15);
+    const testsOf = (row: string): readonly string[] =>
+      [...(row.split('|').at(-2) ?? '').matchAll(/`([^`]+)`/g)].map(([, path = '']) => path);
+    expect(rows.filter((row) => testsOf(row).length === 0)).toEqual([]);
+    expect(rows.flatMap(testsOf).filter((path) => !existsSync(join(root, path)))).toEqual([]);
+  });
+
   it('link to files and headings that exist', () => {
     const links = found(/\]\(([^)\s]+)\)/g).filter(({ match }) => !/^[a-z]+:/.test(match));
     expect(links.length).toBeGreaterThan(20);

@@ -7,7 +7,7 @@
  * Names can be made up, so that memory has a bound, and only what is said about a stored manifest gets a row.
  */
 import { LRUCache } from 'lru-cache';
-import { isJsonObject, textField } from '../oci/json.ts';
+import { isJsonObject, parseJson, textField } from '../oci/json.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import { Ages, staleSeconds } from './age.ts';
 import { Negatives, RememberedRefusal } from './negative.ts';
@@ -89,7 +89,8 @@ export class Nones {
   #kept({ text, row }: NoneKey, upstream: string): None | undefined {
     const record = row === undefined ? undefined : this.#deps.catalog.listing(row);
     if (record === undefined) return undefined;
-    const kept = parse(record.body);
+    // What somebody else wrote is as if it were not there.
+    const kept = parseJson(record.body, { depth: 8 });
     if (!isJsonObject(kept) || kept['none'] !== text) return undefined;
     const { status } = kept;
     const [message, code] = [textField(kept, 'message') ?? 'there is none', textField(kept, 'code')];
@@ -103,13 +104,4 @@ export interface LastNone {
   readonly isServable: boolean;
   /** The refusal, marked as an old one. */
   because(error: Error | undefined): RememberedRefusal;
-}
-
-function parse(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    // Somebody else wrote it; it is as if it were not there.
-    return undefined;
-  }
 }

@@ -1,12 +1,13 @@
 /** Lists of referrers (distribution-spec, "Listing Referrers"): reading the upstream's pages, cutting weir's own. */
 import { isDigestGrammar } from '../oci/digest.ts';
-import { field, isJsonObject, jsonShape, textField } from '../oci/json.ts';
+import { field, isJsonObject, parseJson, textField } from '../oci/json.ts';
 import { isIndexType, mediaTypes, stripParameters } from '../oci/media-type.ts';
 
-/** An index, its descriptors, their annotations and platforms, with room to spare. */
-const maxDepth = 16;
-/** Members of all descriptors together: 8 MiB of the shortest ones that have all that descriptors have. */
-const maxEntries = 500_000;
+/**
+ * An index, its descriptors, their annotations and platforms, with room to spare: members of all descriptors together are
+ * those of 8 MiB of the shortest ones that have all that descriptors have.
+ */
+const bounds = { depth: 16, fields: 500_000, items: 500_000 };
 /** What one answer holds at most; clients read no index beyond 4 MiB. */
 const maxPageEntries = 1000;
 const maxPageCharacters = 2 * 1024 * 1024;
@@ -27,14 +28,7 @@ export interface Referrer {
  * that says something else: clients take a list of any other type for a missing API.
  */
 export function readReferrers(bytes: Uint8Array, contentType: string | undefined): readonly Referrer[] | undefined {
-  const { depth, entries } = jsonShape(bytes);
-  if (depth > maxDepth || entries > maxEntries) return undefined;
-  let document: unknown;
-  try {
-    document = JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    return undefined;
-  }
+  const document = parseJson(bytes, bounds);
   if (!isJsonObject(document)) return undefined;
   const types = [stripParameters(contentType ?? '').toLowerCase(), textField(document, 'mediaType')];
   if (!types.includes(mediaTypes.ociIndex)) return undefined;

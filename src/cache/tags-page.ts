@@ -1,13 +1,11 @@
 /** One page of tags/list (distribution-spec, "Listing Tags"): what upstreams send, and what a client gets of it. */
-import { isJsonObject, field, jsonShape } from '../oci/json.ts';
+import { isJsonObject, field, parseJson } from '../oci/json.ts';
 import { parseTag, type Tag } from '../oci/reference.ts';
 
-/** `{name, tags}` with one level to spare for fields of others. */
-const maxDepth = 8;
 /** Tags in one page. Upstreams that ignore `n` send all at once. */
 const maxTags = 200_000;
-/** These, and what else a page has. */
-const maxEntries = maxTags + 1000;
+/** `{name, tags}`, with some levels and items to spare for fields of others. */
+const bounds = { depth: 8, items: maxTags + 1000 };
 /** What a client gets at once, at most. */
 export const maxPageSize = 10_000;
 
@@ -18,14 +16,7 @@ export interface TagsPage {
 
 /** The tags of a page in its order, without those that are no tags; undefined when this is no page of tags. */
 export function readTags(bytes: Uint8Array): readonly Tag[] | undefined {
-  const { depth, entries } = jsonShape(bytes);
-  if (depth > maxDepth || entries > maxEntries) return undefined;
-  let document: unknown;
-  try {
-    document = JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    return undefined;
-  }
+  const document = parseJson(bytes, bounds);
   if (!isJsonObject(document)) return undefined;
   const tags = field(document, 'tags');
   // Go writes null for an empty list.

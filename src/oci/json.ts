@@ -31,23 +31,23 @@ export function textMapField(object: JsonObject, name: string): Readonly<Record<
   return map;
 }
 
-/** Deepest nesting of arrays and objects in JSON text, found without building anything. Strings are skipped. */
-export function jsonDepth(bytes: Uint8Array): number {
-  return jsonShape(bytes).depth;
-}
-
-export interface JsonShape {
-  /** Deepest nesting of arrays and objects. */
+export interface JsonBounds {
+  /** Levels of arrays and objects. */
   readonly depth: number;
-  /** Elements and members in all: what the text costs to be parsed, besides its length. An empty list counts as one. */
-  readonly entries: number;
+  /** Fields of objects, all together: a parser makes a shape of each new name. Default 65,536. */
+  readonly fields?: number;
+  /** Items of arrays and fields of objects, all together. Default 262,144. */
+  readonly items?: number;
 }
 
-/** The shape of JSON text, found without building anything. Strings are skipped. */
-export function jsonShape(bytes: Uint8Array): JsonShape {
-  let entries = 0;
-  let depth = 0;
-  let deepest = 0;
+/** What makes a document dear to parse, found in one pass that builds nothing; `undefined` where all is within bounds. */
+export function jsonExcess(
+  bytes: Uint8Array,
+  { depth, fields = 65_536, items = 262_144 }: JsonBounds,
+): 'depth' | 'size' | undefined {
+  let level = 0;
+  let colons = 0;
+  let starts = 0;
   let inString = false;
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i];
@@ -55,11 +55,25 @@ export function jsonShape(bytes: Uint8Array): JsonShape {
       if (byte === 0x5c) i++;
       else if (byte === 0x22) inString = false;
     } else if (byte === 0x22) inString = true;
-    else if (byte === 0x2c) entries++;
     else if (byte === 0x7b || byte === 0x5b) {
-      entries++;
-      deepest = Math.max(deepest, ++depth);
-    } else if (byte === 0x7d || byte === 0x5d) depth--;
+      if (++level > depth) return 'depth';
+      starts++;
+    } else if (byte === 0x7d || byte === 0x5d) level--;
+    else if (byte === 0x2c) starts++;
+    else if (byte === 0x3a) colons++;
+    if (colons > fields || starts > items) return 'size';
   }
-  return { depth: deepest, entries };
+  return undefined;
+}
+
+/** The value of a document that others wrote; undefined for what is no JSON, and for what is beyond the bounds. */
+export function parseJson(text: Uint8Array | string, bounds: JsonBounds): unknown {
+  const bytes = typeof text === 'string' ? Buffer.from(text) : text;
+  if (jsonExcess(bytes, bounds) !== undefined) return undefined;
+  try {
+    return JSON.parse(typeof text === 'string' ? text : new TextDecoder().decode(text));
+  } catch {
+    // The parser's own message quotes the text, which may be a secret or long.
+    return undefined;
+  }
 }

@@ -1,6 +1,6 @@
 /** The two documents of an OCI image layout (image-spec, image-layout.md): its marker file and its index. */
 import { type Descriptor, parseDescriptor } from './descriptor.ts';
-import { isJsonObject, listField } from './json.ts';
+import { isJsonObject, listField, parseJson } from './json.ts';
 import { mediaTypes } from './media-type.ts';
 
 export const layoutFile = 'oci-layout';
@@ -45,14 +45,12 @@ function indexEntry({ descriptor, refName }: LayoutEntry): Descriptor {
   return { ...descriptor, ...(Object.keys(annotations).length === 0 ? {} : { annotations }) };
 }
 
+/** However many tags there are, weir itself has written them; what was put here is read once, before anything is served. */
+const indexBounds = { depth: 32, fields: Infinity, items: Infinity };
+
 /** The readable entries of an `index.json`, or undefined when it is no index at all. */
 export function parseLayoutIndex(bytes: Uint8Array): readonly LayoutEntry[] | undefined {
-  let document: unknown;
-  try {
-    document = JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    return undefined;
-  }
+  const document = parseJson(bytes, indexBounds);
   if (!isJsonObject(document) || !Array.isArray(document['manifests'])) return undefined;
   return listField(document, 'manifests').flatMap((value) => {
     const descriptor = parseDescriptor(value);
@@ -64,10 +62,6 @@ export function parseLayoutIndex(bytes: Uint8Array): readonly LayoutEntry[] | un
 
 /** Whether these bytes are the marker file of a layout version that weir can read. */
 export function isLayoutMarker(bytes: Uint8Array): boolean {
-  try {
-    const document: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    return isJsonObject(document) && document['imageLayoutVersion'] === '1.0.0';
-  } catch {
-    return false;
-  }
+  const document = parseJson(bytes, { depth: 32 });
+  return isJsonObject(document) && document['imageLayoutVersion'] === '1.0.0';
 }

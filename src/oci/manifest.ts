@@ -4,7 +4,7 @@
  */
 import { type Descriptor, parseDescriptor } from './descriptor.ts';
 import type { Digest } from './digest.ts';
-import { field, isJsonObject, type JsonObject, jsonDepth, listField, textField, textMapField } from './json.ts';
+import { field, isJsonObject, type JsonObject, jsonExcess, listField, textField, textMapField } from './json.ts';
 import { type DocumentShape, isIndexType, isManifestType } from './media-type.ts';
 
 /** 4 MiB: what registries must accept at least, and what containerd, distribution and oras read at most. */
@@ -47,9 +47,9 @@ export function readManifest(bytes: Uint8Array): ManifestFacts | ManifestProblem
   if (bytes.byteLength > maxManifestBytes) {
     return invalid('too-large', `the manifest has ${bytes.byteLength} bytes, ${maxManifestBytes} are allowed`);
   }
-  if (jsonDepth(bytes) > maxManifestDepth) {
-    return invalid('too-deep', `the manifest is nested deeper than ${maxManifestDepth} levels`);
-  }
+  const excess = jsonExcess(bytes, { depth: maxManifestDepth });
+  if (excess === 'depth') return invalid('too-deep', `the manifest is nested deeper than ${maxManifestDepth} levels`);
+  if (excess === 'size') return invalid('too-many-entries', 'the manifest has more fields or items than are allowed');
   let document: unknown;
   try {
     document = JSON.parse(new TextDecoder().decode(bytes));

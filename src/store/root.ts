@@ -8,7 +8,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncDirectory, writeFileAtomic } from '../lib/atomic-file.ts';
 import type { Logger } from '../lib/log.ts';
-import { isJsonObject } from '../oci/json.ts';
+import { isJsonObject, parseJson } from '../oci/json.ts';
 import { isLayoutMarker, layoutMarker } from '../oci/layout.ts';
 import { StoreError } from './blob-store.ts';
 import { hasCode, storeError } from './io-errors.ts';
@@ -131,13 +131,8 @@ async function takeCleanMarker(paths: StorePaths): Promise<CleanStop | undefined
 }
 
 function parseCleanStop(bytes: Uint8Array): CleanStop | undefined {
-  let document: unknown;
-  try {
-    document = JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    // Not what weir writes, so it proves nothing: the stop counts as unclean.
-    return undefined;
-  }
+  // What weir has not written proves nothing: the stop counts as unclean.
+  const document = parseJson(bytes, { depth: 8 });
   if (!isJsonObject(document)) return undefined;
   const { stoppedAtMs } = document;
   return typeof stoppedAtMs === 'number' ? { stoppedAtMs } : undefined;

@@ -4,7 +4,7 @@
  */
 import { IntervalSet } from '../lib/interval-set.ts';
 import { parseDigest } from '../oci/digest.ts';
-import { isJsonObject, listField } from '../oci/json.ts';
+import { isJsonObject, listField, parseJson } from '../oci/json.ts';
 import type { IngestKey, Interval } from './blob-store.ts';
 
 export interface SideFile {
@@ -22,26 +22,27 @@ export function formatSideFile({ key, sizeBytes, synced, updatedAtMs }: SideFile
   return `${JSON.stringify({ ...key, ...(sizeBytes === undefined ? {} : { sizeBytes }), synced: intervals, updatedAtMs })}\n`;
 }
 
+/** Each interval has two numbers and a bracket. */
+const bounds = { depth: 8, items: 1_048_576 };
+
 /** Undefined for anything that weir would not write. */
 export function parseSideFile(bytes: Uint8Array): SideFile | undefined {
-  let document: unknown;
-  try {
-    document = JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    // Torn or foreign: the caller treats it as any other side file that says nothing.
-    return undefined;
-  }
+  // Torn or foreign: the caller treats it as any other side file that says nothing.
+  const document = parseJson(bytes, bounds);
   if (!isJsonObject(document)) return undefined;
   const { digest: digestText, upstream, sizeBytes, updatedAtMs } = document;
   const digest = typeof digestText === 'string' ? parseDigest(digestText) : undefined;
   if (digest === undefined || typeof upstream !== 'string' || !isCount(updatedAtMs)) return undefined;
   if (sizeBytes !== undefined && !isCount(sizeBytes)) return undefined;
   const synced = new IntervalSet();
+  // Ascending as they are written: what goes in before others moves all of them.
+  let endOfLast = 0;
   for (const pair of listField(document, 'synced')) {
     if (!Array.isArray(pair)) return undefined;
     const [start, end]: readonly unknown[] = pair;
-    if (!isCount(start) || !isCount(end) || end < start) return undefined;
+    if (!isCount(start) || !isCount(end) || end < start || start < endOfLast) return undefined;
     synced.add(start, end);
+    endOfLast = end;
   }
   return { key: { digest, upstream }, sizeBytes, synced: synced.entries(), updatedAtMs };
 }

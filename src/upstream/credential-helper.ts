@@ -2,7 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { Coalesce } from '../lib/coalesce.ts';
-import { isJsonObject, textField } from '../oci/json.ts';
+import { isJsonObject, parseJson, textField } from '../oci/json.ts';
 import { type Credential, CredentialError, credentialIdentity } from './credentials.ts';
 import { type HelperOutput, runHelper } from './helper-process.ts';
 import { Secret } from '../lib/secret.ts';
@@ -105,7 +105,7 @@ function parseOutput(
       `${program} failed (exit ${exitCode ?? 'by signal'})${complaint(stdout)}`,
     );
   }
-  const answer = parseJson(stdout);
+  const answer = parseJson(stdout, { depth: 8 });
   const username = isJsonObject(answer) ? textField(answer, 'Username') : undefined;
   const secret = isJsonObject(answer) ? textField(answer, 'Secret') : undefined;
   if (username === undefined || secret === undefined) {
@@ -126,13 +126,4 @@ function complaint(stdout: string): string {
   const line = stdout.trim().split('\n', 1)[0] ?? '';
   if (line === '' || /[{}]/.test(stdout)) return '';
   return `: ${line.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 200)}`;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // Told by the caller, without the parser's message: it quotes the text.
-    return undefined;
-  }
 }

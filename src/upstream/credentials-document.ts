@@ -3,7 +3,7 @@
  * `.dockerconfigjson`, or the older .dockercfg, which is the inner map alone. Errors name keys, never values: a JSON
  * parser's own message quotes the text around the fault, so it is not passed on.
  */
-import { field, isJsonObject, type JsonObject, jsonDepth, textField, textMapField } from '../oci/json.ts';
+import { field, isJsonObject, type JsonObject, parseJson as readJson, textField, textMapField } from '../oci/json.ts';
 import { type Credential, CredentialError, credentialIdentity, hubHosts } from './credentials.ts';
 import { Secret } from '../lib/secret.ts';
 import { trimmedEnd } from '../lib/trim.ts';
@@ -17,7 +17,7 @@ export interface CredentialDocument {
   readonly credsStore: string | undefined;
 }
 
-const maxDepth = 32;
+const bounds = { depth: 32 };
 
 /** `place` names the file (or variable) in errors. Throws CredentialError `malformed`. */
 export function parseCredentialDocument(text: string, place: string): CredentialDocument {
@@ -94,12 +94,7 @@ function userAndPassword(entry: JsonObject, bad: () => CredentialError): { usern
 }
 
 function parseJson(text: string, place: string): JsonObject {
-  let value: unknown;
-  try {
-    if (jsonDepth(Buffer.from(text)) <= maxDepth) value = JSON.parse(text);
-  } catch {
-    throw malformed(place, 'not JSON');
-  }
+  const value = readJson(text, bounds);
   if (!isJsonObject(value)) throw malformed(place, 'not a JSON object');
   return value;
 }

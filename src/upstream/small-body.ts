@@ -1,4 +1,5 @@
 /** Bodies that are read whole: manifests, listings and what registries say about errors. Always with a limit. */
+import { parseJson } from '../oci/json.ts';
 import type { UpstreamError } from './errors.ts';
 import type { IncomingResponse } from './sender.ts';
 
@@ -44,13 +45,8 @@ export async function readText(response: IncomingResponse): Promise<string> {
 
 /** The first error code of an OCI error document (`NAME_UNKNOWN`); undefined for any other text. */
 export function errorCodeIn(text: string): string | undefined {
-  let document: unknown;
-  try {
-    document = JSON.parse(text);
-  } catch {
-    // Plain text, HTML, or cut off: no code then.
-    return undefined;
-  }
+  // Plain text, HTML, or cut off: no code then.
+  const document = parseJson(text, { depth: 32 });
   if (typeof document !== 'object' || document === null || !('errors' in document)) return undefined;
   const { errors } = document;
   const first: unknown = Array.isArray(errors) ? errors[0] : undefined;

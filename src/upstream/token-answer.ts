@@ -1,5 +1,5 @@
 /** What a token server says: the JSON of distribution's docs/content/spec/auth/token.md and of its OAuth2 form. */
-import { field, isJsonObject, jsonDepth, textField } from '../oci/json.ts';
+import { field, isJsonObject, parseJson, textField } from '../oci/json.ts';
 import { Secret } from '../lib/secret.ts';
 
 export interface Token {
@@ -12,7 +12,7 @@ export interface Token {
 const leastSeconds = 60;
 /** An hour costs one request; a token of a year would outlive what it was granted for. */
 const mostSeconds = 3600;
-const maxDepth = 32;
+const bounds = { depth: 32 };
 /** What may stand in a header, and still fits beside others into one. */
 const tokenText = /^[\x21-\x7e]{1,12288}$/;
 
@@ -33,13 +33,8 @@ function lifetimeSeconds(expiresIn: unknown): number {
   return Math.min(Math.max(seconds, leastSeconds), mostSeconds);
 }
 
+/** Not JSON is an answer like any other here: the caller says what it got instead. */
 function parseObject(body: Uint8Array): Readonly<Record<string, unknown>> | undefined {
-  if (jsonDepth(body) > maxDepth) return undefined;
-  try {
-    const value: unknown = JSON.parse(Buffer.from(body).toString('utf8'));
-    return isJsonObject(value) ? value : undefined;
-  } catch {
-    // Not JSON is an answer like any other here: the caller says what it got instead.
-    return undefined;
-  }
+  const value = parseJson(body, bounds);
+  return isJsonObject(value) ? value : undefined;
 }

@@ -43,6 +43,13 @@ describe('a side file', () => {
       { sizeBytes: 1.5 },
       { sizeBytes: null },
       { synced: [[5, 4]] },
+      // Not in the order in which weir writes them.
+      {
+        synced: [
+          [5, 6],
+          [0, 1],
+        ],
+      },
       { synced: [[0]] },
       { synced: [[-1, 5]] },
       { synced: [[0, 1e300]] },
