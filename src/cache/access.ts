@@ -45,7 +45,7 @@ class UpstreamRights implements RepositoryRights {
     const standing = link === undefined ? 'none' : this.#worth(key, link);
     if (standing === 'good') return standing;
     const word = this.#words.get(wordText(key, digest, kind));
-    if (word === undefined || !this.isWordEnough(key, digest)) return standing;
+    if (word === undefined || !this.#fits(digest, kind, word) || !this.isWordEnough(key, digest)) return standing;
     this.#link(key, digest, kind, word);
     return 'good';
   }
@@ -65,6 +65,7 @@ class UpstreamRights implements RepositoryRights {
 
   said(key: RepositoryKey, digest: Digest, kind: ContentKind, told: Word): void {
     const { catalog } = this.#deps;
+    if (!this.#fits(digest, kind, told)) return;
     const word = kind === 'manifest' ? this.#typed(digest, told) : told;
     const { isPublic, isOwn } = catalog.provenance(digest, key.upstream);
     if (!isPublic && !isOwn) {
@@ -155,9 +156,17 @@ class UpstreamRights implements RepositoryRights {
     }
     const { sizeBytes, shown } = await upstream.statBlob(key.repository, digest, signal);
     const known = this.#deps.catalog.sealed(digest)?.sizeBytes ?? sizeBytes;
-    if (sizeBytes === undefined || sizeBytes === known) return { shown };
+    if (sizeBytes === undefined) return undefined;
+    if (sizeBytes === known) return { shown, sizeBytes };
     const name = `${key.upstream}/${key.repository}@${digest}`;
     throw new CacheError('mismatch', key.upstream, `${name}: said to have ${sizeBytes} bytes, and has ${known}`);
+  }
+
+  /** A page that strangers are led to says 200 as well, but hardly with the length of the blob. */
+  #fits(digest: Digest, kind: ContentKind, { sizeBytes }: Word): boolean {
+    if (kind === 'manifest') return true;
+    const known = this.#deps.catalog.sealed(digest)?.sizeBytes;
+    return sizeBytes !== undefined && (known === undefined || known === sizeBytes);
   }
 
   /** The type that was said, unless it contradicts what the document was found to be. */

@@ -119,6 +119,7 @@ export class Blobs {
     const { rights } = this.#options;
     const { digest } = query;
     const key = { upstream: query.upstream, repository: query.repository };
+    let needsBytes = false;
     if (!rights.isLinked(key, digest, 'blob') && (await this.#access.isElsewhere(query))) {
       // The bytes came, or are coming, through somebody else's repository: this one needs the upstream's own word.
       const info = await look(this.#options, digest);
@@ -126,6 +127,7 @@ export class Blobs {
       if (!isHere || !this.#access.isForeign(key, digest)) {
         const isAnswered = await rights.ask(key, digest, 'blob', signal);
         if (isHere && (!isAnswered || rights.isLinked(key, digest, 'blob'))) return this.#hit(query, upstream, info);
+        needsBytes = isHere;
       }
     }
     const { fills } = this.#options;
@@ -135,14 +137,15 @@ export class Blobs {
       fills.sized(upstream.key, digest, view.sizeBytes);
       return view;
     }
-    if (isFilling || !fills.isTooLarge(upstream.key, digest)) return this.#fill(query, upstream, signal);
+    if (isFilling || !fills.isTooLarge(upstream.key, digest)) return this.#fill(query, upstream, signal, needsBytes);
     const { clock, events, onAsked } = this.#options;
     onAsked?.(query);
     const { repository, ranges, client = '' } = query;
     return openBypass({ upstream, digest, repository, client, clock, events, ranges }, signal);
   }
 
-  async #fill(query: BlobQuery, upstream: Upstream, signal: AbortSignal): Promise<BlobView> {
+  /** `needsBytes`: what the upstream said of the blob that lies here proves nothing, so it has to send it. */
+  async #fill(query: BlobQuery, upstream: Upstream, signal: AbortSignal, needsBytes = false): Promise<BlobView> {
     const { fills, rights } = this.#options;
     const { digest, repository } = query;
     const key = { upstream: upstream.key, repository };
@@ -153,7 +156,7 @@ export class Blobs {
         digest,
         repository,
         opening,
-        isProof: this.#access.isForeign(key, digest),
+        isProof: needsBytes || this.#access.isForeign(key, digest),
       });
       this.#options.onAsked?.(query);
       if (fill.isEnding) {
@@ -174,7 +177,10 @@ export class Blobs {
           continue;
         }
         // The bytes were there before this repository was asked about them: a partial, or somebody else's blob.
-        if (head.kind !== 'bypass' && !this.#access.mayJoin(fill, key)) await rights.ask(key, digest, 'blob', signal);
+        if (head.kind !== 'bypass' && !this.#access.mayJoin(fill, key)) {
+          await rights.ask(key, digest, 'blob', signal);
+          if (head.kind === 'filling' && !this.#access.mayJoin(fill, key)) throw unproved(key, digest);
+        }
         if (head.kind === 'stored' && !rights.isLinked(key, digest, 'blob')) {
           await abortable(fill.done, signal);
           if (!rights.isLinked(key, digest, 'blob') && !this.#access.isForeign(key, digest))

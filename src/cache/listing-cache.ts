@@ -4,6 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { isJsonObject } from '../oci/json.ts';
+import { certificatePlace } from '../upstream/credentials.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import { Ages, freshSeconds, staleSeconds } from './age.ts';
 import { Nones } from './nones.ts';
@@ -66,7 +67,7 @@ export class ListingCache<T> {
     signal: AbortSignal,
   ): Promise<Listing<T>> {
     const { listingTtlMs } = this.#deps.options;
-    const key = policy.access === 'all' ? ofAll(asked) : asked;
+    const key = policy.access === 'all' || policy.upstream.isAt(certificatePlace) ? ofAll(asked) : asked;
     const entry = this.#find(key);
     const age = entry === undefined ? undefined : this.#ages.of(key.text, entry.checkedAtMs);
     if (entry !== undefined && age !== undefined && age.freshnessMs < listingTtlMs) {

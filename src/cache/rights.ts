@@ -19,6 +19,8 @@ export interface Word {
   readonly shown?: string | undefined;
   /** Of a manifest. */
   readonly mediaType?: string | undefined;
+  /** Of a blob: without it a 200 is no word, since it may be any page. */
+  readonly sizeBytes?: number | undefined;
 }
 
 export interface Rights {

@@ -86,6 +86,8 @@ export class Sources implements BodySource {
   /** Their bytes were wrong: whoever contributed some is asked last from now on. */
   distrustUsed(): void {
     for (const endpoint of this.usedEndpoints) this.avoidEndpoints.add(endpoint);
+    // Whoever gave some of them has given nothing of the blob yet.
+    this.#words.clear();
   }
 
   /** The last one was refused: the fill ends, and says nothing about any other. */

@@ -3,7 +3,7 @@
  * then: links whose repository had no public verdict, who sent which bytes, and which lists a credential had brought.
  */
 import type { CatalogDatabase } from './catalog-database.ts';
-import { byAnybody, type Origin, originText, unknownPlace } from './origin.ts';
+import { type Origin, originText, unknownPlace } from './origin.ts';
 import { textOf } from './rows.ts';
 
 export interface LegacyUpstream {
@@ -65,7 +65,7 @@ function settleListing(database: CatalogDatabase, key: string, upstreams: Legacy
     database.run(`UPDATE OR REPLACE listings SET key = 'all ' || ?1 WHERE key = ?1`, key);
     return;
   }
-  if ((known?.origin ?? byAnybody).kind === 'anonymous') return;
+  if (known?.origin.kind === 'anonymous') return;
   const isPublic = database.get(
     'SELECT 1 FROM repositories WHERE upstream = ? AND repository = ? AND is_public = 1',
     name ?? '',

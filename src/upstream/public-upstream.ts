@@ -37,8 +37,8 @@ export class PublicUpstream implements Upstream {
   readonly #options: PublicUpstreamOptions;
   /** What strangers were last told that a reference names. */
   readonly #named = new LRUCache<string, Digest>({ max: maxProved });
-  /** Blobs that strangers get. */
-  readonly #seen = new LRUCache<string, true>({ max: maxProved });
+  /** Blobs that strangers get, with the size that they were told: a page that strangers are led to has another. */
+  readonly #seen = new LRUCache<string, number>({ max: maxProved });
   #isCredentialRefused = false;
 
   constructor(options: PublicUpstreamOptions) {
@@ -82,15 +82,19 @@ export class PublicUpstream implements Upstream {
     const text = `${request.repository} ${request.digest}`;
     try {
       const body = await stranger.openBlob(request, signal);
-      this.#seen.set(text, true);
+      this.#see(text, sizeOf(body));
       return body;
     } catch (error) {
       if (!isLimited(error) || request.isSpare === true || !this.hasCredential) throw error;
       if (!this.#seen.has(text)) await this.statBlob(request.repository, request.digest, signal);
       // The slot was the stranger's.
       const { slot: _slot, ...anew } = request;
+      const sizeBytes = this.#seen.get(text);
+      if (sizeBytes === undefined) throw error;
       const { shown: _shown, ...body } = await member.openBlob(anew, signal);
-      return body;
+      if (sizeOf(body) === sizeBytes) return body;
+      body.abort();
+      throw error;
     }
   }
 
@@ -100,8 +104,12 @@ export class PublicUpstream implements Upstream {
 
   async statBlob(repository: Repository, digest: Digest, signal: AbortSignal, behind?: Behind): Promise<BlobStat> {
     const stat = await this.#options.stranger.statBlob(repository, digest, signal, behind);
-    this.#seen.set(`${repository} ${digest}`, true);
+    this.#see(`${repository} ${digest}`, stat.sizeBytes);
     return stat;
+  }
+
+  #see(text: string, sizeBytes: number | undefined): void {
+    if (sizeBytes !== undefined) this.#seen.set(text, sizeBytes);
   }
 
   listTags(...question: Parameters<Upstream['listTags']>): Promise<ListingPage> {
@@ -175,6 +183,10 @@ export function provedBy(head: ManifestHead, reference: Reference): Digest | und
   if (head.digest === digest) return digest;
   if (head.digest !== undefined && digestAlgorithm(head.digest) === digestAlgorithm(digest)) return undefined;
   return isManifest && head.isElsewhere !== true ? digest : undefined;
+}
+
+function sizeOf({ answer }: Pick<BlobBody, 'answer'>): number | undefined {
+  return answer.kind === 'whole' ? answer.sizeBytes : answer.totalBytes;
 }
 
 function isLimited(error: unknown): boolean {
