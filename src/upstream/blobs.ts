@@ -20,7 +20,6 @@ import type { AskedRange, BlobBody, BlobStat } from './upstream.ts';
 export interface BlobQuestion {
   readonly repository: Repository;
   readonly digest: Digest;
-  readonly isAnonymous: boolean;
   readonly line?: Line | undefined;
   readonly patience?: PatienceFlag | undefined;
 }
@@ -174,8 +173,8 @@ function isOutageStatus(status: number): boolean {
 }
 
 function askFor(method: 'GET' | 'HEAD', question: BlobQuestion, asked?: AskedRange): Ask {
-  const { repository, digest, isAnonymous, line, patience } = question;
+  const { repository, digest, line, patience } = question;
   const range = asked === undefined ? {} : { range: rangeHeader(asked) };
   const path = `/v2/${repository}/blobs/${digest}`;
-  return { method, path, repository, isAnonymous, line, patience, ...range };
+  return { method, path, repository, line, patience, ...range };
 }

@@ -43,7 +43,6 @@ export interface Ask {
   readonly repository: Repository;
   readonly accept?: string;
   readonly range?: string;
-  readonly isAnonymous?: boolean;
   readonly line?: Line | undefined;
   readonly patience?: PatienceFlag | undefined;
 }
@@ -92,9 +91,8 @@ interface Walk {
  */
 export async function askEndpoint(endpoint: Endpoint, ask: Ask, attempt: Attempt): Promise<Answer> {
   const start = (): Walk => {
-    const authorizer = ask.isAnonymous === true ? endpoint.anonymous : endpoint.authorizer;
     const place = placeOf(new URL(`${endpoint.name}${ask.path}`));
-    return { place, exchange: authorizer.begin(endpoint.url, ask.repository), shown: endpoint.certificate };
+    return { place, exchange: endpoint.authorizer.begin(endpoint.url, ask.repository), shown: endpoint.certificate };
   };
   let walk = start();
   const below = trimmedEnd(endpoint.url.pathname, '/');
@@ -149,7 +147,7 @@ function follow(hop: Hop, walk: Walk, ask: Ask, endpoint: Endpoint, attempt: Att
       attempt.hasLeftRegistry = !isSameOrigin(hop.place.url, endpoint.url);
       // Our credentials for another registry would let whoever redirects read there as us, and hand on what they read.
       const isOurs = endpoint.isSibling(hop.registry) && hop.repository === ask.repository;
-      const authorizer = isOurs && ask.isAnonymous !== true ? endpoint.authorizer : endpoint.anonymous;
+      const authorizer = isOurs ? endpoint.authorizer : endpoint.anonymous;
       return { ...walk, place: hop.place, exchange: authorizer.begin(hop.registry, hop.repository) };
     }
   }
@@ -189,7 +187,7 @@ async function send(endpoint: Endpoint, ask: Ask, walk: Walk, attempt: Attempt):
     throw error;
   });
   if (response.status !== 401 && response.status !== 403) walk.exchange?.heard(response.status);
-  if (walk.exchange !== undefined && ask.isAnonymous !== true) attempt.onRegistryAnswer(response);
+  if (walk.exchange !== undefined) attempt.onRegistryAnswer(response);
   return response;
 }
 

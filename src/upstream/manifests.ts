@@ -19,7 +19,6 @@ const maxManifestBytes = 4 * 1024 * 1024;
 export interface ManifestQuestion {
   readonly repository: Repository;
   readonly reference: Reference;
-  readonly isAnonymous: boolean;
 }
 
 const heads = new WeakMap<Endpoint, HeadTrust>();
@@ -47,11 +46,11 @@ export async function headManifestAt(
     const answer = await askEndpoint(endpoint, askFor('HEAD', question), attempt);
     if (answer.response.status !== 200) throw await refusedAnswer(answer, attempt.upstream, nowMs);
     const head = headOf(answer, attempt.upstream);
-    trust.proved(keyOf(question), attempt.clock.monotonic());
+    trust.proved(pathOf(question), attempt.clock.monotonic());
     return head;
   } catch (error) {
     if (!(error instanceof UpstreamError) || !isHeadRefusal(error)) throw error;
-    if (trust.believes(keyOf(question), error, attempt.clock.monotonic())) throw error;
+    if (trust.believes(pathOf(question), error, attempt.clock.monotonic())) throw error;
     return byGet();
   }
 }
@@ -74,7 +73,7 @@ export async function getManifestAt(
     failure('badResponse', upstream, `${place}: a Content-Encoding that cannot be undone`, cause),
   );
   if (bytes.byteLength === 0) throw failure('badResponse', upstream, `${place}: an empty manifest`);
-  trustIn(endpoint).got(keyOf(question), attempt.clock.monotonic());
+  trustIn(endpoint).got(pathOf(question), attempt.clock.monotonic());
   return { ...head, bytes, sizeBytes: bytes.byteLength };
 }
 
@@ -82,13 +81,8 @@ function pathOf({ repository, reference }: ManifestQuestion): string {
   return `/v2/${repository}/manifests/${referenceText(reference)}`;
 }
 
-function keyOf(question: ManifestQuestion): string {
-  return `${question.isAnonymous ? 'nobody' : ''}${pathOf(question)}`;
-}
-
 function askFor(method: 'GET' | 'HEAD', question: ManifestQuestion): Ask {
-  const { repository, isAnonymous } = question;
-  return { method, path: pathOf(question), repository, accept: manifestAccept, isAnonymous };
+  return { method, path: pathOf(question), repository: question.repository, accept: manifestAccept };
 }
 
 /** Throws `badResponse`, and gives the body up, when the head says that this is no manifest. */

@@ -73,7 +73,7 @@ export class RegistryClient implements Upstream {
     behind?: Behind,
   ): Promise<ManifestHead> {
     const there = this.#there(repository);
-    const asked = { repository: there, reference, isAnonymous: false };
+    const asked = { repository: there, reference };
     const question = manifestQuestion('HEAD', there, reference, this.#asker, behind);
     return this.#ask(question, (endpoint, attempt) => headManifestAt(endpoint, asked, attempt, this.#now()), signal);
   }
@@ -85,7 +85,7 @@ export class RegistryClient implements Upstream {
     behind?: Behind,
   ): Promise<ManifestBody> {
     const there = this.#there(repository);
-    const asked = { repository: there, reference, isAnonymous: false };
+    const asked = { repository: there, reference };
     const question = manifestQuestion('GET', there, reference, this.#asker, behind);
     return this.#ask(question, (endpoint, attempt) => getManifestAt(endpoint, asked, attempt, this.#now()), signal);
   }
@@ -116,7 +116,7 @@ export class RegistryClient implements Upstream {
   ): Promise<BlobBody> {
     const { party, wanted } = slot;
     const there = this.#there(repository);
-    const asked = { repository: there, digest, isAnonymous: false, line, patience: slot.patience(this.#options.clock) };
+    const asked = { repository: there, digest, line, patience: slot.patience(this.#options.clock) };
     const flow = (): Flow => (party.lane === 'low' ? lowFlow : { name: digest, weight: 1 });
     const pace = this.#bandwidth && { bandwidth: this.#bandwidth, flow };
     const work: Work<BlobBody> = async (endpoint, attempt) => {
@@ -137,7 +137,7 @@ export class RegistryClient implements Upstream {
 
   async statBlob(repository: Repository, digest: Digest, signal: AbortSignal, behind?: Behind): Promise<BlobStat> {
     const there = this.#there(repository);
-    const asked = { repository: there, digest, isAnonymous: false };
+    const asked = { repository: there, digest };
     const question = this.#question('blobs', 'HEAD', there, digest, behind);
     return this.#ask(question, (endpoint, attempt) => statBlobAt(endpoint, asked, attempt, this.#now()), signal);
   }
