@@ -2,19 +2,12 @@
  * A random walk over everything that decides what may be shown, beside an oracle that knows no cache: it remembers, slowly
  * and simply, what each registry would have given to whom at any time, and what clients were given.
  */
-import type { Digest } from '../../../src/oci/digest.ts';
-import { type BuiltManifest, buildImage } from '../../support/image-builder.ts';
-import { type Got, type Name, RightsRig, type Settings } from './rights-rig.ts';
+import type { Got } from './cache-life.ts';
+import { everything, type Name, names, type Path, paths, type Thing, World } from './rights-world.ts';
 
-const names = ['u', 'v'] as const;
-const paths = ['r/a', 's/a'] as const;
-/** They share their config, and two of them a layer. */
-const images = [0, 1, 2].map((seed) => buildImage({ seed: seed % 2, layers: [100 + seed, 50] }));
-
-interface Thing {
-  readonly kind: 'manifest' | 'blob';
-  readonly digest: Digest;
-}
+/** Requests between two changes, and between two lives. */
+const quiet = 8;
+const life = 120;
 
 /** Numbers from a seed: the walk can be walked again. */
 function random(seed: number): (below: number) => number {
@@ -25,43 +18,64 @@ function random(seed: number): (below: number) => number {
   };
 }
 
+interface Asked {
+  readonly name: Name;
+  readonly path: Path;
+  readonly thing: Thing;
+  readonly isGet: boolean;
+}
+
 class Oracle {
   /** What a stranger, or whoever weir was, could read through a repository while weir could ask. */
   readonly #strangers = new Set<string>();
   readonly #members = new Set<string>();
+  /** Digests that strangers could have from anywhere, and those that an upstream could have sent to weir. */
+  readonly #public = new Set<string>();
+  readonly #sent = new Set<string>();
+  /** Upstreams that have ever said yes to whatever was asked. */
+  readonly #lenient = new Set<Name>();
   /** What clients were given by GET, on a stranger's word or on a credential's. */
   readonly #given = new Map<string, 'anonymous' | 'credential'>();
 
   /** What is there from now on, until the next call. */
   see(world: World): void {
-    if (world.settings.offline === true) return;
+    if (world.isOut) return;
     for (const name of names) {
-      for (const path of world.isDown ? [] : paths) {
-        for (const thing of world.things(name, path)) {
-          if (!world.isPrivate(name, path)) this.#strangers.add(keyOf(name, path, thing));
-          if (world.mayRead(name, path)) this.#members.add(keyOf(name, path, thing));
-        }
+      const { isLenient } = world.registries[name];
+      if (isLenient) this.#lenient.add(name);
+      for (const path of paths) {
+        // Its yes to a stranger's HEAD of a tag is a word about what the tag leads to.
+        for (const thing of world.readable(name, path, isLenient ? 'alice' : undefined))
+          this.#see(name, path, thing, true);
+        for (const thing of world.readable(name, path, world.user)) this.#see(name, path, thing, false);
       }
     }
   }
 
   /** Undefined when all is well. */
-  judge(world: World, name: Name, path: string, thing: Thing, got: Got, isGet: boolean): string | undefined {
+  judge(world: World, { name, path, thing, isGet }: Asked, got: Got): string | undefined {
     const key = keyOf(name, path, thing);
-    const isPublic = world.settings.access === 'public';
-    const isOut = world.isDown || world.settings.offline === true;
+    const isPublic = world.access === 'public';
     if (got.status === '200') {
-      if (isPublic ? !this.#strangers.has(key) : !this.#members.has(key) && !this.#strangers.has(key)) {
-        return `private content was given: ${key}`;
-      }
-      if (isGet) this.#give(key, isPublic || world.settings.user === undefined ? 'anonymous' : 'credential');
+      if (!this.#mayBeGiven(name, key, thing, isPublic, isGet))
+        return `private content was given, by ${isGet ? 'GET' : 'HEAD'}: ${key}`;
+      if (isGet)
+        this.#give(key, world.user === undefined && has(world.readable(name, path, undefined), thing) && !world.isOut);
       return undefined;
     }
-    const isThere = world.things(name, path).some(({ kind, digest }) => kind === thing.kind && digest === thing.digest);
-    if (!isOut && isThere && world.mayRead(name, path)) return `refused (${got.status}), and it may be read: ${key}`;
     const given = this.#given.get(key);
-    const isPromised = given === 'anonymous' || (given === 'credential' && !isPublic);
-    return isOut && isPromised ? `refused (${got.status}) in an outage, and it was given before: ${key}` : undefined;
+    if (given === 'anonymous') return `refused (${got.status}), and strangers were given it before: ${key}`;
+    if (world.isOut) {
+      return given === undefined || isPublic
+        ? undefined
+        : `refused (${got.status}) in an outage, and it was given before: ${key}`;
+    }
+    // A page instead of a challenge hides from weir that a credential would help; a wrong one may be an outage of ours.
+    const isHampered = world.registries[name].login !== undefined;
+    const user = isHampered ? undefined : world.user;
+    const isOurs = world.access === 'all' && world.login.isWrong;
+    const isRefused = !isOurs && has(world.readable(name, path, user), thing);
+    return isRefused ? `refused (${got.status}), and it may be read: ${key}` : undefined;
   }
 
   /** A catalog was lost: what no tag leads to needs a question again. */
@@ -69,108 +83,60 @@ class Oracle {
     this.#given.clear();
   }
 
-  #give(key: string, word: 'anonymous' | 'credential'): void {
-    if (this.#given.get(key) !== 'anonymous') this.#given.set(key, word);
+  #see(name: Name, path: Path, thing: Thing, isStranger: boolean): void {
+    (isStranger ? this.#strangers : this.#members).add(keyOf(name, path, thing));
+    if (isStranger) this.#public.add(thing.digest);
+    this.#sent.add(`${name} ${thing.digest}`);
+  }
+
+  #mayBeGiven(name: Name, key: string, { digest }: Thing, isPublic: boolean, isGet: boolean): boolean {
+    if (this.#strangers.has(key) || (!isPublic && this.#members.has(key))) return true;
+    if (!this.#lenient.has(name)) return false;
+    // Its own word about bytes that are its own or anybody's is enough; to HEAD it is just repeated.
+    return !isGet || this.#public.has(digest) || this.#sent.has(`${name} ${digest}`);
+  }
+
+  #give(key: string, isStrangers: boolean): void {
+    if (this.#given.get(key) !== 'anonymous') this.#given.set(key, isStrangers ? 'anonymous' : 'credential');
   }
 }
 
-class World {
-  readonly rig: RightsRig;
-  settings: Settings = {};
-  isDown = false;
-  readonly content = new Map<string, Set<BuiltManifest>>();
-
-  constructor(rig: RightsRig) {
-    this.rig = rig;
-  }
-
-  things(name: Name, path: string): readonly Thing[] {
-    return [...(this.content.get(`${name} ${path}`) ?? [])].flatMap(({ digest, blobs }) => [
-      { kind: 'manifest', digest },
-      ...blobs.map((blob): Thing => ({ kind: 'blob', digest: blob.digest })),
-    ]);
-  }
-
-  isPrivate(name: Name, path: string): boolean {
-    return this.rig.private[name].includes(path);
-  }
-
-  /** Weir itself, as it is configured. */
-  mayRead(name: Name, path: string): boolean {
-    const isMember = this.settings.access === 'all' && this.settings.user !== undefined;
-    return isMember || !this.isPrivate(name, path);
-  }
-
-  push(name: Name, path: string, image: BuiltManifest): void {
-    const registry = this.rig[name].content;
-    for (const { bytes } of image.blobs) registry.addBlob(path, bytes);
-    registry.addManifest(path, image.bytes, image.mediaType);
-    registry.tag(path, '1', image.digest);
-    const key = `${name} ${path}`;
-    this.content.set(key, (this.content.get(key) ?? new Set()).add(image));
-  }
-
-  async change(pick: (below: number) => number): Promise<boolean> {
-    const { rig } = this;
-    const [name, path] = [names[pick(2)] ?? 'u', paths[pick(2)] ?? 'r/a'];
-    if (pick(3) === 0) this.push(name, path, images[pick(3)] ?? buildImage());
-    if (pick(2) === 0) {
-      const hidden = rig.private[name];
-      if (this.isPrivate(name, path)) hidden.splice(hidden.indexOf(path), 1);
-      else hidden.push(path);
-    }
-    const user = [undefined, 'alice', 'bob'][pick(3)];
-    this.settings = {
-      access: pick(2) === 0 ? 'public' : 'all',
-      ...(user !== undefined && { user }),
-      offline: pick(5) === 0,
-    };
-    const isDown = pick(4) === 0;
-    if (isDown !== this.isDown) for (const each of names) await (isDown ? rig[each].stop() : rig[each].listen());
-    this.isDown = isDown;
-    const isLost = pick(6) === 0;
-    await rig.clock.advance(120_000);
-    await rig.restart(this.settings, isLost);
-    return isLost;
-  }
+function has(things: readonly Thing[], { kind, digest }: Thing): boolean {
+  return things.some((each) => each.kind === kind && each.digest === digest);
 }
 
-function keyOf(name: Name, path: string, { kind, digest }: Thing): string {
+function keyOf(name: Name, path: Path, { kind, digest }: Thing): string {
   return `${name} ${path} ${kind} ${digest}`;
 }
 
 /** Walks, and resolves with what went wrong first: with the seed and the step, so that it can be seen again. */
 export async function walk(seed: number, steps: number): Promise<string | undefined> {
-  await using rig = await RightsRig.start();
   const pick = random(seed);
-  const world = new World(rig);
+  await using world = await World.start(pick);
   const oracle = new Oracle();
-  for (const name of names) for (const path of paths) world.push(name, path, images[pick(3)] ?? buildImage());
-  const everything = images.flatMap(({ digest, blobs }): Thing[] => [
-    { kind: 'manifest', digest },
-    ...blobs.map((blob): Thing => ({ kind: 'blob', digest: blob.digest })),
-  ]);
   for (let step = 0; step < steps; step++) {
-    if (step % 25 === 0) {
-      if (await world.change(pick)) oracle.forget();
-      oracle.see(world);
-    }
-    const [name, path] = [names[pick(2)] ?? 'u', paths[pick(2)] ?? 'r/a'];
-    const thing = everything[pick(everything.length)] ?? { kind: 'blob', digest: images[0]?.digest ?? ('' as Digest) };
-    const isGet = pick(4) > 0;
-    const isTag = thing.kind === 'manifest' && pick(3) === 0;
-    const method = isGet ? 'get' : 'head';
-    const got =
-      thing.kind === 'blob'
-        ? await rig.blob(name, path, thing.digest, method)
-        : await rig.manifest(name, path, isTag ? '1' : thing.digest, method);
-    // What a tag leads to may be an older answer, and that nothing was answered says nothing about a digest.
-    if (isTag && got.digest === undefined) continue;
-    const asked = isTag && got.digest !== undefined ? { kind: thing.kind, digest: got.digest } : thing;
-    const wrong = oracle.judge(world, name, path, asked, got, isGet);
-    if (wrong !== undefined) {
-      return `seed ${seed}, step ${step}, ${JSON.stringify({ ...world.settings, isDown: world.isDown })}: ${wrong}`;
-    }
+    if (step % life === life - 1 && (await world.relive())) oracle.forget();
+    if (step % quiet === quiet - 1) await world.change();
+    if (step % quiet === quiet - 1 || step % life === life - 1 || step === 0) oracle.see(world);
+    const wrong = await ask(world, oracle);
+    if (wrong !== undefined) return `seed ${seed}, step ${step}, ${world.describe()}: ${wrong}`;
   }
   return undefined;
+}
+
+async function ask(world: World, oracle: Oracle): Promise<string | undefined> {
+  const { pick, life: cache } = world;
+  const [name, path] = [names[pick(names.length)] ?? 'u', paths[pick(paths.length)] ?? 'r/a'];
+  const thing = everything[pick(everything.length)];
+  if (thing === undefined) return undefined;
+  const isGet = pick(4) > 0;
+  const method = isGet ? 'get' : 'head';
+  if (thing.kind === 'blob')
+    return oracle.judge(world, { name, path, thing, isGet }, await cache.blob(name, path, thing.digest, method));
+  const tag = ([undefined, '1', 'pub'] as const)[pick(3)];
+  const got = await cache.manifest(name, path, tag ?? thing.digest, method);
+  if (tag === undefined) return oracle.judge(world, { name, path, thing, isGet }, got);
+  // What a tag leads to may be an older answer, and that nothing was answered says nothing about a digest.
+  if (got.digest === undefined) return undefined;
+  return oracle.judge(world, { name, path, thing: { kind: 'manifest', digest: got.digest }, isGet }, got);
 }

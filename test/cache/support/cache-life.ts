@@ -1,0 +1,186 @@
+/** A whole cache over one root and whatever upstreams a test has, life after life: what a restart keeps, and what it does not. */
+import { rm } from 'node:fs/promises';
+import { setImmediate } from 'node:timers/promises';
+import { createCache, type RunningCache } from '../../../src/cache/create.ts';
+import type { CacheEvents } from '../../../src/cache/events.ts';
+import type { UpstreamPolicy } from '../../../src/cache/policy.ts';
+import { silentLogger } from '../../../src/lib/log.ts';
+import { type Digest, parseDigest } from '../../../src/oci/digest.ts';
+import { parseReference } from '../../../src/oci/reference.ts';
+import type { Catalog } from '../../../src/store/catalog.ts';
+import { type OpenedStore, openStore } from '../../../src/store/open-store.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { patienceMs } from '../../support/gate.ts';
+import { type TempDirectory, tempDirectory } from '../../support/temp.ts';
+import { repository } from './engine.ts';
+import { patient } from './policy-rig.ts';
+
+export interface Got {
+  /** `200`, or the kind of the error. */
+  readonly status: string;
+  readonly how?: string | undefined;
+  readonly mediaType?: string | undefined;
+  readonly digest?: Digest | undefined;
+}
+
+export interface LifeOptions {
+  readonly upstreams: ReadonlyMap<string, UpstreamPolicy>;
+  readonly offline: boolean;
+  readonly isCatalogLost?: boolean;
+}
+
+const events: CacheEvents = new Proxy({} as CacheEvents, { get: () => (): void => undefined });
+
+/** What a file takes at most on a machine that is at leisure; what takes longer waits for the clock. */
+const leisureMs = 100;
+
+export class CacheLife implements AsyncDisposable {
+  readonly clock = new FakeClock();
+  readonly #temp: TempDirectory;
+  /** The upstreams live by the same clock, so that what waits for it has to be given time. */
+  readonly #isClockShared: boolean;
+  #opened: OpenedStore | undefined;
+  #running: RunningCache | undefined;
+  #upstreams: LifeOptions['upstreams'] = new Map();
+
+  private constructor(temp: TempDirectory, isClockShared: boolean) {
+    this.#temp = temp;
+    this.#isClockShared = isClockShared;
+  }
+
+  /** Nothing runs before the first `restart`. */
+  static async start({ isClockShared = false } = {}): Promise<CacheLife> {
+    return new CacheLife(await tempDirectory('life'), isClockShared);
+  }
+
+  get catalog(): Catalog {
+    if (this.#opened === undefined) throw new Error('not running');
+    return this.#opened.catalog;
+  }
+
+  /** A path outside of the root. */
+  file(name: string): string {
+    return this.#temp.file(name);
+  }
+
+  async restart({ upstreams, offline, isCatalogLost = false }: LifeOptions): Promise<void> {
+    await this.stop();
+    const root = this.#temp.file('root');
+    for (const suffix of isCatalogLost ? ['', '-wal', '-shm'] : []) {
+      await rm(`${root}/weir/catalog.db${suffix}`, { force: true });
+    }
+    const { clock } = this;
+    this.#opened = await openStore({ root, partialTtlMs: 86_400_000, clock, logger: silentLogger });
+    await this.#opened.recovered;
+    const { store, catalog } = this.#opened;
+    this.#upstreams = upstreams;
+    this.#running = createCache({
+      store,
+      catalog,
+      upstreams,
+      clock,
+      logger: silentLogger,
+      events,
+      limits: { maxBytes: 2 ** 40, minFreeBytes: () => 0 },
+      connections: 1,
+      onAbandon: 'finish',
+      offline,
+      policy: { staleAfterMs: 1e9, negativeTtlMs: 0 },
+    });
+  }
+
+  async stop(): Promise<void> {
+    await this.#running?.close(new AbortController().signal);
+    for (const { upstream } of this.#upstreams.values()) await upstream.close();
+    await this.#opened?.close();
+    this.#running = undefined;
+    this.#opened = undefined;
+    this.#upstreams = new Map();
+  }
+
+  manifest(upstream: string, path: string, text: string, method: 'get' | 'head' = 'get'): Promise<Got> {
+    const reference = parseReference(text);
+    if (reference === undefined) throw new Error(`no reference: ${text}`);
+    const query = { upstream, repository: repository(path), reference, method };
+    return this.#got(async (signal) => {
+      const { outcome, mediaType, digest } = await this.#cache.cache.manifest(query, signal);
+      return { how: outcome.kind, mediaType, digest };
+    });
+  }
+
+  blob(upstream: string, path: string, text: string, method: 'get' | 'head' = 'get'): Promise<Got> {
+    const digest = parseDigest(text);
+    if (digest === undefined) throw new Error(`no digest: ${text}`);
+    const query = { upstream, repository: repository(path), digest, method, ranges: undefined };
+    return this.#got(async (signal) => {
+      const view = await this.#cache.cache.blob(query, signal);
+      try {
+        if (method === 'get') await drain(view, signal);
+        return { how: view.outcome.kind };
+      } finally {
+        view.close();
+        // Clients have the bytes before the store has.
+        while (this.#cache.fillCount() > 0) await setImmediate();
+      }
+    });
+  }
+
+  /** What is listed as cached. */
+  async listed(): Promise<readonly string[]> {
+    const all = { upstream: undefined, n: undefined, last: undefined };
+    return (await this.#cache.cache.catalog(all, new AbortController().signal)).repositories;
+  }
+
+  link(upstream: string, path: string, digest: Digest, kind: 'manifest' | 'blob'): string | undefined {
+    return this.catalog.link({ upstream, repository: repository(path) }, digest, kind)?.origin.kind;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    await this.#temp[Symbol.asyncDispose]();
+  }
+
+  get #cache(): RunningCache {
+    if (this.#running === undefined) throw new Error('not running');
+    return this.#running;
+  }
+
+  async #got(work: (signal: AbortSignal) => Promise<Omit<Got, 'status'>>): Promise<Got> {
+    try {
+      const working = work(new AbortController().signal);
+      return { status: '200', ...(await (this.#isClockShared ? this.#timed(working) : patient(working, 'an answer'))) };
+    } catch (error) {
+      if (error instanceof Error && 'kind' in error) return { status: String(error.kind) };
+      throw error;
+    }
+  }
+
+  /** Turns the clock on when nothing but time is missing. */
+  async #timed<T>(work: Promise<T>): Promise<T> {
+    let isDone = false;
+    const done = (): void => void (isDone = true);
+    void work.finally(done).catch(() => undefined);
+    const startMs = performance.now();
+    for (let nextMs = startMs + leisureMs; !isDone; await setImmediate()) {
+      const nowMs = performance.now();
+      if (nowMs > startMs + patienceMs) throw new Error('no answer');
+      if (nowMs < nextMs) continue;
+      nextMs = nowMs + leisureMs;
+      await this.clock.advance(1000);
+    }
+    return work;
+  }
+}
+
+async function drain(view: Awaited<ReturnType<RunningCache['cache']['blob']>>, signal: AbortSignal): Promise<void> {
+  const reader = await view.open({ start: 0, end: view.sizeBytes }, signal);
+  try {
+    for (let position = 0; ;) {
+      const end = await reader.readable(position, signal);
+      if (end === position) return;
+      position += await reader.read(Buffer.alloc(end - position), 0, end - position, position);
+    }
+  } finally {
+    reader.close();
+  }
+}
