@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { createCache, type RunningCache } from '../../../src/cache/create.ts';
+import { BrokenBodyError } from '../../../src/cache/errors.ts';
 import type { CacheEvents } from '../../../src/cache/events.ts';
 import type { UpstreamPolicy } from '../../../src/cache/policy.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
@@ -151,6 +152,8 @@ export class CacheLife implements AsyncDisposable {
       return { status: '200', ...(await (this.#isClockShared ? this.#timed(working) : patient(working, 'an answer'))) };
     } catch (error) {
       if (error instanceof Error && 'kind' in error) return { status: String(error.kind) };
+      // Its head was sent; the client sees the body end early.
+      if (error instanceof BrokenBodyError) return { status: 'broken' };
       throw error;
     }
   }
