@@ -68,7 +68,7 @@ async function use(opened: TestStore, made: ManyBlobs): Promise<void> {
   expect(catalog.tag(tagKey(repository, tag, 'lab'))?.digest).toBe(manifest);
   expect(catalog.manifest(manifest)?.digest).toBe(manifest);
   expect(catalog.tagsOf(key).length).toBeGreaterThan(0);
-  expect(catalog.provenance(manifest, 'lab').isPublic).toBe(false);
+  expect(catalog.provenance(manifest, 'lab')).toEqual({ isPublic: true, isOwn: true });
   expect(catalog.repositoriesOf('lab')[Symbol.iterator]().next().done).toBe(false);
   store.usage();
   catalog.flush();

@@ -82,6 +82,7 @@ function fill(options: ManyBlobsOptions, images: number, upstream: string): void
   const addManifest = database.prepare('INSERT INTO manifests VALUES (?, ?, ?, 1)');
   const addRepository = database.prepare('INSERT INTO repositories (id, upstream, repository) VALUES (?, ?, ?)');
   const addLink = database.prepare(`INSERT INTO links VALUES (?, ?, ?, 'anonymous', NULL)`);
+  const addSender = database.prepare('INSERT INTO senders VALUES (?, ?, 1)');
   const addEdge = database.prepare('INSERT INTO edges VALUES (?, ?)');
   const addTag = database.prepare(
     'INSERT INTO tags (repository_id, tag, digest, media_type, size_bytes, checked_at_ms) VALUES (?, ?, ?, ?, ?, ?)',
@@ -100,6 +101,7 @@ function fill(options: ManyBlobsOptions, images: number, upstream: string): void
       const allocatedBytes = bytes === undefined ? 0 : Math.ceil(sizeBytes / blockBytes) * blockBytes;
       if (digest !== image.manifest) addEdge.run(image.manifest, digest);
       addBlob.run(digest, sizeBytes, allocatedBytes, nowMs - images + index, stamp);
+      addSender.run(digest, upstream);
       addLink.run(repositoryId, digest, digest === image.manifest ? 'manifest' : 'blob');
     }
     const manifestBytes = files.at(-1)?.sizeBytes ?? 0;
