@@ -56,7 +56,7 @@ describe('a fill that waits for its first transfer', () => {
     await go.arrived();
     const client = engine.view(waiting).catch((error: unknown) => error);
     await eventually(() => engine.fills.get(waiting.key, waiting.digest)?.isQueued === true);
-    await engine.clock.advance(60_000);
+    await engine.clock.advance(62_000);
     expect(await client).toMatchObject({ kind: 'exhausted', retryAfterMs: 5000 });
     go.open();
     await first;

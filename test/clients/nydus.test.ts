@@ -66,10 +66,11 @@ describe('nydusd', () => {
       await using site = await lazySite(size, { serve: { threads } });
       const { upstream } = site;
       const fill = upstream.gate('the fill');
-      // The fill itself goes from the start to the end; it gets no further than its first MiB.
+      // The fill itself goes from the start to the end; it gets no further than its first MiB, of which one byte is missing:
+      // an answer that has all its bytes and does not end would hold up the next one on its connection.
       const isFill = (start: number): boolean => start < 2 * mib;
       const startOf = (range = ''): number => Number(/^bytes=([0-9]+)-/.exec(range)?.[1] ?? 0);
-      upstream.on({ method: 'GET', where: ({ headers }) => isFill(startOf(headers['range'])) }, hold(mib, fill));
+      upstream.on({ method: 'GET', where: ({ headers }) => isFill(startOf(headers['range'])) }, hold(mib - 1, fill));
       // Twice in each 64 KiB beyond that, in leaps: no order that anything could guess.
       const places = Array.from({ length: 512 }, (_, index) => 3 * mib + ((index * 37) % 256) * 65_536 + index * 7);
       let next = 0;

@@ -91,7 +91,7 @@ describe('an error', () => {
   it.each([
     ['401', answer(401), 403, 'DENIED'],
     ['403', answer(403), 403, 'DENIED'],
-    ['429', answer(429), 503, 'UNAVAILABLE'],
+    ['429', answer(429, { headers: { 'Retry-After': '3600' } }), 429, 'TOOMANYREQUESTS'],
     ['500', answer(500), 502, 'UNAVAILABLE'],
     ['200 with HTML', html(200), 502, 'UNKNOWN'],
     ['404 with HTML', html(404), 404, 'MANIFEST_UNKNOWN'],
