@@ -69,13 +69,16 @@ describe('the demo', { timeout: timeoutMs }, () => {
     expect(coldAnswers[1]).toBeGreaterThanOrEqual(2);
     expect(cold.slice(4)).toEqual(['24.0 MB', '24.0 MB', '0.0 MB']);
     const warm = rowOf(demo.out, 'through weir, warm');
-    expect(warm.slice(1)).toEqual(['8', '0', '0', '0.0 MB', '24.0 MB', '24.0 MB']);
+    // What was proved but is still being made durable is shared rather than a hit: nothing comes from the upstream.
+    expect(Number(warm[1]) + Number(warm[3])).toBe(8);
+    expect([warm[2], ...warm.slice(4)]).toEqual(['0', '0.0 MB', '24.0 MB', '24.0 MB']);
     const [, hits, misses, joined, ...bytes] = rowOf(demo.out, 'through weir, cold, 5 clients at once');
     expect(Number(misses) + Number(hits) + Number(joined)).toBe(40);
     expect(Number(misses)).toBeLessThanOrEqual(8);
     expect(bytes).toEqual(['24.0 MB', '120.0 MB', '96.0 MB']);
     const down = rowOf(demo.out, 'through weir, warm, the upstream is down');
-    expect(down.slice(1)).toEqual(['8', '0', '0', '0.0 MB', '24.0 MB', '24.0 MB']);
+    expect(Number(down[1]) + Number(down[3])).toBe(8);
+    expect([down[2], ...down.slice(4)]).toEqual(['0', '0.0 MB', '24.0 MB', '24.0 MB']);
 
     expect(await readdir(temp.path)).toEqual([]);
   });
