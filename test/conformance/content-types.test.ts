@@ -1,4 +1,5 @@
 /** Whatever a registry holds passes byte for byte, with the same headers (distribution-spec 1.1.1, "Pulling manifests", "Pushing Manifests"). */
+import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { mediaTypes } from '../../src/oci/media-type.ts';
@@ -41,6 +42,14 @@ function manifestOf(sizeBytes: number): Buffer {
       annotations: { fill },
     });
   return Buffer.from(text('x'.repeat(sizeBytes - text('').length)));
+}
+
+/** What a JWS in JSON signs: the document up to where its signatures were put in, and what came after that. */
+function payloadOf(signed: string): Buffer {
+  const { signatures } = JSON.parse(signed) as { signatures: { protected: string }[] };
+  const text = Buffer.from(signatures[0]?.protected ?? '', 'base64url').toString();
+  const { formatLength, formatTail } = JSON.parse(text) as { formatLength: number; formatTail: string };
+  return Buffer.concat([Buffer.from(signed).subarray(0, formatLength), Buffer.from(formatTail, 'base64url')]);
 }
 
 describe('a manifest', () => {
@@ -136,14 +145,21 @@ describe('a manifest', () => {
 
   it('of schema 1 whose digest leaves its signatures out is refused to HEAD as to GET, and both say why', async () => {
     await using weir = await WeirUnderTest.start();
-    const body = JSON.stringify({ schemaVersion: 1, name, tag: 'v1', fsLayers: [], signatures: [{ signature: 'x' }] });
-    const digest = digestOf('the payload without signatures');
-    const told = { 'Content-Type': mediaTypes.dockerSigned, 'Docker-Content-Digest': digest };
-    weir.upstream.on({ kind: 'manifest' }, headers(told), { status: 200, body });
-    for (const reference of ['v1', digest]) {
-      expect((await weir.ask(`${name}/manifests/${reference}`, { method: 'HEAD' })).status).toBe(502);
-      const refused = await weir.ask(`${name}/manifests/${reference}`);
-      expect([refused.status, errorOf(refused).message]).toEqual([502, expect.stringContaining('signed schema 1')]);
+    // What distribution 2.8 gave for one image that skopeo had pushed to it (`--format v2s1`): it signs each answer anew.
+    const text = await readFile(new URL('support/signed-schema1.json', import.meta.url), 'utf8');
+    const answers = JSON.parse(text) as string[];
+    const digests = answers.map((signed) => digestOf(payloadOf(signed)));
+    expect([answers.length, new Set(answers).size, new Set(digests).size]).toEqual([2, 2, 1]);
+    const [digest = ''] = digests;
+    const told = headers({ 'Content-Type': mediaTypes.dockerSigned, 'Docker-Content-Digest': digest });
+    for (const body of answers) {
+      weir.upstream.clearRules();
+      weir.upstream.on({ kind: 'manifest' }, told, { status: 200, body });
+      for (const reference of ['v1', digest]) {
+        expect((await weir.ask(`${name}/manifests/${reference}`, { method: 'HEAD' })).status).toBe(502);
+        const refused = await weir.ask(`${name}/manifests/${reference}`);
+        expect([refused.status, errorOf(refused).message]).toEqual([502, expect.stringContaining('signed schema 1')]);
+      }
     }
   });
 
