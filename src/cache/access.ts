@@ -5,7 +5,7 @@ import { isIndexType, isManifestType } from '../oci/media-type.ts';
 import type { ContentKind, LinkRecord, RepositoryKey } from '../store/catalog.ts';
 import { originOf } from '../store/origin.ts';
 import { certificatePlace } from '../upstream/credentials.ts';
-import { UpstreamError } from '../upstream/errors.ts';
+import { isNotFound, UpstreamError } from '../upstream/errors.ts';
 import { provedBy } from '../upstream/public-upstream.ts';
 import { CacheError } from './errors.ts';
 import { contentText } from './keys.ts';
@@ -14,8 +14,8 @@ import { Negatives } from './negative.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { RepositoryRights, RightsDeps } from './policy-deps.ts';
 import { Refresh } from './refresh.ts';
-import { isNotFound } from './refusals.ts';
-import type { Standing, Word } from './rights.ts';
+import type { Standing } from './rights.ts';
+import type { Word } from './word.ts';
 
 /** Words about bytes that are not here, or not this upstream's. */
 const maxWords = 16_384;

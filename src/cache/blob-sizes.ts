@@ -1,7 +1,8 @@
 /** HEAD of a blob that is not here: the upstream's word about its size, and nothing is brought. */
 import { Coalesce } from '../lib/coalesce.ts';
 import type { Upstream } from '../upstream/upstream.ts';
-import type { BlobQuery, BlobView } from './answers.ts';
+import type { BlobQuery } from './answers.ts';
+import type { BlobView } from './blob-view.ts';
 import { BrokenBodyError } from './errors.ts';
 import { contentText } from './keys.ts';
 import type { Rights } from './rights.ts';

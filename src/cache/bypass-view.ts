@@ -5,7 +5,7 @@ import { type Digest, digestAlgorithm, digestOf, hasher } from '../oci/digest.ts
 import { type RequestRange, resolveRanges } from '../oci/range.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { BlobBody, Upstream } from '../upstream/upstream.ts';
-import type { BlobReader, BlobView, BodySpan } from './answers.ts';
+import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
 import { BrokenBodyError, CacheError } from './errors.ts';
 import type { CacheEvents } from './events.ts';
 import { isPart } from './fill-reader.ts';

@@ -9,18 +9,8 @@ import type { MessagePort } from 'node:worker_threads';
 import { answerCalls } from '../lib/port-calls.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type FilePlace, placeOf } from '../store/file-place.ts';
-import type {
-  BlobQuery,
-  BlobReader,
-  BlobView,
-  BodySpan,
-  Cache,
-  CatalogQuery,
-  ManifestQuery,
-  PeekQuery,
-  ReferrersQuery,
-  TagsQuery,
-} from './answers.ts';
+import type { BlobQuery, Cache, CatalogQuery, ManifestQuery, PeekQuery, ReferrersQuery, TagsQuery } from './answers.ts';
+import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
 import { BrokenBodyError } from './errors.ts';
 import type { Outcome } from './outcome.ts';
 import { remoteErrors } from './remote-errors.ts';

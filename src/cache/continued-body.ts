@@ -8,7 +8,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { Line, LineBody } from '../upstream/line.ts';
-import type { TransferSlot } from '../upstream/transfers.ts';
+import type { TransferSlot } from '../upstream/transfer-slot.ts';
 import type { AskedRange, BlobBody, Upstream } from '../upstream/upstream.ts';
 
 /** Attempts in a row that may add no byte. */

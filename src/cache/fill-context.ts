@@ -9,14 +9,14 @@ import type { CacheEvents } from './events.ts';
 import type { FillConnections } from './fill-connections.ts';
 import type { Keeping } from './keeping.ts';
 import type { MoverPool } from './mover-pool.ts';
-import type { Rights } from './rights.ts';
+import type { Linker } from './word.ts';
 import type { Space } from './space.ts';
 
 export interface FillContext {
   readonly store: BlobStore;
   readonly catalog: Catalog;
   /** Told of what upstreams gave, once it is proved. */
-  readonly rights: Pick<Rights, 'gave'>;
+  readonly rights: Linker;
   readonly space: Space;
   readonly clock: Clock;
   readonly logger: Logger;

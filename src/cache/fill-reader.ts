@@ -4,7 +4,7 @@
  */
 import { abortable } from '../lib/abort.ts';
 import type { Repository } from '../oci/reference.ts';
-import type { BlobReader, BodySpan } from './answers.ts';
+import type { BlobReader, BodySpan } from './blob-view.ts';
 import { BrokenBodyError } from './errors.ts';
 import type { CacheEvents } from './events.ts';
 import type { Generation } from './generation.ts';

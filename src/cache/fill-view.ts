@@ -2,7 +2,7 @@
 import { abortable } from '../lib/abort.ts';
 import { hasher, digestAlgorithm } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
-import type { BlobReader, BlobView, BodySpan } from './answers.ts';
+import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
 import { BrokenBodyError } from './errors.ts';
 import type { CacheEvents } from './events.ts';
 import type { Clock } from '../lib/clock.ts';

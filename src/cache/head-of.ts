@@ -1,8 +1,7 @@
 /** Waiting for the head of a fill that may have been begun for nobody. */
 import type { Repository } from '../oci/reference.ts';
-import { UpstreamError } from '../upstream/errors.ts';
+import { isDenied, isNotFound, UpstreamError } from '../upstream/errors.ts';
 import type { Fill } from './fill.ts';
-import { isDenied, isNotFound } from './refusals.ts';
 import type { FillHead } from './succession.ts';
 
 const queuedRetryMs = 5000;

@@ -9,16 +9,8 @@ import { type Digest, digestOf } from '../oci/digest.ts';
 import { referenceText } from '../oci/reference.ts';
 import { type BlobStore, StoreError } from '../store/blob-store.ts';
 import type { ScratchFile, ScratchFiles } from '../store/scratch-files.ts';
-import type {
-  BlobReader,
-  BlobView,
-  BodySpan,
-  Cache,
-  ManifestAnswer,
-  ManifestQuery,
-  ReferrersQuery,
-  TagsQuery,
-} from './answers.ts';
+import type { Cache, ManifestAnswer, ManifestQuery, ReferrersQuery, TagsQuery } from './answers.ts';
+import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
 import { BrokenBodyError } from './errors.ts';
 import type { Outcome } from './outcome.ts';
 import { StoredView } from './stored-view.ts';

@@ -5,14 +5,13 @@
 import { LRUCache } from 'lru-cache';
 import { isJsonObject } from '../oci/json.ts';
 import { certificatePlace } from '../upstream/credentials.ts';
-import { UpstreamError } from '../upstream/errors.ts';
+import { isDenied, isNotFound, isOffline, UpstreamError } from '../upstream/errors.ts';
 import { Ages, freshSeconds, staleSeconds } from './age.ts';
 import { Nones } from './nones.ts';
 import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { Refresh } from './refresh.ts';
-import { isDenied, isNotFound, isOffline } from './refusals.ts';
 
 /** Parsed listings in memory, counted by the length of their JSON. */
 const maxHotCharacters = 16 * 1024 * 1024;

@@ -12,7 +12,8 @@ import { CacheError } from './errors.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { Listings, PolicyDeps } from './policy-deps.ts';
 import { ReferrerLists } from './referrers.ts';
-import { isAborted, shuttingDown } from './refusals.ts';
+import { shuttingDown } from './refusals.ts';
+import { isAborted } from '../upstream/errors.ts';
 import { RepositoryLists } from './repositories.ts';
 import { TagLists } from './tags.ts';
 

@@ -13,7 +13,7 @@ import { proveManifest } from './manifest-check.ts';
 import type { KeptManifest, ManifestShelf } from './manifest-shelf.ts';
 import { Negatives } from './negative.ts';
 import type { PolicyDeps } from './policy-deps.ts';
-import { isNotFound } from './refusals.ts';
+import { isNotFound } from '../upstream/errors.ts';
 
 const maxHeard = 4096;
 

@@ -1,7 +1,7 @@
 /** Manifests by tag and by digest, from here or from upstream. Rights first, then look-ups. */
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryKey } from '../store/catalog.ts';
-import { isOutage } from '../upstream/errors.ts';
+import { isAborted, isOutage } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { LeasedAnswer, ManifestAnswer, ManifestQuery } from './answers.ts';
 import { TagBindings } from './bindings.ts';
@@ -13,7 +13,7 @@ import { ManifestFetch } from './manifest-fetch.ts';
 import { type KeptManifest, ManifestShelf } from './manifest-shelf.ts';
 import type { Manifests, PolicyDeps } from './policy-deps.ts';
 import { TagResolver } from './resolve.ts';
-import { isAborted, shuttingDown } from './refusals.ts';
+import { shuttingDown } from './refusals.ts';
 
 export function createManifests(deps: PolicyDeps): Manifests {
   return new CachedManifests(deps);

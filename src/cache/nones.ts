@@ -8,12 +8,11 @@
  */
 import { LRUCache } from 'lru-cache';
 import { isJsonObject, parseJson, textField } from '../oci/json.ts';
-import { UpstreamError } from '../upstream/errors.ts';
+import { isOffline, UpstreamError } from '../upstream/errors.ts';
 import { Ages, staleSeconds } from './age.ts';
 import { Negatives, RememberedRefusal } from './negative.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
-import { isOffline } from './refusals.ts';
 
 const mostNones = 10_000;
 

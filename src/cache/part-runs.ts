@@ -2,7 +2,7 @@
  * The parts of one answer that is passed through. Those that follow each other without a gap share one transfer: asking for
  * each of a thousand would cost a thousand questions.
  */
-import type { BlobReader, BodySpan } from './answers.ts';
+import type { BlobReader, BodySpan } from './blob-view.ts';
 
 export interface Run {
   readonly start: number;

@@ -7,7 +7,7 @@ import type { Digest } from '../oci/digest.ts';
 import { LRUCache } from 'lru-cache';
 import { isJsonObject } from '../oci/json.ts';
 import type { RepositoryKey } from '../store/catalog.ts';
-import { isOutage, UpstreamError } from '../upstream/errors.ts';
+import { isNotFound, isOutage, isUnsupported, UpstreamError } from '../upstream/errors.ts';
 import type { ListingPage } from '../upstream/upstream.ts';
 import type { ReferrersAnswer, ReferrersQuery } from './answers.ts';
 import { contentText, repositoryText } from './keys.ts';
@@ -17,7 +17,6 @@ import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { cutReferrers, readReferrers, type Referrer, referrersOf } from './referrers-index.ts';
-import { isNotFound, isUnsupported } from './refusals.ts';
 
 /**
  * The upstream has no such API, and said so with this status. Kept like a list and as long: what it makes clients do is to

@@ -6,9 +6,6 @@ import type { MessagePort } from 'node:worker_threads';
 import { PortCaller } from '../lib/port-calls.ts';
 import type {
   BlobQuery,
-  BlobReader,
-  BlobView,
-  BodySpan,
   Cache,
   CatalogAnswer,
   CatalogQuery,
@@ -21,6 +18,7 @@ import type {
   TagsAnswer,
   TagsQuery,
 } from './answers.ts';
+import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
 import { openPlace, type PlacedFile } from '../store/file-place.ts';
 import type { CacheCalls, RemoteOpened, RemoteReadable, RemoteView } from './cache-host.ts';
 import { BrokenBodyError } from './errors.ts';

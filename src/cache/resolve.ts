@@ -3,7 +3,7 @@
  * denial is an answer and is followed.
  */
 import type { TagKey } from '../store/catalog.ts';
-import { UpstreamError } from '../upstream/errors.ts';
+import { isDenied, isNotFound, isOffline, UpstreamError } from '../upstream/errors.ts';
 import type { Age } from './age.ts';
 import type { ManifestAnswer, ManifestQuery } from './answers.ts';
 import type { Binding } from './bindings.ts';
@@ -17,7 +17,7 @@ import type { PolicyDeps } from './policy-deps.ts';
 import { Refresh } from './refresh.ts';
 import { askTag, type ResolveParts, type Told } from './tag-question.ts';
 import { noneKeyOf, type TagRule, tagRule, ttlOf } from './tag-rule.ts';
-import { isDenied, isNoAnswer, isNotFound, isOffline } from './refusals.ts';
+import { isNoAnswer } from './refusals.ts';
 
 interface Request {
   readonly key: TagKey;

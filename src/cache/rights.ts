@@ -6,6 +6,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { ContentKind, RepositoryKey } from '../store/catalog.ts';
 import type { CacheError } from './errors.ts';
+import type { Linker, Word } from './word.ts';
 
 /**
  * `good`: serve it · `held`: ask first, and serve it if nobody answers · `withheld`: ask first, and refuse if nobody
@@ -13,17 +14,7 @@ import type { CacheError } from './errors.ts';
  */
 export type Standing = 'good' | 'held' | 'withheld' | 'none';
 
-/** What an upstream said of a digest through a repository. */
-export interface Word {
-  /** As `Shown` says it; absent: anybody was told this. */
-  readonly shown?: string | undefined;
-  /** Of a manifest. */
-  readonly mediaType?: string | undefined;
-  /** Of a blob: without it a 200 is no word, since it may be any page. */
-  readonly sizeBytes?: number | undefined;
-}
-
-export interface Rights {
+export interface Rights extends Linker {
   /** What the repository's own link is worth. No I/O. */
   standing(key: RepositoryKey, digest: Digest, kind: ContentKind): Standing;
   /** `standing` is `good`. */
@@ -34,8 +25,6 @@ export interface Rights {
   isWordEnough(key: RepositoryKey, digest: Digest): boolean;
   /** A yes without the bytes. It links only if that is enough; a 200 to HEAD is no possession. */
   said(key: RepositoryKey, digest: Digest, kind: ContentKind, word: Word): void;
-  /** The bytes came through this repository, and were proved: links. */
-  gave(key: RepositoryKey, digest: Digest, kind: ContentKind, word: Word): void;
   /** Links a public blob that a manifest linked here names; resolves whether it did. Asks nobody. */
   shortCut(key: RepositoryKey, digest: Digest): Promise<boolean>;
   /**

@@ -7,10 +7,10 @@ import type { Party } from '../lib/party.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { UpstreamError } from '../upstream/errors.ts';
-import type { TransferSlot } from '../upstream/transfers.ts';
+import type { TransferSlot } from '../upstream/transfer-slot.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { BodySource } from './continued-body.ts';
-import type { Rights, Word } from './rights.ts';
+import type { Linker, Word } from './word.ts';
 
 export interface SourcesOptions {
   readonly upstream: Upstream;
@@ -113,7 +113,7 @@ export class Sources implements BodySource {
   }
 
   /** The bytes are proved. */
-  link(rights: Pick<Rights, 'gave'>): void {
+  link(rights: Linker): void {
     const { key: upstream } = this.upstream;
     for (const [repository, word] of this.#words) rights.gave({ upstream, repository }, this.digest, 'blob', word);
   }

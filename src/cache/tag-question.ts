@@ -9,7 +9,7 @@ import { type Content, contentOf } from './manifest-answer.ts';
 import type { ManifestFetch } from './manifest-fetch.ts';
 import type { ManifestShelf } from './manifest-shelf.ts';
 import type { PolicyDeps } from './policy-deps.ts';
-import { isNotFound } from './refusals.ts';
+import { isNotFound } from '../upstream/errors.ts';
 
 export interface ResolveParts {
   readonly shelf: ManifestShelf;

@@ -8,7 +8,7 @@ import { repositoryText } from './keys.ts';
 import { ListingCache } from './listing-cache.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
-import { isOffline } from './refusals.ts';
+import { isOffline } from '../upstream/errors.ts';
 import { type PageQuery, TagPages } from './tags-fetch.ts';
 import { maxPageSize, type TagsPage } from './tags-page.ts';
 

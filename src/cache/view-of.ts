@@ -1,7 +1,8 @@
 /** What one client sees of a blob that is on its way: the fill that it follows, or a transfer of its own. */
 import type { Clock } from '../lib/clock.ts';
 import { UpstreamError } from '../upstream/errors.ts';
-import type { BlobQuery, BlobView } from './answers.ts';
+import type { BlobQuery } from './answers.ts';
+import type { BlobView } from './blob-view.ts';
 import { openBypass, proveFirstBytes } from './bypass-view.ts';
 import { BrokenBodyError, CacheError } from './errors.ts';
 import type { CacheEvents } from './events.ts';

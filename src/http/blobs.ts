@@ -1,5 +1,6 @@
 /** GET and HEAD of blobs: conditions, ranges, and the body. */
-import type { BlobQuery, BlobView, BodySpan } from '../cache/answers.ts';
+import type { BlobQuery } from '../cache/answers.ts';
+import type { BlobView, BodySpan } from '../cache/blob-view.ts';
 import { BrokenBodyError, CacheError } from '../cache/errors.ts';
 import { isPart, isShortRange, maxUnprovedRangeBytes } from '../cache/fill-reader.ts';
 import { OciError } from '../oci/errors.ts';

@@ -8,7 +8,7 @@
  * clean end, and nothing is ever appended.
  */
 import type { ServerResponse } from 'node:http';
-import type { BlobReader, BodySpan } from '../cache/answers.ts';
+import type { BlobReader, BodySpan } from '../cache/blob-view.ts';
 import { BrokenBodyError } from '../cache/errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { BufferPool } from './buffer-pool.ts';

@@ -1,8 +1,7 @@
 /** Conditions of a request (RFC 9110 §13), as far as they can concern content that is named by its digest. */
-import type { Digest } from '../oci/digest.ts';
 
 /** The strong entity tag of content with this digest. */
-export function etagOf(digest: Digest): string {
+export function etagOf(digest: string): string {
   return `"${digest}"`;
 }
 
@@ -10,7 +9,7 @@ export function etagOf(digest: Digest): string {
  * Whether an If-None-Match header names this content, so that 304 is the answer: a list of tags, strong or weak, or
  * `*`. Some clients send the digest without quotes, because some registries do.
  */
-export function matchesEtag(header: string | undefined, digest: Digest): boolean {
+export function matchesEtag(header: string | undefined, digest: string): boolean {
   if (header === undefined) return false;
   return header.split(',').some((part) => {
     const tag = part.trim();
@@ -24,6 +23,6 @@ export function matchesEtag(header: string | undefined, digest: Digest): boolean
  * Whether the Range header of a request with this If-Range counts. Only a strong tag can say so (§13.1.5): weir has no
  * modification dates, so a date never matches.
  */
-export function admitsRange(ifRange: string | undefined, digest: Digest): boolean {
+export function admitsRange(ifRange: string | undefined, digest: string): boolean {
   return ifRange === undefined || ifRange.trim() === etagOf(digest);
 }

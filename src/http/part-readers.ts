@@ -3,7 +3,7 @@
  * the next few are opened ahead: a client that asks for a thousand places at once does not wait for one round trip upstream
  * after the other.
  */
-import type { BlobReader, BlobView, BodySpan } from '../cache/answers.ts';
+import type { BlobReader, BlobView, BodySpan } from '../cache/blob-view.ts';
 
 /** Readers at once, the one that is being read included. As many as a fill uses connections by default. */
 const mostAhead = 8;

@@ -9,12 +9,19 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { ConnectionShares } from './connection-shares.ts';
 import { forwardedFor } from './exchange.ts';
-import type { FastLane } from './fast-lane.ts';
 import { FirstByte } from './first-byte.ts';
 import { listenError } from './listen-error.ts';
 import { createServer, defaultKeepAliveMs, type ServerLimits } from './node-server.ts';
 import { breakConnection, inTurn, type RequestHandler } from './pipelining.ts';
 import { refusalFor, refuseRaw } from './raw-refusal.ts';
+
+/** Serves connections that speak HTTP in a way it knows. */
+export interface ConnectionTaker {
+  /** Takes a new connection; `leave` hands it on. */
+  take(socket: Socket, leave: () => void): void;
+  /** Closes what is idle, and whatever still comes. */
+  drain(): void;
+}
 
 export interface ListenOptions extends Omit<ServerLimits, 'headTimeoutMs' | 'keepAliveMs'> {
   readonly host: string;
@@ -24,7 +31,7 @@ export interface ListenOptions extends Omit<ServerLimits, 'headTimeoutMs' | 'kee
   readonly isPortShared?: boolean;
   readonly handler: RequestHandler;
   /** Sees each connection first, ready for HTTP, and hands on what is not for it. */
-  readonly lane?: Pick<FastLane, 'take' | 'drain'> | undefined;
+  readonly lane?: ConnectionTaker | undefined;
   /** Connections at which room is made for new ones, or they are reset at once; undefined for no limit. */
   readonly maxConnections?: number | undefined;
   /** Of these connections, where others have to know of them as well. */

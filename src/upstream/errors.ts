@@ -109,3 +109,28 @@ export function isOutage(error: unknown): error is UpstreamError {
       return false;
   }
 }
+
+/** 404: the upstream's word that there is nothing. */
+export function isNotFound(error: unknown): error is UpstreamError {
+  return error instanceof UpstreamError && error.kind === 'notFound';
+}
+
+/** 401 or 403 for the repository: the upstream's word that it is not for us. */
+export function isDenied(error: unknown): error is UpstreamError {
+  return error instanceof UpstreamError && error.kind === 'denied';
+}
+
+/** Configured never to dial. */
+export function isOffline(error: unknown): boolean {
+  return error instanceof UpstreamError && error.kind === 'offline';
+}
+
+/** The upstream has no such API. */
+export function isUnsupported(error: unknown): error is UpstreamError {
+  return error instanceof UpstreamError && error.kind === 'unsupported';
+}
+
+/** Work that was ended from inside, which happens only when weir stops. */
+export function isAborted(error: unknown): error is UpstreamError {
+  return error instanceof UpstreamError && error.kind === 'aborted';
+}

@@ -2,8 +2,7 @@
 import { isIP } from 'node:net';
 import { abortReason } from '../lib/abort.ts';
 import { CallBody, errorOf } from './call-body.ts';
-import type { DialOptions } from './dial.ts';
-import { refusedAddress, refuseLiteral } from './dial.ts';
+import { type DialOptions, refusedAddress, refuseLiteral } from './dial.ts';
 import { UpstreamError } from './errors.ts';
 import { failure, reasonOf } from './failure.ts';
 import { type Line, type LineCall, type LineFailure, type LineOrder, type LineRoute, toLineFailure } from './line.ts';

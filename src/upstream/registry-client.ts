@@ -14,7 +14,8 @@ import { getManifestAt, headManifestAt } from './manifests.ts';
 import { below } from './prefix.ts';
 import { type Asker, type Behind, type Kind, manifestQuestion, type Question } from './question.ts';
 import { transferOf } from './transfer.ts';
-import { type TransferSlot, Transfers, type TransferTerms } from './transfers.ts';
+import { Transfers } from './transfers.ts';
+import type { TransferSlot, TransferTerms } from './transfer-slot.ts';
 import type { BlobBody, BlobRequest, BlobStat, ListingPage, ManifestBody, ManifestHead, Upstream } from './upstream.ts';
 
 export interface RegistryClientOptions {

@@ -1,39 +1,16 @@
 /** Leave to bring blobs from one upstream: as many at once as it has `connections`, shared out among clients. */
 import { abortReason } from '../lib/abort.ts';
-import type { Clock } from '../lib/clock.ts';
-import type { Party } from '../lib/party.ts';
 import { Shares } from '../lib/shares.ts';
-import { CrowdedError, type SlotTerms } from '../lib/slot.ts';
+import { CrowdedError } from '../lib/slot.ts';
 import { Aside } from './aside.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
-import { Patience, type PatienceFlag } from './patience.ts';
+import { Patience } from './patience.ts';
+import type { TransferSlot, TransferTerms } from './transfer-slot.ts';
 
 /** More do not wait; those of the client that wants the most are turned away. */
 const mostWaiting = 1000;
 const crowdedRetryMs = 5000;
-
-export type TransferTerms = Omit<SlotTerms, 'onWanted'>;
-
-/** One transfer's leave. Whoever opens a body with it gives it to that. */
-export interface TransferSlot {
-  /** Aborts when it is wanted for somebody else: what it is used for must end then. Its reason is `preempted`. */
-  readonly wanted: AbortSignal;
-  readonly party: Party;
-  /** Somebody whom a client waits for waits for a slot. */
-  isContended(): boolean;
-  /**
-   * Whether what is brought with it may stand still: while it could not be continued, somebody waits for it, and nobody
-   * for its slot. Up to date until `release`.
-   */
-  patience(clock: Pick<Clock, 'setTimer'>): PatienceFlag;
-  /** No head has come for long: gives its slot back and waits on beside them, if there is a place for that. */
-  stepAside(): void;
-  /** A head has come: takes a slot again, if one is free. */
-  stepBack(): void;
-  /** Idempotent. */
-  release(): void;
-}
 
 export class Transfers {
   readonly #upstream: string;

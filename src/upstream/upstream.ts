@@ -10,7 +10,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
 import type { Line, LineBody } from './line.ts';
 import type { Behind } from './question.ts';
-import type { TransferSlot, TransferTerms } from './transfers.ts';
+import type { TransferSlot, TransferTerms } from './transfer-slot.ts';
 
 /** A byte range to ask for: closed (`end` exclusive), open-ended, or the last `suffixBytes`. */
 export type AskedRange =

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { BlobView, BodySpan } from '../../src/cache/answers.ts';
+import type { BlobView, BodySpan } from '../../src/cache/blob-view.ts';
 import { BrokenBodyError } from '../../src/cache/errors.ts';
 import { runsOf } from '../../src/cache/part-runs.ts';
 import type { RequestRange } from '../../src/oci/range.ts';

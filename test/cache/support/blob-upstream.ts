@@ -5,7 +5,8 @@
 import type { Digest } from '../../../src/oci/digest.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { UpstreamError } from '../../../src/upstream/errors.ts';
-import { type TransferSlot, Transfers, type TransferTerms } from '../../../src/upstream/transfers.ts';
+import { Transfers } from '../../../src/upstream/transfers.ts';
+import type { TransferSlot, TransferTerms } from '../../../src/upstream/transfer-slot.ts';
 import type { BlobBody, BlobRequest, Upstream } from '../../../src/upstream/upstream.ts';
 import type { Gate } from '../../support/gate.ts';
 

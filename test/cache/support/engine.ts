@@ -1,6 +1,6 @@
 /** A fill engine over a scripted upstream and a store in memory, and clients for it. */
 import { Blobs } from '../../../src/cache/blobs.ts';
-import type { BlobView } from '../../../src/cache/answers.ts';
+import type { BlobView } from '../../../src/cache/blob-view.ts';
 import { CacheError } from '../../../src/cache/errors.ts';
 import { FillConnections } from '../../../src/cache/fill-connections.ts';
 import { FillTable } from '../../../src/cache/fill-table.ts';

@@ -6,7 +6,7 @@ import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { mediaTypes } from '../../../src/oci/media-type.ts';
 import { type Reference, referenceText, type Repository } from '../../../src/oci/reference.ts';
 import { UpstreamError, type UpstreamErrorKind } from '../../../src/upstream/errors.ts';
-import type { TransferSlot } from '../../../src/upstream/transfers.ts';
+import type { TransferSlot } from '../../../src/upstream/transfer-slot.ts';
 import type {
   BlobBody,
   BlobStat,

@@ -1,5 +1,6 @@
 /** A whole cache over a scripted registry on real sockets, with a clock that the test turns, and clients that pull. */
-import type { BlobView, ManifestAnswer } from '../../../src/cache/answers.ts';
+import type { ManifestAnswer } from '../../../src/cache/answers.ts';
+import type { BlobView } from '../../../src/cache/blob-view.ts';
 import { createCache, type RunningCache } from '../../../src/cache/create.ts';
 import type { CacheEvents, FillResult, PrefetchResult } from '../../../src/cache/events.ts';
 import { outcomeLabel } from '../../../src/cache/outcome.ts';

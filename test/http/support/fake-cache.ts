@@ -1,9 +1,6 @@
 /** A cache that answers what the test says and remembers what it was asked and what was closed. */
 import type {
   BlobQuery,
-  BlobReader,
-  BlobView,
-  BodySpan,
   Cache,
   CatalogAnswer,
   CatalogQuery,
@@ -14,6 +11,7 @@ import type {
   TagsAnswer,
   TagsQuery,
 } from '../../../src/cache/answers.ts';
+import type { BlobReader, BlobView, BodySpan } from '../../../src/cache/blob-view.ts';
 import { CacheError } from '../../../src/cache/errors.ts';
 import type { Outcome } from '../../../src/cache/outcome.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
