@@ -58,7 +58,7 @@ export class Scene {
     );
   }
 
-  async ask(entry: Entry, place: string, method = 'GET', timeoutMs = 40_000): Promise<Timed> {
+  async ask(entry: Entry, place: string, method = 'GET', timeoutMs = 90_000): Promise<Timed> {
     const began = performance.now();
     const url = `${this.#weir().url}/v2/${this.outage.name}-${entry}/team/app/${place}`;
     // Of a body that drips nothing but the head and a byte is of interest.
