@@ -1,6 +1,7 @@
 /** Sends what its origin can be asked for, and tells the health of that origin what became of it. */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
+import { trimmedEnd } from '../lib/trim.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import { OriginHealth, type ProbeResult } from './origin-health.ts';
@@ -79,7 +80,7 @@ export function watched(sender: Sender, origins: Origins): Sender {
 async function probe(base: URL, sender: Sender): Promise<ProbeResult> {
   const request: OutgoingRequest = {
     method: 'GET',
-    url: new URL(`${base.href.replace(/\/+$/, '')}/v2/`),
+    url: new URL(`${trimmedEnd(base.href, '/')}/v2/`),
     headers: { 'accept-encoding': 'identity', 'user-agent': 'weir', connection: 'close' },
     credentialSet: 'anonymous',
     headTimeoutMs: probeTimeoutMs,
