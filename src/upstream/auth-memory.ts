@@ -1,7 +1,7 @@
 /** What registries have said about how they want to be asked, so that most requests need no challenge of their own. */
-import { LRUCache } from 'lru-cache';
 import type { Repository } from '../oci/reference.ts';
 import type { ChosenChallenge } from './challenge.ts';
+import { lruOf } from './lru.ts';
 import { challengeScopes } from './scope.ts';
 
 export type KnownChallenge =
@@ -23,7 +23,7 @@ const maxHints = 16;
  * (behind a path-based proxy) have several.
  */
 export class AuthMemory {
-  readonly #known = new LRUCache<string, KnownChallenge>({ max: maxEntries });
+  readonly #known = lruOf<string, KnownChallenge>(maxEntries);
 
   get(registry: URL, repository: Repository): KnownChallenge | undefined {
     return this.#known.get(keyOf(registry, repository)) ?? this.#known.get(keyOf(registry));

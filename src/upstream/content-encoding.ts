@@ -6,11 +6,11 @@
 import { pipeline, Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { createGunzip, gunzip } from 'node:zlib';
-import { LRUCache } from 'lru-cache';
 import { type Digest, digestAlgorithm, type Hasher, hasher } from '../oci/digest.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import { parseContentLength } from './framing.ts';
+import { lruOf } from './lru.ts';
 import type { IncomingResponse } from './sender.ts';
 
 type Headers = IncomingResponse['headers'];
@@ -46,7 +46,7 @@ export async function plainManifest(
 }
 
 export class EncodedBlobs {
-  readonly #wrong = new LRUCache<Digest, true>({ max: maxRemembered });
+  readonly #wrong = lruOf<Digest, true>(maxRemembered);
 
   /** The next whole body that is labelled gzip is to be decoded. */
   isToDecode(digest: Digest, headers: Headers): boolean {

@@ -2,8 +2,8 @@
  * Whether what an endpoint says to HEAD of a manifest is what it would say to GET. Nexus, old Harbors and proxies of
  * companies refuse HEAD of what they have; everywhere else HEAD is right, and free where GET counts as a pull.
  */
-import { LRUCache } from 'lru-cache';
 import type { UpstreamError } from './errors.ts';
+import { lruOf } from './lru.ts';
 
 /** A HEAD that was answered counts for this long, milliseconds. */
 const provenMs = 24 * 60 * 60_000;
@@ -18,9 +18,9 @@ export class HeadTrust {
   #provenUntilMs = -Infinity;
   #uselessUntilMs = -Infinity;
   /** When HEAD was refused. */
-  readonly #refusedAtMs = new LRUCache<string, number>({ max: maxRemembered });
+  readonly #refusedAtMs = lruOf<string, number>(maxRemembered);
   /** What was had: a refusal that says otherwise is looked into, once. */
-  readonly #had = new LRUCache<string, true>({ max: maxRemembered });
+  readonly #had = lruOf<string, true>(maxRemembered);
 
   isUseless(nowMs: number): boolean {
     return nowMs < this.#uselessUntilMs;

@@ -3,12 +3,12 @@
  * the registry shows to anybody. The credential only raises limits: it fetches manifests whose digest a stranger was just
  * told, and blobs that a stranger has seen, after strangers were limited. Losing it costs that and nothing more.
  */
-import { LRUCache } from 'lru-cache';
 import type { Logger } from '../lib/log.ts';
 import { type Digest, digestAlgorithm } from '../oci/digest.ts';
 import { isManifestType } from '../oci/media-type.ts';
 import { type Reference, referenceText, type Repository } from '../oci/reference.ts';
 import { UpstreamError } from './errors.ts';
+import { lruOf } from './lru.ts';
 import type { Behind } from './question.ts';
 import type {
   BlobBody,
@@ -36,9 +36,9 @@ export class PublicUpstream implements Upstream {
   readonly key: string;
   readonly #options: PublicUpstreamOptions;
   /** What strangers were last told that a reference names. */
-  readonly #named = new LRUCache<string, Digest>({ max: maxProved });
+  readonly #named = lruOf<string, Digest>(maxProved);
   /** Blobs that strangers get, with the size that they were told: a page that strangers are led to has another. */
-  readonly #seen = new LRUCache<string, number>({ max: maxProved });
+  readonly #seen = lruOf<string, number>(maxProved);
   #isCredentialRefused = false;
 
   constructor(options: PublicUpstreamOptions) {

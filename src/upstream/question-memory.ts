@@ -1,7 +1,7 @@
 /** Questions that failed, each by itself: answered from memory for a while, so that whoever repeats one costs nothing. */
-import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
 import { UpstreamError } from './errors.ts';
+import { lruOf } from './lru.ts';
 
 interface Failure {
   readonly error: UpstreamError;
@@ -16,7 +16,7 @@ const maxQuestions = 10_000;
 
 export class QuestionMemory {
   readonly #clock: Pick<Clock, 'monotonic'>;
-  readonly #failures = new LRUCache<string, Failure>({ max: maxQuestions });
+  readonly #failures = lruOf<string, Failure>(maxQuestions);
 
   constructor(clock: Pick<Clock, 'monotonic'>) {
     this.#clock = clock;

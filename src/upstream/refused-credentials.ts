@@ -2,11 +2,11 @@
  * Credentials that a place has refused: not sent there again for a while, because directories lock accounts after a few
  * wrong passwords. And while nobody knows whether one is good, one question tries it and the others wait for its end.
  */
-import { LRUCache } from 'lru-cache';
 import { abortable, abortReason } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Credential } from './credentials.ts';
 import type { UpstreamError } from './errors.ts';
+import { lruOf } from './lru.ts';
 import { QuestionMemory } from './question-memory.ts';
 
 /** Some registries say 401 where they mean that this repository is not for this user. Three of them mean the user. */
@@ -39,7 +39,7 @@ export interface Sending {
 export class RefusedCredentials {
   readonly #clock: Pick<Clock, 'monotonic' | 'setTimer'>;
   readonly #memory: QuestionMemory;
-  readonly #places = new LRUCache<string, Place>({ max: maxPlaces });
+  readonly #places = lruOf<string, Place>(maxPlaces);
 
   constructor(clock: Pick<Clock, 'monotonic' | 'setTimer'>) {
     this.#clock = clock;

@@ -3,8 +3,8 @@
  * are slowed, never closed: whatever is well in them is found by asking, and its first answer ends it. And an endpoint
  * that only fails is asked slowly as a whole.
  */
-import { LRUCache } from 'lru-cache';
 import { type Gate, PacedGate } from './gate.ts';
+import { lruOf } from './lru.ts';
 import { type Question, questionKey, repositoryAndKind } from './question.ts';
 
 /** So many different members have to fail. One that fails often is one fact. */
@@ -22,7 +22,7 @@ interface Scope {
 
 export class Scopes {
   readonly #monotonic: () => number;
-  readonly #repositories = new LRUCache<string, Scope>({ max: maxRepositories });
+  readonly #repositories = lruOf<string, Scope>(maxRepositories);
   readonly #kinds = new Map<string, Scope>();
   #failedAtMs = -Infinity;
   #answeredAtMs = -Infinity;

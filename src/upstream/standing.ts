@@ -1,7 +1,7 @@
 /** How one endpoint stands with its questions: which wait, which are answered from memory, and what their answers teach. */
-import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
 import { UpstreamError } from './errors.ts';
+import { lruOf } from './lru.ts';
 import { limitKey, type Question, questionKey } from './question.ts';
 import { QuestionMemory } from './question-memory.ts';
 import { RateLimit } from './rate-limit.ts';
@@ -29,7 +29,7 @@ export class Standing {
   readonly #clock: Pick<Clock, 'monotonic' | 'setTimer'>;
   readonly #memory: QuestionMemory;
   readonly #scopes: Scopes;
-  readonly #limits = new LRUCache<string, RateLimit>({ max: 64 });
+  readonly #limits = lruOf<string, RateLimit>(64);
   readonly #turnstile: Turnstile;
 
   constructor(upstream: string, clock: Pick<Clock, 'monotonic' | 'setTimer'>) {

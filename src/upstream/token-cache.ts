@@ -1,8 +1,8 @@
 /** Tokens in memory: one request per question however many ask, and a new one before the old one runs out. */
-import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
 import { Coalesce } from '../lib/coalesce.ts';
 import type { Secret } from '../lib/secret.ts';
+import { lruOf } from './lru.ts';
 import type { Token } from './token-answer.ts';
 
 /** What a token was asked for. Equal questions share a token; nothing else does. */
@@ -30,7 +30,7 @@ const maxSkewMs = 30_000;
 
 export class TokenCache {
   readonly #clock: Pick<Clock, 'monotonic'>;
-  readonly #entries = new LRUCache<string, Entry>({ max: maxTokens });
+  readonly #entries = lruOf<string, Entry>(maxTokens);
   readonly #fetches = new Coalesce<Entry>();
   #count = 0;
 

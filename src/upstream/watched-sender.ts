@@ -1,9 +1,9 @@
 /** Sends what its origin can be asked for, and tells the health of that origin what became of it. */
-import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
 import { trimmedEnd } from '../lib/trim.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
+import { lruOf } from './lru.ts';
 import { OriginHealth, type ProbeResult } from './origin-health.ts';
 import { withoutSecrets } from './origin.ts';
 import type { OutgoingRequest, Sender } from './sender.ts';
@@ -22,7 +22,7 @@ const probeTimeoutMs = 8_000;
 /** The health of every origin that one upstream has led to. */
 export class Origins {
   readonly #options: OriginsOptions;
-  readonly #health = new LRUCache<string, OriginHealth>({ max: maxOrigins });
+  readonly #health = lruOf<string, OriginHealth>(maxOrigins);
 
   constructor(options: OriginsOptions) {
     this.#options = options;
