@@ -9,6 +9,7 @@ import { certificatePlace, type CredentialSource } from './credentials.ts';
 import type { Endpoint } from './endpoint.ts';
 import { Endpoints } from './endpoints.ts';
 import { firstOf } from './framing.ts';
+import { LenientSender } from './lenient-sender.ts';
 import { LineSender } from './line-sender.ts';
 import { observed } from './observed-sender.ts';
 import { hostMatches, isSameOrigin, originMatches } from './origin.ts';
@@ -128,7 +129,9 @@ export function wayTo(url: URL, all: readonly URL[], options: UpstreamOptions): 
 export function createEndpoint(url: URL, all: readonly URL[], options: UpstreamOptions, origins?: Origins): Endpoint {
   const { key, clock, events, realms } = options;
   const way = wayTo(url, all, options);
-  const plain = observed(new LineSender({ ...way, direct: new PoolSender(way) }), key, clock, events);
+  const pool = new PoolSender(way);
+  const strict = observed(new LineSender({ ...way, direct: pool }), key, clock, events);
+  const plain = new LenientSender({ strict, direct: observed(pool, key, clock, events), clock });
   const sender = origins === undefined ? plain : watched(plain, origins);
   const health = (origins ?? new Origins({ upstream: key, clock, onChange: () => undefined })).of(
     url,

@@ -43,6 +43,8 @@ export interface UpstreamErrorDetails {
   readonly code?: string;
   /** No connection came about, so nothing was asked. */
   readonly isDial?: boolean;
+  /** The head of an answer contradicts itself, for our parser at least, about its body. */
+  readonly isFraming?: boolean;
   readonly cause?: unknown;
 }
 
@@ -57,6 +59,7 @@ export class UpstreamError extends Error {
   readonly retryAfterMs: number | undefined;
   readonly code: string | undefined;
   readonly isDial: boolean;
+  readonly isFraming: boolean;
 
   constructor(kind: UpstreamErrorKind, message: string, details: UpstreamErrorDetails) {
     super(message, { cause: details.cause });
@@ -67,6 +70,7 @@ export class UpstreamError extends Error {
     this.retryAfterMs = details.retryAfterMs;
     this.code = details.code;
     this.isDial = details.isDial ?? false;
+    this.isFraming = details.isFraming ?? false;
   }
 }
 

@@ -18,7 +18,7 @@ export function reasonOf(cause: unknown): string {
 export function headFailure(cause: unknown, upstream: string, place: string): UpstreamError {
   if (cause instanceof UpstreamError) return cause;
   const kind = isProtocolError(cause) ? 'badResponse' : 'unreachable';
-  return new UpstreamError(kind, `${place}: ${reasonOf(cause)}`, { upstream, cause });
+  return new UpstreamError(kind, `${place}: ${reasonOf(cause)}`, { upstream, cause, isFraming: isFraming(cause) });
 }
 
 /** Why a body broke after its head. */
@@ -39,6 +39,11 @@ export function isLeftover(error: UpstreamError): boolean {
 
 export function failure(kind: UpstreamErrorKind, upstream: string, message: string, cause?: unknown): UpstreamError {
   return new UpstreamError(kind, message, { upstream, cause });
+}
+
+/** What the parser says of lengths and chunks, and of an interim answer that nobody asked for. */
+function isFraming(cause: unknown): boolean {
+  return cause instanceof Error && /content-length|transfer-encoding|^bad response$/i.test(cause.message);
 }
 
 /** The peer speaks, but not HTTP/1.1 as we understand it. */

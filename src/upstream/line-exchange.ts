@@ -117,7 +117,8 @@ export class LineExchange {
     });
     const problem = framingProblem(head.headers);
     if (problem !== undefined) {
-      const error = failure('badResponse', upstream, `${this.#place}: ${problem}`);
+      const message = `${this.#place}: ${problem}`;
+      const error = new UpstreamError('badResponse', message, { upstream, isFraming: true });
       this.#fail(error);
       throw error;
     }

@@ -48,17 +48,18 @@ export interface LineFailure {
   /** What the system or the parser said. */
   readonly cause?: string;
   readonly isDial?: boolean;
+  readonly isFraming?: boolean;
 }
 
-export function toLineFailure({ kind, message, cause, isDial }: UpstreamError): LineFailure {
-  return { kind, message, isDial, ...(cause instanceof Error && { cause: reasonOf(cause) }) };
+export function toLineFailure({ kind, message, cause, isDial, isFraming }: UpstreamError): LineFailure {
+  return { kind, message, isDial, isFraming, ...(cause instanceof Error && { cause: reasonOf(cause) }) };
 }
 
 export function fromLineFailure(
-  { kind, message, cause, isDial = false }: LineFailure,
+  { kind, message, cause, isDial = false, isFraming = false }: LineFailure,
   upstream: string,
 ): UpstreamError {
-  const details = { upstream, isDial, ...(cause !== undefined && { cause: new Error(cause) }) };
+  const details = { upstream, isDial, isFraming, ...(cause !== undefined && { cause: new Error(cause) }) };
   return new UpstreamError(kind, message, details);
 }
 

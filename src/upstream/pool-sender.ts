@@ -7,11 +7,12 @@
 import type { Socket } from 'node:net';
 import type { Dispatcher } from 'undici';
 import { abortReason } from '../lib/abort.ts';
-import { type Connection, ConnectionPool, poolIn } from './connection-pool.ts';
+import { type Connection, ConnectionPool, type Dial, poolIn } from './connection-pool.ts';
 import { dial, type DialOptions, type TlsSessions } from './dial.ts';
 import { UpstreamError } from './errors.ts';
 import { bodyFailure, failure, headFailure, isProtocolError, isLeftover } from './failure.ts';
 import { framingProblem, parseContentLength } from './framing.ts';
+import { orderly } from './loose-head.ts';
 import { withoutSecrets } from './origin.ts';
 import { ResponseBody } from './response-body.ts';
 import type { IncomingResponse, OutgoingRequest, Sender } from './sender.ts';
@@ -68,6 +69,11 @@ export class PoolSender implements Sender {
   /** Once, and once more where an earlier exchange on the same connection may be to blame. */
   async #sendOnce(request: OutgoingRequest, signal: AbortSignal, onEnd: () => void): Promise<IncomingResponse> {
     const pool = this.#poolFor(request);
+    const { onLoose } = request;
+    if (onLoose !== undefined) {
+      const dialled: Dial = async (own) => orderly(await this.#dial(request.url, {}, own), onLoose);
+      return this.#exchange(request, pool.fresh(dialled), pool, signal, onEnd);
+    }
     const connection = request.method === 'POST' || request.isFresh === true ? pool.fresh() : pool.take();
     const { isReused } = connection;
     try {
@@ -86,7 +92,7 @@ export class PoolSender implements Sender {
     onEnd: () => void,
   ): Promise<IncomingResponse> {
     const { upstream, bodyLimits, clock, proxyFor, onBytes } = this.#options;
-    const { url, method, patience } = request;
+    const { url, method, patience, onLoose } = request;
     const place = withoutSecrets(url);
     const answer = await this.#head(request, connection, signal).catch(async (cause: unknown) => {
       await pool.drop(connection);
@@ -96,7 +102,7 @@ export class PoolSender implements Sender {
     const problem = framingProblem(headers);
     if (problem !== undefined) {
       await pool.drop(connection);
-      throw failure('badResponse', upstream, `${place}: ${problem}`);
+      throw new UpstreamError('badResponse', `${place}: ${problem}`, { upstream, isFraming: true });
     }
     if (statusCode === 407 && proxyFor(url) !== undefined) {
       await pool.drop(connection);
@@ -118,7 +124,7 @@ export class PoolSender implements Sender {
       onEnd: (isClean) => {
         onEnd();
         // A HEAD that is refused is where servers send a body that nobody expects.
-        const isKept = isClean && (method !== 'HEAD' || statusCode < 400);
+        const isKept = isClean && onLoose === undefined && (method !== 'HEAD' || statusCode < 400);
         // Neither can fail, and nobody waits for a connection to close.
         void (isKept ? pool.release(connection) : pool.drop(connection));
       },
@@ -158,14 +164,17 @@ export class PoolSender implements Sender {
   #newPool(url: URL): ConnectionPool {
     const proxy = url.protocol === 'http:' ? this.#options.proxyFor(url) : undefined;
     const sessions: TlsSessions = {};
-    const target = new URL(url.origin);
     return new ConnectionPool({
       origin: proxy?.url.origin ?? url.origin,
-      dial: (signal): Promise<Socket> => dial(target, this.#options, sessions, signal),
+      dial: (signal) => this.#dial(url, sessions, signal),
       maxHeaderBytes,
       keepAliveMs,
       maxIdle: maxIdlePerPool,
     });
+  }
+
+  #dial(url: URL, sessions: TlsSessions, signal: AbortSignal): Promise<Socket> {
+    return dial(new URL(url.origin), this.#options, sessions, signal);
   }
 }
 

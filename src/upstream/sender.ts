@@ -25,6 +25,8 @@ export interface OutgoingRequest {
   readonly isStorage?: boolean;
   /** On a connection that has carried nothing before. */
   readonly isFresh?: boolean;
+  /** On such a connection too, and its head is put in order where that is possible (`loose-head.ts`); told when it was. */
+  readonly onLoose?: () => void;
   /** Another thread that may carry the exchange, so that its body can be moved there. */
   readonly line?: Line | undefined;
   /** Whether a body that stands still may be waited for. Undefined: it may not. */

@@ -39,7 +39,9 @@ export class Daemon implements AsyncDisposable {
   }
 
   static async start(options: DaemonOptions): Promise<Daemon> {
-    const [port, adminPort] = [await freePort(), await freePort()];
+    const port = await freePort();
+    let adminPort = await freePort();
+    while (adminPort === port) adminPort = await freePort();
     mkdirSync(options.directory, { recursive: true });
     const daemon = new Daemon(options, port, adminPort);
     await daemon.start();

@@ -64,9 +64,9 @@ export const bodies: readonly Misbehaviour[] = [
   row('an OCI error as plain text', '502 502 claim 502 502 502 502', error, headers({ 'Content-Type': 'text/plain' })),
   row('JSON of 100,000 levels', 'broken broken right broken unproved 502 502', body(deep)),
   row('a document of 5 MiB', 'broken broken claim broken unproved 502 502', body(manifestOf5MiB)),
-  row('gzip', '502 502 502 502 502 502 502', encode('gzip')),
-  row('brotli', '502 502 502 502 502 502 502', encode('br')),
-  row('Content-Encoding: x5', 'right right right right right right right', headers({ 'Content-Encoding': 'x5' })),
+  row('gzip', 'broken 502 unsized broken unproved right right', encode('gzip')),
+  row('brotli', 'broken 502 unsized broken unproved 502 502', encode('br')),
+  row('Content-Encoding: x5', 'right right unsized right right right right', headers({ 'Content-Encoding': 'x5' })),
   row(
     'Content-Encoding: identity',
     'right right right right right right right',
@@ -74,6 +74,7 @@ export const bodies: readonly Misbehaviour[] = [
   ),
 ];
 
+const lengthOf7 = headers({ 'Content-Length': '7' });
 const interim = 'HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n';
 const well = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n';
 
@@ -94,7 +95,8 @@ export const framings: readonly Misbehaviour[] = [
   row('a length of 0 before a body', '502 502 unsized 502 502 502 502', declare(0)),
   row('a length of 5 before a longer body', '502 502 claim 502 502 502 502', declare(5)),
   row('two different lengths', '502 502 502 502 502 502 502', headers({ 'content-length': ['5', '6'] })),
-  row('a length and chunks', '502 502 502 502 502 502 502', headers({ 'Transfer-Encoding': 'chunked' })),
+  row('chunks beside a length', 'right right unsized right right right right', framing('chunked'), lengthOf7),
+  row('no chunks beside a length', '502 502 unsized 502 502 502 502', headers({ 'Transfer-Encoding': 'chunked' })),
   row('gzip as a transfer coding', '502 502 502 502 502 502 502', headers({ 'Transfer-Encoding': 'gzip, chunked' })),
   row(
     'a chunk size that is no number',

@@ -160,7 +160,8 @@ function judge(cell: Cell, response: RawResponse, method: string, span: readonly
 function errorVerdict({ status, headers, body, cleanEnd }: RawResponse, method: string): string {
   if (!cleanEnd) return `WRONG: ${status} that breaks off`;
   if ('www-authenticate' in headers) return `WRONG: ${status} with a challenge`;
-  if (status === 503 && headers['retry-after'] === undefined) return 'WRONG: 503 without Retry-After';
+  const isLater = status === 503 || status === 429;
+  if (isLater && headers['retry-after'] === undefined) return `WRONG: ${status} without Retry-After`;
   if (method === 'HEAD') return String(status);
   try {
     const { errors } = JSON.parse(body.toString()) as { errors: readonly { code: string; message: string }[] };

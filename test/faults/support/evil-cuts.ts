@@ -27,9 +27,10 @@ const third: At = (size) => Math.floor(size / 3);
 /** Where the connection ends, and what it means when that happens at every answer and when it happens to the first one only. */
 /*                                            blob small head range middle tag digest */
 const places: readonly (readonly [string, At, string, string])[] = [
-  ['before the answer', 'before', '502 502 502 502 502 502 502', '502 502 502 502 502 502 502'],
-  ['in the status line', 'status', '502 502 502 502 502 502 502', '502 502 502 502 502 502 502'],
-  ['in the head', 'headers', '502 502 502 502 502 502 502', '502 502 502 502 502 502 502'],
+  // A part asks for itself what the question about the whole did not bring.
+  ['before the answer', 'before', '502 502 502 502 502 502 502', '502 502 502 right right 502 502'],
+  ['in the status line', 'status', '502 502 502 502 502 502 502', '502 502 502 right right 502 502'],
+  ['in the head', 'headers', '502 502 502 502 502 502 502', '502 502 502 right right 502 502'],
   ['before the first byte', 0, '502 502 right 502 502 502 502', 'right right right right right 502 502'],
   ['after a third', third, 'right right right right right 502 502', 'right right right right right 502 502'],
   ['after half', half, 'right right right right right 502 502', 'right right right right right 502 502'],

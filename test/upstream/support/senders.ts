@@ -1,5 +1,6 @@
 import { systemClock } from '../../../src/lib/clock.ts';
 import { AddressPolicy, type AddressPolicyOptions } from '../../../src/upstream/address-policy.ts';
+import { LenientSender } from '../../../src/upstream/lenient-sender.ts';
 import { LineSender } from '../../../src/upstream/line-sender.ts';
 import { PoolSender, type PoolSenderOptions } from '../../../src/upstream/pool-sender.ts';
 import { LocalLine } from './local-line.ts';
@@ -56,6 +57,22 @@ export function lineSenderFor(home: URL, overrides: Overrides = {}, line = new L
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** As an endpoint has it: by its pool, or over a line first. */
+export function lenientSenderFor(
+  way: 'pool' | 'line',
+  home: URL,
+  clock: PoolSenderOptions['clock'] = systemClock,
+): Sender & AsyncDisposable {
+  const direct = senderFor(home, { clock });
+  const strict = way === 'pool' ? direct : lineSenderFor(home, { clock });
+  const sender = new LenientSender({ strict, direct, clock });
+  const close = async (): Promise<void> => {
+    await sender.close();
+    await direct.close();
+  };
+  return { send: (request, signal) => sender.send(request, signal), close, [Symbol.asyncDispose]: close };
 }
 
 export function get(url: URL | string, base?: URL, rest: Partial<OutgoingRequest> = {}): OutgoingRequest {
