@@ -112,18 +112,25 @@ export async function askEndpoint(endpoint: Endpoint, ask: Ask, attempt: Attempt
       if (been.has(textOf(walk.place))) throw refusal(attempt, `a loop at ${withoutSecrets(walk.place.url)}`);
       continue;
     }
-    if (status !== 401 && status !== 403) return answerOf(response, walk);
-    if (walk.exchange !== undefined) {
-      await learn(response, walk.exchange, walk.place.url, attempt);
+    if (mayRestart && hops > 0 && mayHaveExpired(status, walk)) {
+      await response.discard();
+      mayRestart = false;
+      walk = start();
+      been.clear();
       continue;
     }
-    // A signed URL that has expired on the way: the registry signs another one.
-    if (!mayRestart) return answerOf(response, walk);
-    await response.discard();
-    mayRestart = false;
-    walk = start();
-    been.clear();
+    if (walk.exchange === undefined || (status !== 401 && status !== 403)) return answerOf(response, walk);
+    await learn(response, walk.exchange, walk.place.url, attempt);
   }
+}
+
+/** What signed URLs say that have expired on the way, or lead to a machine that has no more of it: the registry signs another. */
+const unsigned: ReadonlySet<number> = new Set([400, 403, 404, 503]);
+
+/** Storage may lie below `/v2/` of another registry; a signature is what tells it from one that answers for itself. */
+function mayHaveExpired(status: number, { place, exchange }: Walk): boolean {
+  if (exchange === undefined) return unsigned.has(status) || status === 401;
+  return unsigned.has(status) && place.target.includes('?');
 }
 
 function textOf({ url, target }: Place): string {

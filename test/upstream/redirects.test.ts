@@ -237,6 +237,46 @@ describe('redirects', () => {
     expect([upstream.requests.length, storage.requests.length]).toEqual([4, 4]);
   });
 
+  it.each([400, 401, 403, 404, 503])(
+    'one that fails with %i is signed once more before that counts',
+    async (status) => {
+      await using upstream = await registry();
+      await using storage = await ScriptedUpstream.start({ content: upstream.content });
+      let signed = 0;
+      upstream.on(
+        { kind: 'blob' },
+        redirect(() => `${storage.url}/cdn/${digest}?sig=${++signed}`),
+      );
+      storage.on({ where: ({ query }) => query.get('sig') === '1' }, answer(status));
+      await using client = clientOf(new URL(upstream.url));
+      expect(String(await readAll(await client.openBlob(question, never)))).toBe(content);
+      expect([signed, storage.requests.length]).toEqual([2, 2]);
+    },
+  );
+
+  it.each([400, 403, 404, 503])('one below /v2/ of a CDN that fails with %i, too', async (status) => {
+    await using upstream = await privateRegistry();
+    await using cdn = await registry();
+    let signed = 0;
+    upstream.on(
+      { kind: 'blob' },
+      redirect(() => `${cdn.url}/v2/a/b/blobs/${digest}?sig=${++signed}`),
+    );
+    cdn.on({ where: ({ query }) => query.get('sig') === '1' }, answer(status));
+    await using client = clientOf(new URL(upstream.url), { credentials: generous });
+    expect(String(await readAll(await client.openBlob(question, never)))).toBe(content);
+    expect([signed, cdn.requests.length]).toEqual([2, 2]);
+  });
+
+  it('what another registry says without a signature counts at once', async () => {
+    await using upstream = await registry();
+    await using other = await ScriptedUpstream.start();
+    upstream.on({ kind: 'blob' }, redirect(`${other.url}/v2/a/b/blobs/${digest}`));
+    await using client = clientOf(new URL(upstream.url));
+    expect((await failureOf(client.openBlob(question, never))).kind).toBe('notFound');
+    expect([upstream.requests.length, other.requests.length]).toEqual([1, 1]);
+  });
+
   it('storage that is down is left alone, and the registry is not', async () => {
     const recorded = recorder();
     await using upstream = await registry();
