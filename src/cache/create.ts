@@ -67,7 +67,7 @@ export function createCache(options: CacheOptions): RunningCache {
   const hashTurns = new Semaphore(1);
   const keeping = new Keeping();
   const shared = { store, catalog, space, clock, logger, events, connections, keeping, hashTurns, movers };
-  const overdue = new Overdue();
+  const overdue = new Overdue((key) => upstreams.get(key)?.upstream.answeredAtMs);
   const rights = createRights({ catalog, store, upstreams, clock, logger, overdue, options: policy, generations });
   const fills = new FillTable({ ...shared, rights, proofs: new Shares(mostProofs), onAbandon });
   const deps = {

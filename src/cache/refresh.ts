@@ -6,7 +6,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
 import { Coalesce } from '../lib/coalesce.ts';
 import { Overdue } from './overdue.ts';
-import { isNoAnswer } from './refusals.ts';
+import { isNoAnswer, isSilence } from './refusals.ts';
 
 export type Refreshed<V> =
   | { readonly kind: 'answered'; readonly value: V; readonly isCollapsed: boolean }
@@ -90,6 +90,8 @@ export class Refresh<V> {
     const { key, upstream } = question;
     const running = { startedMs: this.#clock.monotonic() };
     this.#running.set(key, running);
+    // Nobody who has an old answer waits for it, so nobody would say that it is late.
+    if (this.#overdue.isSilent(upstream, running.startedMs)) this.#overdue.add(upstream, running, running.startedMs);
     try {
       const value = await work(signal);
       this.#failures.delete(key);
@@ -99,6 +101,7 @@ export class Refresh<V> {
       if (isNoAnswer(error)) {
         this.#failures.set(key, { error, untilMs: this.#clock.monotonic() + this.#options.retryMs });
       }
+      if (isSilence(error)) this.#overdue.unanswered(upstream, running, this.#clock.monotonic());
       throw error;
     } finally {
       this.#running.delete(key);
@@ -115,7 +118,7 @@ export class Refresh<V> {
   #inTime({ key, upstream }: Question, answered: Promise<Refreshed<V>>): Promise<Refreshed<V>> {
     const nowMs = this.#clock.monotonic();
     const startedMs = this.#running.get(key)?.startedMs ?? nowMs;
-    const leftMs = this.#overdue.isSilent(upstream) ? 0 : startedMs + this.#options.staleAfterMs - nowMs;
+    const leftMs = this.#overdue.isSilent(upstream, nowMs) ? 0 : startedMs + this.#options.staleAfterMs - nowMs;
     return new Promise((resolve, reject) => {
       const giveUp = (): void => {
         const running = this.#running.get(key);

@@ -102,7 +102,65 @@ describe('with an old answer at hand', () => {
     expect(await other.run(question, () => held(gate), undefined)).toEqual(unanswered);
     gate.open();
     await clock.advance(0);
-    expect(overdue.isSilent('hub')).toBe(false);
+    expect(overdue.isSilent('hub', clock.monotonic())).toBe(false);
+  });
+
+  it('nobody waits again while each look finds nobody there, but who comes a minute after the last one does', async () => {
+    const silent = async (): Promise<string> => {
+      await clock.sleep(3_000);
+      throw error('breakerOpen');
+    };
+    const first = ask('a', silent);
+    await clock.advance(3_000);
+    expect(await first).toEqual(unanswered);
+    for (let look = 0; look < 20; look++) {
+      await clock.advance(10_000);
+      expect(await ask('a', silent)).toEqual(unanswered);
+      await clock.advance(3_000);
+    }
+    await clock.advance(60_000);
+    let isTold = false;
+    const later = ask('a', silent).then((answer) => ((isTold = true), answer));
+    await clock.advance(1_999);
+    expect(isTold).toBe(false);
+    await clock.advance(1);
+    expect(await later).toEqual(unanswered);
+    expect(asked).toHaveLength(22);
+    await clock.advance(3_000);
+  });
+
+  it('a late failure that is an answer is no silence: the next one waits', async () => {
+    const gate = new Gate();
+    const first = ask('a', async () => {
+      await gate.pass();
+      throw error('serverError');
+    });
+    await clock.advance(2_000);
+    expect(await first).toEqual(unanswered);
+    gate.open();
+    await clock.advance(0);
+    const next = ask('b', () => clock.sleep(1_000).then(() => 'new'));
+    await clock.advance(1_000);
+    expect(await next).toMatchObject({ kind: 'answered' });
+  });
+
+  it('a late one makes nobody wait less for others where the upstream has answered anything to anybody since', async () => {
+    let answeredAtMs = -Infinity;
+    const shared = new Refresh<string>(clock, options, new Overdue(() => answeredAtMs));
+    const of = (key: string): { key: string; upstream: string; hasStale: true } => ({
+      key,
+      upstream: 'hub',
+      hasStale: true,
+    });
+    const gate = new Gate();
+    const first = shared.run(of('late'), () => held(gate), undefined);
+    await clock.advance(2_000);
+    expect(await first).toEqual(unanswered);
+    answeredAtMs = clock.monotonic();
+    const other = shared.run(of('well'), () => clock.sleep(1_000).then(() => 'new'), undefined);
+    await clock.advance(1_000);
+    expect(await other).toMatchObject({ kind: 'answered' });
+    gate.open();
   });
 
   it('a late one makes nobody wait less for others once something else was answered', async () => {
