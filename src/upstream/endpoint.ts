@@ -127,9 +127,9 @@ export async function askEndpoint(endpoint: Endpoint, ask: Ask, attempt: Attempt
 /** What signed URLs say that have expired on the way, or lead to a machine that has no more of it: the registry signs another. */
 const unsigned: ReadonlySet<number> = new Set([400, 403, 404, 503]);
 
-/** Storage may lie below `/v2/` of another registry; a signature is what tells it from one that answers for itself. */
+/** Storage may lie below `/v2/` of another registry; a signature is what tells it from a place that answers for itself. */
 function mayHaveExpired(status: number, { place, exchange }: Walk): boolean {
-  if (exchange === undefined) return unsigned.has(status) || status === 401;
+  if (exchange === undefined && (status === 401 || status === 403)) return true;
   return unsigned.has(status) && place.target.includes('?');
 }
 
