@@ -5,7 +5,7 @@ import type { AuthMemory, KnownChallenge } from './auth-memory.ts';
 import { type HeldToken, type Tokens, credentialSetOf, withheldError } from './auth-tokens.ts';
 import { type ChosenChallenge, chooseChallenge, parseChallenges } from './challenge.ts';
 import { type Credential, type CredentialSource, placeOf } from './credentials.ts';
-import { UpstreamError, type UpstreamErrorKind } from './errors.ts';
+import { isOutage, UpstreamError, type UpstreamErrorKind } from './errors.ts';
 import type { RefusedCredentials, Trial } from './refused-credentials.ts';
 import { challengeScopes, wantedScopes } from './scope.ts';
 import { basicHeader } from './token-form.ts';
@@ -59,7 +59,7 @@ export class Exchange implements AuthExchange {
   }
 
   async authorization(signal: AbortSignal): Promise<Authorization> {
-    const { upstream, registry, repository, memory } = this.#options;
+    const { registry, repository, memory } = this.#options;
     const credential = await this.#credential(signal);
     if (credential?.kind === 'registryToken')
       return this.#send(credential, `Bearer ${credential.token.reveal()}`, signal);
@@ -69,8 +69,7 @@ export class Exchange implements AuthExchange {
     if (known?.kind === 'basic' && credential?.kind === 'basic') {
       return this.#send(credential, basicHeader(credential), signal);
     }
-    this.#sent = { kind: 'nothing' };
-    return { header: undefined, credentialSet: credentialSetOf(upstream, undefined), shown: undefined };
+    return this.#sendBare();
   }
 
   heard(status: number | undefined): void {
@@ -166,6 +165,7 @@ export class Exchange implements AuthExchange {
     signal: AbortSignal,
   ): Promise<Authorization> {
     const { upstream, registry, repository, realms, tokens, memory } = this.#options;
+    const isOwn = memory.isOwn(registry, repository);
     try {
       const token = await tokens.get({ registry, repository, challenge, credential, realms }, signal);
       this.#withheldFrom = token.withheldFrom;
@@ -180,8 +180,16 @@ export class Exchange implements AuthExchange {
       } else if (movedAway.has(error.kind)) {
         memory.forget(registry, repository);
       }
+      // That others need a token is no word about this one, which may be there without.
+      if (!isOwn && !this.#wasToldBare && isOutage(error) && error.kind !== 'credentialRefused')
+        return this.#sendBare();
       throw error;
     }
+  }
+
+  #sendBare(): Authorization {
+    this.#sent = { kind: 'nothing' };
+    return { header: undefined, credentialSet: credentialSetOf(this.#options.upstream, undefined), shown: undefined };
   }
 
   async #send(

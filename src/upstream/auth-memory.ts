@@ -29,6 +29,11 @@ export class AuthMemory {
     return this.#known.get(keyOf(registry, repository)) ?? this.#known.get(keyOf(registry));
   }
 
+  /** Whether it was said of this repository, and not only of others of its registry. */
+  isOwn(registry: URL, repository: Repository): boolean {
+    return this.#known.get(keyOf(registry, repository)) !== undefined;
+  }
+
   /** For a challenge to a request without authorization: only that one is the registry's own word about its realm. */
   learn(registry: URL, repository: Repository, challenge: ChosenChallenge): KnownChallenge {
     const known: KnownChallenge =

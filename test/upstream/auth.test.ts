@@ -206,8 +206,19 @@ describe('Authorizer with tokens', () => {
     expect((await client.ask('a')).outcome).toBe(200);
     await before[Symbol.asyncDispose]();
     current = after;
-    await expect(client.ask('b')).rejects.toMatchObject({ kind: 'unreachable' });
-    expect((await client.ask('b')).outcome).toBe(200);
+    expect(await client.ask('b')).toMatchObject({ outcome: 200, sent: [undefined, expect.stringMatching(/^Bearer /)] });
+  });
+
+  it('asks without a token for what nobody has said needs one, once, while no token is to be had', async () => {
+    const tokens = await tokenServer();
+    await using registry = await tokenRegistry(tokens, { open: 'open' });
+    await using client = clientOf(registry.url);
+    expect((await client.ask('a')).outcome).toBe(200);
+    await tokens[Symbol.asyncDispose]();
+    expect(await client.ask('open')).toMatchObject({ outcome: 200, sent: [undefined] });
+    const before = registry.seen.length;
+    for (let i = 0; i < 3; i++) await expect(client.ask('b')).rejects.toMatchObject({ kind: 'unreachable' });
+    expect(registry.seen.length - before).toBeLessThanOrEqual(3);
   });
 });
 

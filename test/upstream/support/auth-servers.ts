@@ -101,6 +101,8 @@ export async function tokenRegistry(
   options: {
     readonly challenge?: (request: IncomingMessage) => string | undefined;
     readonly isAccepted?: (token: string, request: IncomingMessage) => boolean;
+    /** A repository that needs no token. */
+    readonly open?: string;
   } = {},
 ): Promise<TestServer> {
   return serve((request, response) => {
@@ -108,7 +110,7 @@ export async function tokenRegistry(
     const query = token === undefined ? undefined : tokens.issued.get(token);
     const scope = `repository:${repositoryOf(request)}:pull`;
     const isGood = token !== undefined && query?.scopes.includes(scope) === true;
-    if (isGood && (options.isAccepted?.(token, request) ?? true)) {
+    if (repositoryOf(request) === options.open || (isGood && (options.isAccepted?.(token, request) ?? true))) {
       response.end('content');
       return;
     }
