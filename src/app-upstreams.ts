@@ -29,10 +29,10 @@ export async function createUpstreams(
   const optionsOf = await prepare(config, deps);
   return new Map(
     config.upstreams.map((upstream) => {
-      const { key, access, tagTtlMs, staleIfErrorMs, immutableTags } = upstream;
+      const { key, access, tagTtlMs, staleIfErrorMs, headTimeoutMs, immutableTags } = upstream;
       const isImmutableTag = tagMatcher(immutableTags);
       const made = upstreamFor(optionsOf(upstream), access);
-      return [key, { upstream: made, access, tagTtlMs, staleIfErrorMs, isImmutableTag }];
+      return [key, { upstream: made, access, tagTtlMs, staleIfErrorMs, headTimeoutMs, isImmutableTag }];
     }),
   );
 }
@@ -121,6 +121,7 @@ function optionsFor(
     proxy: upstream.proxy,
     proxyEnvironment: config.proxy,
     connections: upstream.connections,
+    headTimeoutMs: upstream.headTimeoutMs,
     bandwidth: upstream.bandwidth,
     isOffline: config.offline,
     clock,

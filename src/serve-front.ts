@@ -36,8 +36,9 @@ export interface ServingFront {
 
 /** For the first head on a connection. */
 const firstHeadMs = 20_000;
-/** A question upstream ends within 60 s; what is made of its answer takes a moment more. */
-const headDeadlineMs = 65_000;
+/** For one question upstream; what is made of its answer takes a moment more. */
+const leastHeadTimeoutMs = 60_000;
+const momentMs = 5_000;
 
 /** Rejects with ListenError. Resolves when connections are accepted. */
 export async function listenFront(options: ServeFrontOptions): Promise<ServingFront> {
@@ -51,6 +52,8 @@ export async function listenFront(options: ServeFrontOptions): Promise<ServingFr
           ...(descriptorMemory === undefined ? {} : { memory: descriptorMemory }),
         })
       : undefined;
+  const timeouts = options.upstreams.map((upstream) => upstream.headTimeoutMs ?? 0);
+  const headTimeoutMs = Math.max(leastHeadTimeoutMs, ...timeouts);
   const clients = new ClientAddresses(options.trustedProxies);
   const deps = {
     clock,
@@ -62,7 +65,7 @@ export async function listenFront(options: ServeFrontOptions): Promise<ServingFr
     body: { pool: new BufferPool(), sendfile, stalls: new StallWatch(clock), clock },
     backlogs: new Backlogs(clock),
     accessLog,
-    headDeadlineMs,
+    headDeadlineMs: headTimeoutMs + momentMs,
   };
   const shares = new ConnectionShares({ maxConnections: options.maxConnections, clients, clock });
   const listener = await Listener.listen({

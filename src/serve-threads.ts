@@ -109,7 +109,7 @@ export class ServeThreads {
         tls,
         maxConnections: maxConnections === undefined ? undefined : Math.ceil(maxConnections / threads),
         keepAliveMs,
-        upstreams: upstreams.map(({ key, hosts, isDefault, isHub }) => ({ key, hosts, isDefault, isHub })),
+        upstreams: upstreams.map(plain),
         trustedProxies,
         isAccessLogged,
         sendfileConcurrency: Math.max(1, Math.floor(sendfileConcurrency / threads)),
@@ -163,4 +163,9 @@ async function probe(options: ServeThreadsOptions): Promise<{ readonly host: str
   const { address } = listener;
   await listener.drain(AbortSignal.abort());
   return address;
+}
+
+/** Without what a thread needs not know, and what cannot be sent to it. */
+function plain({ key, hosts, isDefault, isHub, headTimeoutMs }: RoutedUpstream): RoutedUpstream {
+  return { key, hosts, isDefault, isHub, headTimeoutMs };
 }

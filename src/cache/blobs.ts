@@ -27,8 +27,10 @@ import type { Rights } from './rights.ts';
 import { StoredView } from './stored-view.ts';
 import { viewOf } from './view-of.ts';
 
-/** A question upstream ends within 60 s, and so does the wait for a transfer. */
-const headDeadlineMs = 62_000;
+/** For one question upstream, and for the wait for a transfer, where the upstream has no other. */
+const defaultHeadTimeoutMs = 60_000;
+/** What is made of the answer takes a moment more. */
+const momentMs = 2_000;
 /** 404s are remembered this long, and nothing else is. */
 const negativeTtlMs = 5000;
 /** Blobs up to this are given from memory. */
@@ -208,9 +210,11 @@ export class Blobs {
   ): Promise<T> {
     const control = new AbortController();
     const isRange = query.ranges !== undefined;
-    using _timer = this.#options.clock.setTimer(headDeadlineMs, () =>
+    const { headTimeoutMs = defaultHeadTimeoutMs } = this.#policy(query.upstream);
+    const deadlineMs = headTimeoutMs + momentMs;
+    using _timer = this.#options.clock.setTimer(deadlineMs, () =>
       control.abort(
-        new UpstreamError('timeout', `no answer within ${headDeadlineMs / 1000} s${isRange ? ' for this range' : ''}`, {
+        new UpstreamError('timeout', `no answer within ${deadlineMs / 1000} s${isRange ? ' for this range' : ''}`, {
           upstream: query.upstream,
         }),
       ),

@@ -9,6 +9,8 @@ export interface UpstreamPolicy {
   readonly tagTtlMs: number;
   /** Milliseconds beyond freshness that the last known answer may be served during an outage. */
   readonly staleIfErrorMs: number;
+  /** Milliseconds that one question there may take; 60,000 if undefined. */
+  readonly headTimeoutMs?: number;
   /** True for tags that are never revalidated. */
   readonly isImmutableTag: (tag: string) => boolean;
 }

@@ -103,6 +103,8 @@ export interface UpstreamConfig {
     | { readonly kind: 'url'; readonly url: Secret };
   /** At most that many blob transfers at once; manifests, tokens and HEADs do not count. */
   readonly connections: number;
+  /** Until the head of an answer is there. */
+  readonly headTimeoutMs: number;
   /** Bytes per second over all blob transfers of this upstream; undefined: unlimited. */
   readonly bandwidth: number | undefined;
 }

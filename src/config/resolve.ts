@@ -64,6 +64,7 @@ function resolveUpstream(
     },
     proxy: proxy === 'environment' || proxy === 'direct' ? { kind: proxy } : { kind: 'url', url: new Secret(proxy) },
     connections: upstream.connections,
+    headTimeoutMs: upstream.headTimeout,
     bandwidth: upstream.bandwidth,
   };
 }

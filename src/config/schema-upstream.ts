@@ -157,5 +157,13 @@ export const upstreamSchema = v.strictObject({
     ),
     64,
   ),
+  headTimeout: v.optional(
+    duration(
+      'How long an answer may take to begin; clients wait as long. The next endpoint is asked beside after 8 s. Longer than ' +
+        'the default for an upstream that fetches what it is asked for first: most clients wait on, containerd gives up after 30 s.',
+      1000,
+    ),
+    '60s',
+  ),
   bandwidth: v.optional(rate('Bytes per second from this upstream, over all blob transfers. Default: no limit.', 1024)),
 });

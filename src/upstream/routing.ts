@@ -22,6 +22,8 @@ export interface RoutedUpstream {
   readonly isDefault: boolean;
   /** Its URL leads to Docker Hub. By a key that is one of Docker Hub's names it is taken for it anyway. */
   readonly isHub?: boolean | undefined;
+  /** As `UpstreamOptions`; default 60 s. */
+  readonly headTimeoutMs?: number | undefined;
 }
 
 export interface RoutedRequest {

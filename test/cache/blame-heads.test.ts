@@ -16,8 +16,8 @@ const things: readonly (readonly [string, Asked])[] = [
   ['a list of tags', { what: 'tags', name: 'org/app' }],
 ];
 
-async function late(ms: number): Promise<BlameRig> {
-  const rig = await BlameRig.start();
+async function late(ms: number, headTimeoutMs = 60_000): Promise<BlameRig> {
+  const rig = await BlameRig.start({ upstream: { headTimeoutMs } });
   rig.registry.content.add('org/app', image, 'v1');
   rig.registry.content.add('org/app', buildArtifact({ seed: 'late', subject: image }));
   rig.registry.always = hold('before', new ClockGate(rig.clock, ms));
@@ -49,6 +49,14 @@ describe.each(things)('%s whose head takes 25 s', (_, asked) => {
     const next = await rig.until(rig.ask({ ...asked, client: '10.0.0.2' }));
     expect([next.status, next.seconds]).toEqual([200, 0]);
     expect(rig.registry.requests).toHaveLength(1);
+  });
+});
+
+describe.each(things)('%s whose head takes 170 s', (_, asked) => {
+  it('is served to the client that waits where `headTimeout` is longer', async () => {
+    await using rig = await late(170_000, 180_000);
+    const { status, seconds } = await rig.until(rig.ask(asked), 200_000);
+    expect([status, Math.round(seconds)]).toEqual([200, 170]);
   });
 });
 

@@ -147,6 +147,7 @@ upstreams:
     tls: { ca: ${secret}, cert: ${secret}, key: ${secret}, insecureSkipVerify: true }
     proxy: direct
     connections: 3
+    headTimeout: 5m
     bandwidth: 10MB/s
 `,
     );
@@ -182,6 +183,7 @@ upstreams:
           tls: { caFile: secret, certFile: secret, keyFile: secret, insecureSkipVerify: true },
           proxy: { kind: 'direct' },
           connections: 3,
+          headTimeoutMs: 300_000,
           bandwidth: 10_000_000,
         },
       ],

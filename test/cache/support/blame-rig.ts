@@ -91,7 +91,8 @@ export class BlameRig implements AsyncDisposable {
     const events = { upstreamRejected: (): void => undefined };
     this.#upstream = new PublicUpstream({ member, stranger, logger: silentLogger, events });
     const rules = { access: 'public', staleIfErrorMs: 30 * 86_400_000, isImmutableTag: () => false } as const;
-    const policy = { ...rules, tagTtlMs: options.tagTtlMs ?? 60_000, upstream: this.#upstream };
+    const { headTimeoutMs = 60_000 } = options.upstream ?? {};
+    const policy = { ...rules, tagTtlMs: options.tagTtlMs ?? 60_000, headTimeoutMs, upstream: this.#upstream };
     this.#running = createCache({
       store: new FaultyStore(catalog),
       catalog,

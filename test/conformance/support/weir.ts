@@ -21,6 +21,7 @@ export interface WeirOptions extends UpstreamOptions {
   readonly clock?: FakeClock;
   readonly tagTtlMs?: number;
   readonly staleIfErrorMs?: number;
+  readonly headTimeoutMs?: number;
 }
 
 /** The only upstream, and the default one. */
@@ -81,10 +82,10 @@ export class WeirUnderTest implements AsyncDisposable {
   }
 
   async #start(offline: boolean): Promise<void> {
-    const { tagTtlMs = 300_000, staleIfErrorMs = 86_400_000 } = this.#options;
+    const { tagTtlMs = 300_000, staleIfErrorMs = 86_400_000, headTimeoutMs = 60_000 } = this.#options;
     const clock = this.#clock;
     const [store, catalog] = [this.#store, this.#catalog];
-    const client = clientOf(new URL(this.upstream.url), { key, clock, isOffline: offline });
+    const client = clientOf(new URL(this.upstream.url), { key, clock, isOffline: offline, headTimeoutMs });
     const storeUsage = (): { bytes: number; blobs: number; catalogBytes: number; unreadable: number } => ({
       bytes: 0,
       blobs: 0,
@@ -92,7 +93,7 @@ export class WeirUnderTest implements AsyncDisposable {
       unreadable: 0,
     });
     const metrics = new Metrics({ version: '0', upstreams: [key], storeUsage, isProcessMeasured: false });
-    const rules = { access: 'public', tagTtlMs, staleIfErrorMs, isImmutableTag: () => false } as const;
+    const rules = { access: 'public', tagTtlMs, staleIfErrorMs, headTimeoutMs, isImmutableTag: () => false } as const;
     const running = createCache({
       store,
       catalog,
@@ -114,7 +115,7 @@ export class WeirUnderTest implements AsyncDisposable {
       threads: 1,
       sendfileConcurrency: 1,
       trustedProxies: [],
-      upstreams: [{ key, hosts: [], isDefault: true }],
+      upstreams: [{ key, hosts: [], isDefault: true, headTimeoutMs }],
       cache: running.cache,
       generations: running.generations,
       clock,
