@@ -1,11 +1,11 @@
 /** The conversation of one request with one registry about who is asking. See auth.ts for its contract. */
 import type { Repository } from '../oci/reference.ts';
 import type { AuthExchange, Authorization, Refusal, Verdict } from './auth.ts';
-import type { AuthMemory, KnownChallenge } from './auth-memory.ts';
+import { type AuthMemory, isSamePlace, type KnownChallenge } from './auth-memory.ts';
 import { type HeldToken, type Tokens, credentialSetOf, withheldError } from './auth-tokens.ts';
 import { type ChosenChallenge, chooseChallenge, parseChallenges } from './challenge.ts';
 import { type Credential, type CredentialSource, placeOf } from './credentials.ts';
-import { isOutage, UpstreamError, type UpstreamErrorKind } from './errors.ts';
+import { isOutage, UpstreamError } from './errors.ts';
 import type { RefusedCredentials, Trial } from './refused-credentials.ts';
 import { challengeScopes, wantedScopes } from './scope.ts';
 import { basicHeader } from './token-form.ts';
@@ -33,8 +33,6 @@ type BasicCredential = Extract<Credential, { kind: 'basic' }>;
 
 /** More than any sane conversation takes (found, fetched, told anew, fetched with another scope); ends an insane one. */
 const maxRetries = 5;
-/** Failures of a token server after which the registry is asked again where it is. */
-const movedAway: ReadonlySet<UpstreamErrorKind> = new Set(['unreachable', 'tls', 'badResponse', 'redirectRefused']);
 /** ECR says this with status 403, and only in the body. */
 const expiredToken = /authorization token has expired/i;
 
@@ -52,6 +50,8 @@ export class Exchange implements AuthExchange {
   #hasRenewed = false;
   #withheldFrom: URL | undefined;
   #trial: Trial | undefined;
+  /** Why what was sent last went without a token that it may need: a refusal is no answer then. */
+  #noToken: { readonly error: UpstreamError; readonly challenge: KnownChallenge } | undefined;
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
@@ -75,10 +75,12 @@ export class Exchange implements AuthExchange {
   heard(status: number | undefined): void {
     using trial = this.#takeTrial();
     if (status !== undefined && status < 500 && status !== 429) trial?.accepted();
+    if (this.#noToken !== undefined && status !== undefined && isRefusal(status)) throw this.#noToken.error;
   }
 
   async challenged(refusal: Refusal, signal: AbortSignal): Promise<Verdict> {
     using trial = this.#takeTrial();
+    if (refusal.status === 403 && this.#noToken !== undefined) throw this.#noToken.error;
     if (refusal.status === 403 && !expiredToken.test(refusal.body ?? '')) trial?.accepted();
     const verdict = this.#retries >= maxRetries ? 'denied' : await this.#judge(refusal, signal);
     if (verdict === 'credentialRefused') trial?.refused(this.#refusedBy(refusal), false);
@@ -112,6 +114,9 @@ export class Exchange implements AuthExchange {
     if (challenge === undefined || this.#wasToldBare) return 'denied';
     this.#wasToldBare = true;
     const known = memory.learn(registry, repository, challenge);
+    const noToken = this.#noToken;
+    this.#noToken = undefined;
+    if (noToken !== undefined && isSamePlace(noToken.challenge, known)) throw noToken.error;
     if (this.#triedInVain !== undefined && isSamePlace(this.#triedInVain, known)) return 'denied';
     if (known.kind === 'bearer') return 'retry';
     const credential = await this.#credential(signal);
@@ -164,8 +169,7 @@ export class Exchange implements AuthExchange {
     credential: Exclude<Credential, { kind: 'registryToken' }> | undefined,
     signal: AbortSignal,
   ): Promise<Authorization> {
-    const { upstream, registry, repository, realms, tokens, memory } = this.#options;
-    const isOwn = memory.isOwn(registry, repository);
+    const { upstream, registry, repository, realms, tokens } = this.#options;
     try {
       const token = await tokens.get({ registry, repository, challenge, credential, realms }, signal);
       this.#withheldFrom = token.withheldFrom;
@@ -177,13 +181,12 @@ export class Exchange implements AuthExchange {
       if (!(error instanceof UpstreamError) || signal.aborted) throw error;
       if (error.kind === 'credentialRefused' && credential !== undefined) {
         if (await this.#isRenewed(credential, signal)) return this.authorization(signal);
-      } else if (movedAway.has(error.kind)) {
-        memory.forget(registry, repository);
       }
-      // That others need a token is no word about this one, which may be there without.
-      if (!isOwn && !this.#wasToldBare && isOutage(error) && error.kind !== 'credentialRefused')
-        return this.#sendBare();
-      throw error;
+      if (this.#wasToldBare || !isOutage(error) || error.kind === 'credentialRefused') throw error;
+      // While no token is to be had, what is there without one is: the registry may have another token server by now, or
+      // may never have wanted a token for this.
+      this.#noToken = { error, challenge };
+      return this.#sendBare();
     }
   }
 
@@ -238,7 +241,7 @@ export class Exchange implements AuthExchange {
   }
 }
 
-function isSamePlace(a: KnownChallenge, b: ChosenChallenge | KnownChallenge): boolean {
-  if (a.kind !== 'bearer' || b.kind !== 'bearer') return a.kind === b.kind;
-  return a.realm === b.realm && a.service === b.service;
+/** What may be said of a thing to whoever may not see it. */
+function isRefusal(status: number): boolean {
+  return status >= 400 && status <= 499 && status !== 416 && status !== 429;
 }

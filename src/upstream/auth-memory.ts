@@ -29,11 +29,6 @@ export class AuthMemory {
     return this.#known.get(keyOf(registry, repository)) ?? this.#known.get(keyOf(registry));
   }
 
-  /** Whether it was said of this repository, and not only of others of its registry. */
-  isOwn(registry: URL, repository: Repository): boolean {
-    return this.#known.get(keyOf(registry, repository)) !== undefined;
-  }
-
   /** For a challenge to a request without authorization: only that one is the registry's own word about its realm. */
   learn(registry: URL, repository: Repository, challenge: ChosenChallenge): KnownChallenge {
     const known: KnownChallenge =
@@ -57,12 +52,6 @@ export class AuthMemory {
     this.#store(registry, repository, { ...known, hints: merged });
   }
 
-  /** The next request goes without authorization, to be told anew. */
-  forget(registry: URL, repository: Repository): void {
-    this.#known.delete(keyOf(registry, repository));
-    this.#known.delete(keyOf(registry));
-  }
-
   #store(registry: URL, repository: Repository, known: KnownChallenge): void {
     this.#known.set(keyOf(registry, repository), known);
     this.#known.set(keyOf(registry), known);
@@ -71,4 +60,10 @@ export class AuthMemory {
 
 function keyOf(registry: URL, repository?: Repository): string {
   return JSON.stringify([registry.origin, registry.pathname, repository ?? null]);
+}
+
+/** It would be the same token server. */
+export function isSamePlace(a: KnownChallenge, b: ChosenChallenge | KnownChallenge): boolean {
+  if (a.kind !== 'bearer' || b.kind !== 'bearer') return a.kind === b.kind;
+  return a.realm === b.realm && a.service === b.service;
 }

@@ -83,7 +83,10 @@ export interface AuthExchange {
   authorization(signal: AbortSignal): Promise<Authorization>;
   /** Learns from a 401 or 403 to the last `authorization`. Rejects like `authorization`. */
   challenged(refusal: Refusal, signal: AbortSignal): Promise<Verdict>;
-  /** Any other end of the request with the last `authorization`: the status, or undefined when none came. */
+  /**
+   * Any other end of the request with the last `authorization`: the status, or undefined when none came. Throws
+   * UpstreamError where that refuses somebody else than who should have asked: the token endpoint was out of order.
+   */
   heard(status: number | undefined): void;
 }
 

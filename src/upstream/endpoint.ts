@@ -193,9 +193,20 @@ async function send(endpoint: Endpoint, ask: Ask, walk: Walk, attempt: Attempt):
     walk.exchange?.heard(undefined);
     throw error;
   });
-  if (response.status !== 401 && response.status !== 403) walk.exchange?.heard(response.status);
+  if (response.status !== 401 && response.status !== 403) hear(response, walk, attempt);
   if (walk.exchange !== undefined) attempt.onRegistryAnswer(response);
   return response;
+}
+
+/** Throws why it was asked without a token when that is what it is about. */
+function hear(response: IncomingResponse, { exchange }: Walk, attempt: Attempt): void {
+  try {
+    exchange?.heard(response.status);
+  } catch (error) {
+    response.abort();
+    attempt.stage = 'tokens';
+    throw error;
+  }
 }
 
 /** Returns when the request is worth repeating. */

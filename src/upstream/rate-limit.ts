@@ -13,7 +13,8 @@ export const longestShortMs = 10_000;
 const firstIntervalMs = 500;
 /** Without a 429 for so long, questions go as if there had been none. */
 const forgetMs = 60_000;
-const faster = 0.85;
+/** A bucket that is still being emptied hides a pace that is too fast: whoever speeds up more has many under way then. */
+const faster = 0.93;
 const slower = 2;
 /** A pace that brought a 429 was too fast by so much at least. */
 const tooFast = 1.5;

@@ -188,7 +188,11 @@ describe('Authorizer with tokens', () => {
     await using tokens = await tokenServer(() => ({ status, headers: { 'retry-after': '7' } }));
     await using registry = await tokenRegistry(tokens);
     await using client = clientOf(registry.url);
-    await expect(client.ask('a')).rejects.toMatchObject({ kind });
+    for (const count of [1, 2]) {
+      await expect(client.ask('a')).rejects.toMatchObject({ kind });
+      // However the registry is asked about that: the token server once each time.
+      expect(tokens.queries).toHaveLength(count);
+    }
   });
 
   it('asks the registry again where its token server is, when that is gone', async () => {
@@ -209,16 +213,20 @@ describe('Authorizer with tokens', () => {
     expect(await client.ask('b')).toMatchObject({ outcome: 200, sent: [undefined, expect.stringMatching(/^Bearer /)] });
   });
 
-  it('asks without a token for what nobody has said needs one, once, while no token is to be had', async () => {
+  it('asks without a token while none is to be had, and takes no refusal of that for an answer', async () => {
     const tokens = await tokenServer();
-    await using registry = await tokenRegistry(tokens, { open: 'open' });
+    const status = { open: 200 };
+    await using registry = await tokenRegistry(tokens, { open: ['open', status] });
     await using client = clientOf(registry.url);
     expect((await client.ask('a')).outcome).toBe(200);
     await tokens[Symbol.asyncDispose]();
     expect(await client.ask('open')).toMatchObject({ outcome: 200, sent: [undefined] });
     const before = registry.seen.length;
     for (let i = 0; i < 3; i++) await expect(client.ask('b')).rejects.toMatchObject({ kind: 'unreachable' });
-    expect(registry.seen.length - before).toBeLessThanOrEqual(3);
+    expect(registry.seen.length - before).toBe(3);
+    for (status.open of [404, 400, 403])
+      await expect(client.ask('open')).rejects.toMatchObject({ kind: 'unreachable' });
+    for (status.open of [429, 500]) expect((await client.ask('open')).outcome).toBe(status.open);
   });
 });
 

@@ -47,6 +47,7 @@ export interface BlameRigOptions {
   readonly urls?: readonly URL[];
   readonly registries?: readonly ScriptedUpstream[];
   readonly tagTtlMs?: number;
+  readonly hasPrefetch?: boolean;
   readonly upstream?: Partial<UpstreamOptions>;
 }
 
@@ -104,6 +105,7 @@ export class BlameRig implements AsyncDisposable {
       connections: 1,
       onAbandon: 'finish',
       offline: false,
+      prefetch: options.hasPrefetch === true ? { maxBytes: 2 ** 30 } : undefined,
     });
   }
 

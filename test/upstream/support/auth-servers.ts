@@ -101,8 +101,8 @@ export async function tokenRegistry(
   options: {
     readonly challenge?: (request: IncomingMessage) => string | undefined;
     readonly isAccepted?: (token: string, request: IncomingMessage) => boolean;
-    /** A repository that needs no token. */
-    readonly open?: string;
+    /** A repository that needs no token, and what its answer is. */
+    readonly open?: readonly [string, { readonly open: number }];
   } = {},
 ): Promise<TestServer> {
   return serve((request, response) => {
@@ -110,8 +110,10 @@ export async function tokenRegistry(
     const query = token === undefined ? undefined : tokens.issued.get(token);
     const scope = `repository:${repositoryOf(request)}:pull`;
     const isGood = token !== undefined && query?.scopes.includes(scope) === true;
-    if (repositoryOf(request) === options.open || (isGood && (options.isAccepted?.(token, request) ?? true))) {
-      response.end('content');
+    const [open, status] = options.open ?? [];
+    const isOpen = token === undefined && repositoryOf(request) === open;
+    if (isOpen || (isGood && (options.isAccepted?.(token, request) ?? true))) {
+      response.writeHead((isOpen && status?.open) || 200).end('content');
       return;
     }
     const usual = `Bearer realm="${tokens.server.url.href}token",service="s",scope="${scope}"`;
