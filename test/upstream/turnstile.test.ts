@@ -93,10 +93,10 @@ describe('a turnstile', () => {
   it('looks at failures when somebody may pass, not when he came', async () => {
     const { come, passed, close, clock } = rig();
     await close();
-    let failedAtMs: number | undefined;
-    void come('a', { failedAtMs: () => failedAtMs });
+    const failed: { atMs?: number } = {};
+    void come('a', { failedAtMs: () => failed.atMs });
     void come('b');
-    failedAtMs = 1;
+    failed.atMs = 1;
     await clock.advance(2_000);
     expect(passed).toEqual(['b', 'a']);
   });
@@ -104,14 +104,14 @@ describe('a turnstile', () => {
   it('tells who has waited too long, and who need not wait any longer', async () => {
     const { come, refused, passed, close, clock, turnstile, gate } = rig();
     await close();
-    let refusal: Error | undefined;
+    const known: { error?: Error } = {};
     const closed = { opensAtMs: Infinity, passed: () => undefined };
     void come('late', { gates: [closed], endsAtMs: 3_000 });
-    void come('known', { gates: [closed], refusal: () => refusal });
+    void come('known', { gates: [closed], refusal: () => known.error });
     void come('patient', { gates: [gate] });
     await clock.advance(3_000);
     expect([refused, passed]).toEqual([['late late'], ['patient']]);
-    refusal = new Error('failed meanwhile');
+    known.error = new Error('failed meanwhile');
     turnstile.wake();
     await clock.advance(0);
     expect([refused, turnstile.waiting]).toEqual([['late late', 'known failed meanwhile'], 0]);
