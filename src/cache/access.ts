@@ -7,10 +7,12 @@ import { originOf } from '../store/origin.ts';
 import { certificatePlace } from '../upstream/credentials.ts';
 import { isNotFound, UpstreamError } from '../upstream/errors.ts';
 import { provedBy } from '../upstream/public-upstream.ts';
+import type { FromClient } from './answers.ts';
 import { CacheError } from './errors.ts';
 import { contentText } from './keys.ts';
 import { Naming } from './naming.ts';
 import { Negatives } from './negative.ts';
+import { onBehalf } from './on-behalf.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { RepositoryRights, RightsDeps } from './policy-deps.ts';
 import { Refresh } from './refresh.ts';
@@ -93,8 +95,14 @@ class UpstreamRights implements RepositoryRights {
     return true;
   }
 
-  async ask(key: RepositoryKey, digest: Digest, kind: ContentKind, signal: AbortSignal): Promise<boolean> {
-    const { upstream } = this.#policy(key);
+  async ask(
+    key: RepositoryKey,
+    digest: Digest,
+    kind: ContentKind,
+    signal: AbortSignal,
+    from: FromClient = {},
+  ): Promise<boolean> {
+    const { upstream } = onBehalf(this.#policy(key), from);
     const text = wordText(key, digest, kind);
     this.#negatives.check(text);
     const standing = this.standing(key, digest, kind);

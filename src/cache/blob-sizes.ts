@@ -16,10 +16,10 @@ export class BlobSizes {
   }
 
   /** One question for all who ask through the same repository. Rejects with UpstreamError. */
-  async ask({ repository, digest }: BlobQuery, upstream: Upstream, signal: AbortSignal): Promise<BlobView> {
+  async ask({ repository, digest, client }: BlobQuery, upstream: Upstream, signal: AbortSignal): Promise<BlobView> {
     const key = { upstream: upstream.key, repository };
     const ask = async (own: AbortSignal): Promise<number | undefined> => {
-      const found = await upstream.statBlob(repository, digest, own);
+      const found = await upstream.statBlob(repository, digest, own, { client });
       this.#rights.said(key, digest, 'blob', found);
       return found.sizeBytes;
     };

@@ -127,7 +127,7 @@ export class Blobs {
       const info = await look(this.#options, digest);
       const isHere = info !== undefined && !info.isSuspect;
       if (!isHere || !this.#access.isForeign(key, digest)) {
-        const isAnswered = await rights.ask(key, digest, 'blob', signal);
+        const isAnswered = await rights.ask(key, digest, 'blob', signal, query);
         if (isHere && (!isAnswered || rights.isLinked(key, digest, 'blob'))) return this.#hit(query, upstream, info);
         needsBytes = isHere;
       }
@@ -167,7 +167,7 @@ export class Blobs {
       }
       // Somebody else's fill began between the question and the join.
       if (!isNew && !fill.sources.has(repository) && !this.#access.mayJoin(fill, key)) {
-        await rights.ask(key, digest, 'blob', signal);
+        await rights.ask(key, digest, 'blob', signal, query);
         if (!this.#access.mayJoin(fill, key)) throw unproved(key, digest);
         continue;
       }
@@ -180,7 +180,7 @@ export class Blobs {
         }
         // The bytes were there before this repository was asked about them: a partial, or somebody else's blob.
         if (head.kind !== 'bypass' && !this.#access.mayJoin(fill, key)) {
-          await rights.ask(key, digest, 'blob', signal);
+          await rights.ask(key, digest, 'blob', signal, query);
           if (head.kind === 'filling' && !this.#access.mayJoin(fill, key)) throw unproved(key, digest);
         }
         if (head.kind === 'stored' && !rights.isLinked(key, digest, 'blob')) {

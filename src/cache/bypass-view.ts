@@ -38,7 +38,7 @@ export async function openBypass(options: BypassOptions, signal: AbortSignal): P
   if (ranges === undefined) {
     body = await upstream.openBlob({ repository, digest, party: new Party('normal', client) }, signal);
     sizeBytes = body.answer.kind === 'whole' ? body.answer.sizeBytes : body.answer.totalBytes;
-  } else sizeBytes ??= (await upstream.statBlob(repository, digest, signal)).sizeBytes;
+  } else sizeBytes ??= (await upstream.statBlob(repository, digest, signal, { client })).sizeBytes;
   const view = new BypassView(options, sizeBytes, body);
   if (sizeBytes === undefined || sizeBytes > proveFirstBytes) return view;
   return memoryView(view, options, sizeBytes, signal);

@@ -9,6 +9,7 @@ import type {
   TagsQuery,
 } from './answers.ts';
 import { CacheError } from './errors.ts';
+import { onBehalf } from './on-behalf.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { Listings, PolicyDeps } from './policy-deps.ts';
 import { ReferrerLists } from './referrers.ts';
@@ -36,12 +37,12 @@ class CachedListings implements Listings {
   }
 
   async tags(query: TagsQuery, signal: AbortSignal): Promise<TagsAnswer> {
-    const policy = this.#policy(query);
+    const policy = onBehalf(this.#policy(query), query);
     return this.#unlessClosed(() => this.#tags.list(query, policy, signal));
   }
 
   async referrers(query: ReferrersQuery, signal: AbortSignal): Promise<ReferrersAnswer> {
-    const policy = this.#policy(query);
+    const policy = onBehalf(this.#policy(query), query);
     return this.#unlessClosed(() => this.#referrers.list(query, policy, signal));
   }
 

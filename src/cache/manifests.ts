@@ -3,7 +3,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { RepositoryKey } from '../store/catalog.ts';
 import { isAborted, isOutage } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
-import type { LeasedAnswer, ManifestAnswer, ManifestQuery } from './answers.ts';
+import type { FromClient, LeasedAnswer, ManifestAnswer, ManifestQuery } from './answers.ts';
 import { TagBindings } from './bindings.ts';
 import { CacheError } from './errors.ts';
 import { repositoryText } from './keys.ts';
@@ -11,6 +11,7 @@ import { lease } from './lease.ts';
 import { answerOf, contentOf, typed } from './manifest-answer.ts';
 import { ManifestFetch } from './manifest-fetch.ts';
 import { type KeptManifest, ManifestShelf } from './manifest-shelf.ts';
+import { onBehalf } from './on-behalf.ts';
 import type { Manifests, PolicyDeps } from './policy-deps.ts';
 import { TagResolver } from './resolve.ts';
 import { shuttingDown } from './refusals.ts';
@@ -42,14 +43,15 @@ class CachedManifests implements Manifests {
 
   async manifest(query: ManifestQuery, signal: AbortSignal): Promise<ManifestAnswer> {
     const { upstream: name, repository, reference, method } = query;
-    const policy = this.#deps.upstreams.get(name);
-    if (policy === undefined) throw new CacheError('nameUnknown', name, `no upstream ${name} is configured`);
+    const known = this.#deps.upstreams.get(name);
+    if (known === undefined) throw new CacheError('nameUnknown', name, `no upstream ${name} is configured`);
+    const policy = onBehalf(known, query);
     const key = { upstream: name, repository };
     try {
       if (reference.kind === 'tag') {
         return await this.#resolver.resolve({ ...key, tag: reference.tag }, method, policy, signal);
       }
-      return await this.#byDigest(policy.upstream, key, reference.digest, method, signal);
+      return await this.#byDigest(policy.upstream, key, reference.digest, query, signal);
     } catch (error) {
       throw this.#isClosed && isAborted(error) ? shuttingDown(error) : error;
     }
@@ -90,12 +92,12 @@ class CachedManifests implements Manifests {
     upstream: Upstream,
     key: RepositoryKey,
     digest: Digest,
-    method: ManifestQuery['method'],
+    query: ManifestQuery,
     signal: AbortSignal,
   ): Promise<ManifestAnswer> {
     const { rights } = this.#deps;
     try {
-      return await this.#byDigestAt(upstream, key, digest, method, signal);
+      return await this.#byDigestAt(upstream, key, digest, query, signal);
     } catch (error) {
       // What asks for a digest of either kind asks here first, and for the blob only after a 404 (containerd v2.4.2,
       // core/remotes/docker/resolver.go `Resolve`): an outage must not hide a blob that is here.
@@ -108,12 +110,12 @@ class CachedManifests implements Manifests {
     upstream: Upstream,
     key: RepositoryKey,
     digest: Digest,
-    method: ManifestQuery['method'],
+    { method, client }: ManifestQuery,
     signal: AbortSignal,
   ): Promise<ManifestAnswer> {
     const { rights } = this.#deps;
     const standing = rights.standing(key, digest, 'manifest');
-    const mayServe = standing === 'good' || (await this.#isAllowed(key, digest, signal));
+    const mayServe = standing === 'good' || (await this.#isAllowed(key, digest, signal, { client }));
     const here = mayServe ? await this.#here(key, digest, method) : undefined;
     if (here !== undefined) {
       this.#bindings.arrived(key, here);
@@ -138,10 +140,10 @@ class CachedManifests implements Manifests {
    * It lies here, and the upstream's word through this repository is all that is missing: whoever knows a digest may have
    * read it in somebody else's manifest. Where a word is not enough, the upstream has to send the bytes.
    */
-  async #isAllowed(key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<boolean> {
+  async #isAllowed(key: RepositoryKey, digest: Digest, signal: AbortSignal, from: FromClient): Promise<boolean> {
     const { rights } = this.#deps;
     if (!rights.isWordEnough(key, digest) || (await this.#shelf.stat(digest)) === undefined) return false;
-    return !(await rights.ask(key, digest, 'manifest', signal)) || rights.isLinked(key, digest, 'manifest');
+    return !(await rights.ask(key, digest, 'manifest', signal, from)) || rights.isLinked(key, digest, 'manifest');
   }
 
   async #here(

@@ -7,6 +7,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { ContentKind, RepositoryKey } from '../store/catalog.ts';
 import type { CacheError } from './errors.ts';
 import type { Linker, Word } from './word.ts';
+import type { FromClient } from './answers.ts';
 
 /**
  * `good`: serve it · `held`: ask first, and serve it if nobody answers · `withheld`: ask first, and refuse if nobody
@@ -32,7 +33,7 @@ export interface Rights extends Linker {
    * nobody answered and the link is `held`: it counts then. Rejects with UpstreamError, and with CacheError `denied` when
    * nobody answered and it is `withheld`.
    */
-  ask(key: RepositoryKey, digest: Digest, kind: ContentKind, signal: AbortSignal): Promise<boolean>;
+  ask(key: RepositoryKey, digest: Digest, kind: ContentKind, signal: AbortSignal, from?: FromClient): Promise<boolean>;
   /** The refusal for a link that is `withheld`, said in the log once for each upstream. */
   withheld(key: RepositoryKey, cause: unknown): CacheError;
 }

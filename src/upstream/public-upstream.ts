@@ -86,7 +86,9 @@ export class PublicUpstream implements Upstream {
       return body;
     } catch (error) {
       if (!isLimited(error) || request.isSpare === true || !this.hasCredential) throw error;
-      if (!this.#seen.has(text)) await this.statBlob(request.repository, request.digest, signal);
+      const { repository, digest, party } = request;
+      const behind = { client: party && [...party.clients][0], isAwaited: party?.lane !== 'low' };
+      if (!this.#seen.has(text)) await this.statBlob(repository, digest, signal, behind);
       // The slot was the stranger's.
       const { slot: _slot, ...anew } = request;
       const sizeBytes = this.#seen.get(text);
