@@ -14,6 +14,7 @@ import { playCopy } from './scenarios/copy.ts';
 import { playModelcar, playScene, playWhisper, sceneRows } from './scenarios/data.ts';
 import { playImage } from './scenarios/image.ts';
 import { playLayout } from './scenarios/layout.ts';
+import { playLimited } from './scenarios/limited.ts';
 import { lazyRow, playLazy } from './scenarios/lazy.ts';
 import { playMatrix, titleOf } from './scenarios/matrix.ts';
 import { parallelRow, playParallel } from './scenarios/parallel.ts';
@@ -92,6 +93,11 @@ const others: readonly Scenario[] = [
   },
   { name: 'copy', play: (stage) => playCopy(stage, seededAs(stage, 'referrers.test'), seededAs(stage, 'dist3.test')) },
   { name: 'layout', play: (stage) => playLayout(stage, seededAs(stage, 'dist3.test')) },
+  {
+    name: 'limited',
+    programs: ['skopeo'],
+    play: (stage) => playLimited(stage, seededAs(stage, 'dist3.test')),
+  },
   { name: 'image', play: (stage) => playImage(stage, seededAs(stage, 'dist2.test')) },
 ];
 
