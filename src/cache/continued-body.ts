@@ -16,6 +16,8 @@ const maxIdleAttempts = 5;
 /** Waits before attempts that follow one without progress, in milliseconds. */
 const idleDelaysMs = [100, 500, 1500, 4000] as const;
 const maxBreakerWaitMs = 10_000;
+/** In all, for as long as no byte comes. */
+const maxIdleMs = 60_000;
 
 /** What all transfers of one fill share: where to ask, and what has been learnt about it. */
 export interface BodySource {
@@ -84,6 +86,7 @@ export async function* continuedBody(
 ): AsyncGenerator<Uint8Array, void, void> {
   let position = stretch.start;
   let idleAttempts = 0;
+  let idleMs = 0;
   let opened = stretch.opened;
   for (;;) {
     const before = position;
@@ -121,7 +124,7 @@ export async function* continuedBody(
       if (!(error instanceof UpstreamError) || error.kind === 'aborted' || signal.aborted) throw error;
       // Everything came before it broke; whether it is right is for the hash to say.
       if (position >= (stretch.end() ?? Infinity)) return;
-      if (position > before) idleAttempts = 0;
+      if (position > before) idleAttempts = idleMs = 0;
       // Nothing went wrong: back to the queue.
       if (error.kind === 'preempted') continue;
       if (isAboutRange(error, source) && !needsRange) continue;
@@ -136,9 +139,11 @@ export async function* continuedBody(
         // What weir itself lacks may be there again soon.
         const isFirst = !source.hasStarted && error.kind !== 'exhausted';
         const isHopeless = isFirst || error.kind === 'offline' || stretch.isSpare === true;
-        if (isHopeless || idleAttempts + 1 >= maxIdleAttempts) throw error;
-        await source.clock.sleep(delayMs(error, idleAttempts), signal);
-        idleAttempts += 1;
+        const waitMs = delayMs(error, idleAttempts);
+        idleMs += waitMs;
+        if (isHopeless || idleMs > maxIdleMs) throw error;
+        if (wasAsked(error) && ++idleAttempts >= maxIdleAttempts) throw error;
+        await source.clock.sleep(waitMs, signal);
       }
       source.resumed();
     }
@@ -204,8 +209,12 @@ function isAboutRange(error: UpstreamError, source: BodySource): boolean {
   return true;
 }
 
+/** A failure that is remembered says when the question is asked again; until then it uses up no attempt. */
+function wasAsked({ kind, retryAfterMs }: UpstreamError): boolean {
+  return retryAfterMs === undefined || kind === 'breakerOpen' || kind === 'rateLimited';
+}
+
 function delayMs(error: UpstreamError, idleAttempts: number): number {
-  const base = idleDelaysMs[idleAttempts] ?? 0;
-  if (error.kind !== 'breakerOpen' && error.kind !== 'rateLimited') return base;
-  return Math.min(Math.max(base, error.retryAfterMs ?? 0), maxBreakerWaitMs);
+  const waitMs = Math.max(idleDelaysMs[idleAttempts] ?? 0, error.retryAfterMs ?? 0);
+  return wasAsked(error) ? Math.min(waitMs, maxBreakerWaitMs) : waitMs;
 }
