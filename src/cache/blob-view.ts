@@ -18,6 +18,7 @@ export interface BlobView {
   readonly digest: Digest;
   /** Undefined while an upstream that declares no length is still sending. */
   readonly sizeBytes: number | undefined;
+  /** Final when a reader was opened: what lies in the store and cannot be opened is brought again. So is `isProved`. */
   readonly outcome: Outcome;
   /** The bytes were proved; false while a fill runs. */
   readonly isProved: boolean;

@@ -50,7 +50,9 @@ class BypassView implements BlobView {
   readonly outcome: Outcome = { kind: 'bypass' };
   readonly isProved = false;
   readonly #options: BypassOptions;
-  /** Of the parts that were asked for, in the order in which they are opened. */
+  /** Those that were asked for, in the order in which they are opened. */
+  readonly #parts: readonly BodySpan[];
+  /** Of each of them. */
   readonly #runs: readonly Run[];
   /** The last of parts that are everything together: it ends with the proof, as everything does. */
   readonly #heldBack: Run | undefined;
@@ -66,6 +68,7 @@ class BypassView implements BlobView {
     this.#body = body;
     const resolved = ranges && sizeBytes !== undefined ? resolveRanges(ranges, sizeBytes) : undefined;
     const spans = resolved?.kind === 'multi' ? resolved.spans : [];
+    this.#parts = spans;
     this.#runs = runsOf(spans);
     const total = spans.reduce((sum, { start, end }) => sum + end - start, 0);
     this.#heldBack = total === sizeBytes ? this.#runs.at(-1) : undefined;
@@ -76,8 +79,10 @@ class BypassView implements BlobView {
   }
 
   open(span: BodySpan): Promise<BlobReader> {
-    const run = this.#runs[this.#opened++];
+    const part = this.#parts[this.#opened];
+    const run = part?.start === span.start && part.end === span.end ? this.#runs[this.#opened] : undefined;
     if (run === undefined) return Promise.resolve(this.#transfer(span));
+    this.#opened += 1;
     let tail = this.#tails.get(run);
     if (tail === undefined) {
       const parts = this.#runs.filter((one) => one === run).length;

@@ -33,6 +33,9 @@ export interface RemoteReadable {
 
 export interface RemoteOpened {
   readonly reader: number;
+  /** Of the view, as it turned out. */
+  readonly outcome: Outcome;
+  readonly isProved: boolean;
   /** What can be read at once; undefined when nothing can yet. */
   readonly readable: RemoteReadable | undefined;
 }
@@ -130,10 +133,12 @@ export class CacheHost implements Disposable {
     this.#readings.set(id, { reader, view });
     try {
       const end = reader.readable(span.start, signal);
-      if (typeof end === 'number') return { reader: id, readable: this.#promise({ reader, view }, end) };
+      const { outcome, isProved } = view;
+      const opened = { reader: id, outcome, isProved };
+      if (typeof end === 'number') return { ...opened, readable: this.#promise({ reader, view }, end) };
       // It will be asked again, with a signal of its own; what becomes of this question does not matter.
       end.catch(() => undefined);
-      return { reader: id, readable: undefined };
+      return { ...opened, readable: undefined };
     } catch (error) {
       // Nobody has heard of it who could close it.
       this.#closeReader(id);

@@ -77,7 +77,7 @@ export class RemoteCache implements Cache {
 class View implements BlobView {
   readonly digest;
   readonly sizeBytes;
-  readonly outcome;
+  outcome;
   isProved: boolean;
   readonly #calls: Calls;
   readonly #id: number;
@@ -98,7 +98,14 @@ class View implements BlobView {
   }
 
   async open(span: BodySpan, signal: AbortSignal): Promise<BlobReader> {
-    const { reader, readable } = await this.#calls.call('open', { view: this.#id, span }, signal);
+    const {
+      reader,
+      readable,
+      outcome,
+      isProved: isProvedNow,
+    } = await this.#calls.call('open', { view: this.#id, span }, signal);
+    this.outcome = outcome;
+    this.isProved = isProvedNow;
     const opened = new Reader(this.#calls, reader, span, (isProved) => (this.isProved = isProved));
     try {
       if (readable !== undefined) await opened.take(readable);

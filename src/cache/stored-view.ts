@@ -16,8 +16,6 @@ export interface StoredViewOptions {
 export class StoredView implements BlobView {
   readonly digest: Digest;
   readonly sizeBytes: number;
-  readonly outcome: Outcome;
-  readonly isProved = true;
   readonly #options: StoredViewOptions;
   #refilled: BlobView | undefined;
 
@@ -25,7 +23,14 @@ export class StoredView implements BlobView {
     this.#options = options;
     this.digest = options.info.digest;
     this.sizeBytes = options.info.sizeBytes;
-    this.outcome = options.outcome;
+  }
+
+  get outcome(): Outcome {
+    return (this.#refilled ?? this.#options).outcome;
+  }
+
+  get isProved(): boolean {
+    return this.#refilled?.isProved ?? true;
   }
 
   proved(): Promise<void> {

@@ -46,4 +46,17 @@ describe('a stored blob', () => {
     expect(await engine.read(view).catch((error: unknown) => error)).toBeInstanceOf(BrokenBodyError);
     view.close();
   });
+
+  it('that is brought again is what it was found to be: no hit', async () => {
+    const upstream = new BlobUpstream(content(1024 * 1024));
+    await using engine = new Engine([upstream]);
+    await engine.get(upstream);
+    await eventually(() => engine.fills.size === 0);
+    const view = await engine.view(upstream);
+    expect([view.outcome.kind, view.isProved]).toEqual(['hit', true]);
+    await engine.store.remove(upstream.digest);
+    const { digest } = await engine.read(view);
+    expect([view.outcome, digest]).toEqual([{ kind: 'miss', isStored: true }, upstream.digest]);
+    view.close();
+  });
 });
