@@ -18,6 +18,7 @@ import type { FrontDeps } from './context.ts';
 import type { Exchange } from './exchange.ts';
 import { type Multipart, multipart } from './multipart.ts';
 import { PartReaders } from './part-readers.ts';
+import { sendParts } from './short-parts.ts';
 import { type HeaderList, sendHead, writeHead } from './respond.ts';
 
 const blobType = 'application/octet-stream';
@@ -101,19 +102,16 @@ async function sendBody(
 ): Promise<void> {
   const plan = planOf(view, ranges, path);
   using readers = new PartReaders(view, plan.spans, exchange.signal);
+  const first = await readers.first();
   // A failure can be told as long as no head is out, so the first bytes come first.
-  await (await readers.first()).readable(plan.spans[0]?.start ?? 0, exchange.signal);
+  await first.readable(readers.groups[0]?.span.start ?? 0, exchange.signal);
+  // What lies in the store but cannot be read has to be brought again.
+  exchange.outcome = view.outcome;
   markUnproved(exchange, view, plan);
   if (!writeHead(exchange, plan.status, plan.headers)) return;
   const writer = new BodyWriter(exchange.res, deps.body);
   try {
-    for (const [index, span] of plan.spans.entries()) {
-      const reader = await readers.current();
-      if (plan.frame !== undefined) writer.text(plan.frame.partHead(index));
-      await writer.span(reader, span, exchange.signal);
-      readers.done();
-    }
-    if (plan.frame !== undefined) writer.text(plan.frame.tail);
+    await sendParts(writer, deps.body.pool, readers, plan, exchange.signal);
     writer.end();
   } catch (error) {
     writer.break();

@@ -3,8 +3,8 @@
  *
  * A large body whose bytes lie in a file goes past the socket by sendfile, where that can be had (sendfile.ts). All others
  * go from a positional reader into a pooled buffer and from there into the socket. A reader that is slow, or new,
- * has one small buffer at a time, and none while it waits for a transfer; one that keeps up gets two large ones, of which
- * one fills while the other drains. A body either ends complete or its connection is broken: a failure never turns into a
+ * has one small buffer at a time (two for short parts, short-parts.ts), and none while it waits for a transfer; one that
+ * keeps up gets two large ones, of which one fills while the other drains. A body either ends complete or its connection is broken: a failure never turns into a
  * clean end, and nothing is ever appended.
  */
 import type { ServerResponse } from 'node:http';
@@ -45,7 +45,7 @@ export class BodyWriter implements Watched {
   readonly #onClose = (): void => this.#settle(false);
   readonly #onTaken = (error?: Error | null): void => this.#settle(error === undefined || error === null);
   #pendingSinceMs: number | undefined;
-  #inFlight: { readonly buffer: Buffer; readonly length: number; readonly isPooled: boolean } | undefined;
+  #inFlight: { readonly buffer: Buffer; readonly blobBytes: number; readonly isPooled: boolean } | undefined;
   #taken: PromiseWithResolvers<boolean> | undefined;
   #isGone: boolean;
   #keepsUp = false;
@@ -99,6 +99,22 @@ export class BodyWriter implements Watched {
     if (span.end !== undefined && position !== span.end) {
       throw new BrokenBodyError(`the body ended at ${position} of ${span.end}`);
     }
+  }
+
+  /** Sends the start of a buffer of the pool, which is this object's from here on. Of these bytes, `blobBytes` are the blob's. */
+  async buffer(buffer: Buffer, length: number, blobBytes: number): Promise<void> {
+    try {
+      await this.#drained();
+    } catch (error) {
+      this.#tools.pool.release(buffer);
+      throw error;
+    }
+    this.#write(buffer, length, true, blobBytes);
+  }
+
+  /** Resolves when the socket has taken everything so far but text. Rejects with ClientGoneError. */
+  taken(): Promise<void> {
+    return this.#drained();
   }
 
   /** Ends a complete body. */
@@ -155,8 +171,8 @@ export class BodyWriter implements Watched {
     return length;
   }
 
-  #write(buffer: Buffer, length: number, isPooled: boolean): void {
-    this.#inFlight = { buffer, length, isPooled };
+  #write(buffer: Buffer, length: number, isPooled: boolean, blobBytes = length): void {
+    this.#inFlight = { buffer, blobBytes, isPooled };
     this.#taken = Promise.withResolvers();
     this.#pendingSinceMs = this.#tools.clock.monotonic();
     this.#res.write(length === buffer.byteLength ? buffer : buffer.subarray(0, length), this.#onTaken);
@@ -175,7 +191,7 @@ export class BodyWriter implements Watched {
     if (flight === undefined) return;
     this.#inFlight = undefined;
     if (isTaken) {
-      this.bytesSent += flight.length;
+      this.bytesSent += flight.blobBytes;
       const tookMs = this.#tools.clock.monotonic() - (this.#pendingSinceMs ?? 0);
       this.#keepsUp = this.bytesSent >= provenBytes && tookMs < promptMs;
     }

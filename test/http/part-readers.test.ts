@@ -3,7 +3,9 @@ import type { BlobReader, BlobView, BodySpan } from '../../src/cache/blob-view.t
 import { PartReaders } from '../../src/http/part-readers.ts';
 
 const never = new AbortController().signal;
-const spans = Array.from({ length: 20 }, (_, index) => ({ start: index * 10, end: index * 10 + 1 }));
+/** Too far to be read together. */
+const far = 100_000;
+const spans = Array.from({ length: 20 }, (_, index) => ({ start: index * far, end: index * far + 1 }));
 /** Everything that is due by now has happened. */
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -12,6 +14,7 @@ function viewOf(isProved: boolean, open: (span: BodySpan) => Promise<void> = () 
   const closed: number[] = [];
   const view = {
     isProved,
+    outcome: { kind: isProved ? 'hit' : 'miss' },
     async open(span: BodySpan): Promise<BlobReader> {
       opened.push(span.start);
       await open(span);
@@ -22,17 +25,60 @@ function viewOf(isProved: boolean, open: (span: BodySpan) => Promise<void> = () 
 }
 
 describe('the readers of an answer in parts', () => {
-  it('are opened one at a time for a proved blob, and each is closed when its part is sent', async () => {
+  it('are one for all parts of a proved blob, closed at the end', async () => {
     const { view, opened, closed } = viewOf(true);
-    using readers = new PartReaders(view, spans, never);
-    for (const { start } of spans) {
-      await readers.current();
-      expect(opened.at(-1)).toBe(start);
-      readers.done();
+    {
+      using readers = new PartReaders(view, spans, never);
+      const first = await readers.first();
+      for (const _ of readers.groups) {
+        expect(await readers.current()).toBe(first);
+        readers.done();
+      }
       await settled();
-      expect(closed.at(-1)).toBe(start);
+      expect([readers.isShared, readers.groups.length, closed]).toEqual([true, 20, []]);
     }
-    expect(opened).toHaveLength(20);
+    await settled();
+    expect([opened, closed]).toEqual([[0], [0]]);
+  });
+
+  it('are one for all that is left when the blob is proved meanwhile', async () => {
+    const { view, opened, closed } = viewOf(false);
+    {
+      using readers = new PartReaders(view, spans, never);
+      await readers.first();
+      Object.assign(view, { isProved: true });
+      for (const _ of readers.groups) {
+        await readers.current();
+        readers.done();
+      }
+    }
+    await settled();
+    expect([opened, closed]).toEqual([
+      [0, far],
+      [0, far],
+    ]);
+  });
+
+  it('are one for each part when what lay in the store has to be brought again, and for each by itself when it passes through', async () => {
+    for (const [kind, groups] of [
+      ['miss', 1],
+      ['bypass', 20],
+    ] as const) {
+      const near = spans.map(({ start }) => ({ start: start / 1000, end: start / 1000 + 1 }));
+      const apart = [...near, { start: 10_000_000, end: 10_000_001 }];
+      const { view, opened, closed } = viewOf(true, () => {
+        Object.assign(view, { isProved: false, outcome: { kind } });
+        return Promise.resolve();
+      });
+      {
+        using readers = new PartReaders(view, apart, never);
+        await readers.first();
+        expect([readers.isShared, readers.groups.length]).toEqual([false, groups + 1]);
+        expect([opened, closed]).toEqual([[0, 0], [0]]);
+      }
+      await settled();
+      expect(closed).toEqual([0, 0]);
+    }
   });
 
   it('are opened eight at a time for one that is on its way, but not before the first one is known to work', async () => {
@@ -53,8 +99,8 @@ describe('the readers of an answer in parts', () => {
 
   it('wait for no other one, and fail where the part is that has failed', async () => {
     const { view, closed } = viewOf(false, (span) => {
-      if (span.start === 10) return Promise.reject(new Error('gone'));
-      return span.start === 20 ? new Promise(() => undefined) : Promise.resolve();
+      if (span.start === far) return Promise.reject(new Error('gone'));
+      return span.start === 2 * far ? new Promise(() => undefined) : Promise.resolve();
     });
     {
       using readers = new PartReaders(view, spans, never);
@@ -63,6 +109,6 @@ describe('the readers of an answer in parts', () => {
       await expect(readers.current()).rejects.toThrow('gone');
     }
     await settled();
-    expect(closed.toSorted((a, b) => a - b)).toEqual([0, 30, 40, 50, 60, 70, 80]);
+    expect(closed.toSorted((a, b) => a - b)).toEqual([0, 3, 4, 5, 6, 7, 8].map((index) => index * far));
   });
 });

@@ -70,6 +70,7 @@ export class FakeBlob {
   /** Bytes that left by the descriptor, and bytes that were read. */
   sentBytes = 0;
   readBytes = 0;
+  reads = 0;
   /** The most bytes that one read gives. */
   maxRead = Number.POSITIVE_INFINITY;
   openViews = 0;
@@ -142,10 +143,13 @@ export class FakeBlob {
     // As of now: a view that was made without a size stays so.
     const sizeBytes = this.isSizeKnown ? (this.declaredBytes ?? this.source.sizeBytes) : undefined;
     const proved = (): boolean => this.isProved;
+    const outcome = (): Outcome => this.outcome;
     return {
       digest: this.digest,
       sizeBytes,
-      outcome: this.outcome,
+      get outcome() {
+        return outcome();
+      },
       get isProved() {
         return proved();
       },
@@ -188,6 +192,7 @@ export class FakeBlob {
         if (position + count > Math.min(this.available, end())) throw new Error('read beyond what was promised');
         this.source.fill(buffer, offset, count, position);
         this.readBytes += count;
+        this.reads += 1;
         await Promise.resolve();
         return count;
       },
