@@ -28,8 +28,8 @@ async function warm(rig: BlameRig): Promise<void> {
 
 /** So many questions of something new each second. */
 async function misses(rig: BlameRig, perSecond: number, seconds: number): Promise<readonly Got[]> {
-  const stepMs = 100;
-  const perStep = perSecond / (1_000 / stepMs);
+  const stepMs = Math.max(100, 1_000 / perSecond);
+  const perStep = (perSecond * stepMs) / 1_000;
   const all: Promise<Got>[] = [];
   for (let step = 0; step < (seconds * 1_000) / stepMs; step++) {
     for (let i = 0; i < perStep; i++) {

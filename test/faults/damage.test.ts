@@ -65,7 +65,7 @@ describe('a damaged root', () => {
       damage.inflict(join(path, 'cache'));
       if (damage.losesMeaning !== true) await upstream.stop();
       try {
-        await using weir = await Daemon.start({ ...optionsIn(path), readyWithinMs: 10_000 });
+        await using weir = await Daemon.start(optionsIn(path));
         upstream.forgetRequests();
         // What is known about the digests may be read again beside serving.
         for (const digest of digests) {

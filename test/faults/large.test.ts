@@ -9,9 +9,10 @@ import { describe, expect, it } from 'vitest';
 import { type ByteSource, digestOfSource } from '../support/byte-source.ts';
 import { download } from './support/blob-client.ts';
 import { mb, mib, Stage } from './support/stage.ts';
+import { countOf } from './support/tier.ts';
 
 const gb = 1000 * mb;
-const gigabytes = Number(process.env['FAULTS_GB'] ?? 4);
+const gigabytes = countOf('FAULTS_GB', 4, 20);
 
 const zeros = Buffer.alloc(mib);
 const nothing = (sizeBytes: number): ByteSource => ({

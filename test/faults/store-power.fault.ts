@@ -8,8 +8,9 @@ import { type ChildLine, startChild } from '../store/support/child.ts';
 import { blobSize } from '../store/support/fill-content.ts';
 import { blobFile, content, dumpTree, ingestNames, openTestStore } from '../store/support/harness.ts';
 import { type PowerCut, powerDisk } from './support/disks.ts';
+import { countOf } from './support/tier.ts';
 
-const cycles = Number(process.env['WEIR_POWER_CYCLES'] ?? 12);
+const cycles = countOf('FAULTS_POWER_CYCLES', 12, 36);
 
 describe('a power loss', () => {
   for (const how of ['flush nothing', 'flush the journal', 'flush all'] satisfies PowerCut[]) {

@@ -20,8 +20,6 @@ export interface DaemonOptions {
   readonly openFiles?: number;
   /** As an ordinary user, to whom the modes of files apply. */
   readonly obeysModes?: boolean;
-  /** Milliseconds until it must be ready. */
-  readonly readyWithinMs?: number;
 }
 
 export class Daemon implements AsyncDisposable {
@@ -64,7 +62,7 @@ export class Daemon implements AsyncDisposable {
 
   /** Starts, again after `kill` or `stop`, on the same ports and root. Resolves the milliseconds until it was ready. */
   async start(): Promise<number> {
-    const { directory, upstreams, config, env, openFiles, obeysModes, readyWithinMs = 20_000 } = this.#options;
+    const { directory, upstreams, config, env, openFiles, obeysModes } = this.#options;
     const file = join(directory, 'weir.yaml');
     const settings = {
       listen: `127.0.0.1:${this.port}`,
@@ -91,7 +89,6 @@ export class Daemon implements AsyncDisposable {
         return (await this.#status('/readyz')) === 200;
       },
       () => `weir to be ready:\n${this.tail()}`,
-      readyWithinMs,
     );
     return performance.now() - began;
   }
