@@ -125,7 +125,7 @@ export class TagBindings {
     this.#generations.bump(repositoryText(repository));
   }
 
-  /** 404 for a blob: what names it, and what names that, is of no use any more. As far as edges are kept. */
+  /** 404 for a blob or a manifest: what names it, and what names that, is of no use any more. As far as edges are kept. */
   lostBelow(repository: RepositoryKey, digest: Digest): void {
     for (const parent of this.#catalog.namedBy(repository, digest, maxParents)) {
       this.lost(repository, parent.digest);

@@ -124,6 +124,8 @@ export class TagPages {
         refusal ??= error;
       }
     }
+    // ECR takes no `last` but its own, and says what it says to everybody who asks for what it does not do.
+    if (last !== undefined && refusal !== undefined) throw notSupported(refusal);
     throw refusal ?? new UpstreamError('badResponse', 'no size of a page is left', { upstream: upstream.key });
   }
 
@@ -151,6 +153,11 @@ function isAboutSize(error: unknown): error is UpstreamError {
   return (
     error instanceof UpstreamError && error.kind === 'badResponse' && (error.status === 400 || error.status === 405)
   );
+}
+
+function notSupported(refusal: UpstreamError): UpstreamError {
+  const { upstream, status = 405, message } = refusal;
+  return new UpstreamError('unsupported', `no page from there: ${message}`, { upstream, status, cause: refusal });
 }
 
 function continuationText(key: RepositoryKey, { n, last }: PageQuery): string {

@@ -100,9 +100,7 @@ export function toErrorAnswer(error: unknown, subject: Subject, requestId: strin
     return { status, code, message, ...(detail === undefined ? {} : { detail }), headers, isUnexpected: false };
   }
   if (error instanceof UpstreamError) {
-    const row =
-      error.kind === 'notFound' ? { status: 404, code: notFoundCode(error.code, subject) } : upstreamRows[error.kind];
-    return answer(row, upstreamSentence(error), error.retryAfterMs);
+    return answer(upstreamRow(error, subject), upstreamSentence(error), error.retryAfterMs);
   }
   if (error instanceof CacheError) return answer(cacheRows[error.kind], aboutUpstream(error.upstream, error.message));
   if (error instanceof BrokenBodyError) {
@@ -135,6 +133,13 @@ function answer(row: Row, message: string, retryAfterMs: number = defaultRetryAf
     headers: row.isTemporary === true ? { 'Retry-After': String(seconds) } : {},
     isUnexpected: row.isUnexpected === true,
   };
+}
+
+function upstreamRow({ kind, code }: UpstreamError, subject: Subject): Row {
+  if (kind === 'notFound') return { status: 404, code: notFoundCode(code, subject) };
+  // There is a list, but not the page that was asked for: 404 would say that there is no repository.
+  if (kind === 'unsupported' && subject === 'tags') return { status: 405, code: 'UNSUPPORTED' };
+  return upstreamRows[kind];
 }
 
 /** The upstream's own code where it fits the question, else what the question implies. */

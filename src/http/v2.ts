@@ -88,7 +88,8 @@ function routed(deps: FrontDeps, exchange: Exchange, request: Read): RepositoryQ
 async function catalog(deps: FrontDeps, exchange: Exchange, request: Catalog): Promise<void> {
   const [ns] = request.ns;
   let upstream: string | undefined;
-  if (ns !== undefined) {
+  // Where it names weir itself, it names no namespace.
+  if (ns !== undefined && !(request.ns.length === 1 && deps.router.isOwnName(ns, exchange.req.headers.host))) {
     // Any name will do: with `ns`, it plays no part in finding the upstream.
     const found = deps.router.route({ ns: request.ns, host: undefined, name: 'catalog' });
     if (found.kind === 'unknown') throw new OciError('NAME_UNKNOWN', { message: found.reason });

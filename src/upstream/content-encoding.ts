@@ -30,10 +30,11 @@ function isGzip(headers: Headers): boolean {
 }
 
 /**
- * A manifest as it was before it was compressed. None begins as compressed bytes do, so nothing needs to be hashed to tell.
+ * A manifest or a list as it was before it was compressed. None begins as compressed bytes do, so nothing needs to be hashed
+ * to tell.
  * Rejects with `refuse` when it cannot be decoded into `limitBytes`.
  */
-export async function plainManifest(
+export async function plainText(
   bytes: Uint8Array,
   headers: Headers,
   limitBytes: number,

@@ -8,7 +8,7 @@ import { type Answer, askEndpoint, type Attempt, type Endpoint } from './endpoin
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
 import { firstOf, linesOf } from './framing.ts';
-import { isEncoded } from './content-encoding.ts';
+import { plainText } from './content-encoding.ts';
 import { isHtml } from './manifests.ts';
 import { withoutSecrets } from './origin.ts';
 import { readWhole } from './small-body.ts';
@@ -128,18 +128,20 @@ async function fetchPage(
   const place = withoutSecrets(url);
   const contentType = firstOf(headers['content-type']);
   const isPage = isHtml(stripParameters(contentType ?? ''));
-  if (isPage || isEncoded(headers)) {
+  if (isPage) {
     response.abort();
-    const message = `${place}: no list, but HTML or an encoding that was not asked for`;
-    throw refuse(failure('badResponse', upstream, message), isPage);
+    throw refuse(failure('badResponse', upstream, `${place}: no list, but HTML`), isPage);
   }
   const next = nextPage(answer, first);
   if (next.isBroken && isAllOrNothing) {
     response.abort();
     throw failure('badResponse', upstream, `${place}: a Link to a next page that leads nowhere`);
   }
-  const bytes = await readWhole(response, maxListingBytes, () =>
+  const sent = await readWhole(response, maxListingBytes, () =>
     failure('tooLarge', upstream, `${place}: a list of more than ${maxListingBytes} bytes`),
+  );
+  const bytes = await plainText(sent, headers, maxListingBytes, (cause) =>
+    failure('badResponse', upstream, `${place}: a Content-Encoding that cannot be undone`, cause),
   );
   const filtersApplied = firstOf(headers['oci-filters-applied']);
   return { bytes, contentType, next: next.path, filtersApplied, ...(shown !== undefined && { shown }) };

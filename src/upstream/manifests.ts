@@ -5,7 +5,7 @@ import { type Reference, referenceText, type Repository } from '../oci/reference
 import { refusedAnswer } from './answer.ts';
 import { type Answer, type Ask, askEndpoint, type Attempt, type Endpoint } from './endpoint.ts';
 import { UpstreamError } from './errors.ts';
-import { isEncoded, plainManifest } from './content-encoding.ts';
+import { isEncoded, plainText } from './content-encoding.ts';
 import { failure } from './failure.ts';
 import { firstOf, parseContentLength } from './framing.ts';
 import { HeadTrust, isHeadRefusal } from './head-trust.ts';
@@ -69,7 +69,7 @@ export async function getManifestAt(
   const sent = await readWhole(answer.response, maxManifestBytes, () =>
     failure('tooLarge', upstream, `${place}: a manifest of more than ${maxManifestBytes} bytes`),
   );
-  const bytes = await plainManifest(sent, answer.response.headers, maxManifestBytes, (cause) =>
+  const bytes = await plainText(sent, answer.response.headers, maxManifestBytes, (cause) =>
     failure('badResponse', upstream, `${place}: a Content-Encoding that cannot be undone`, cause),
   );
   if (bytes.byteLength === 0) throw failure('badResponse', upstream, `${place}: an empty manifest`);

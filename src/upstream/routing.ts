@@ -50,6 +50,8 @@ export type Routed =
 
 export interface Router {
   route(request: RoutedRequest): Routed;
+  /** This `ns` is the name by which the client reaches weir itself, and no upstream's. */
+  isOwnName(ns: string, host: string | undefined): boolean;
 }
 
 /** Two upstreams claim one name, or to be the default: configuration has to say which. */
@@ -96,13 +98,17 @@ export function createRouter(upstreams: readonly RoutedUpstream[]): Router {
    */
   function routeByOwnName(ns: string, host: string | undefined, name: string): Routed {
     const { first, rest } = split(name);
-    const isOwn = host !== undefined && canonical(ns) === canonical(host);
+    const isOwn = isOwnName(ns, host);
     const isRegistryBelow = rest !== '' && isHostLike(first) && bySegment.has(canonical(first));
     if (!isOwn && !(isRegistryBelow && isHostLike(ns) && !isWellKnown(canonical(ns)))) {
       return unknown('no upstream is configured for this ns');
     }
     const routed = isOwn ? routeByHost(host, name) : routeByPath(name);
     return routed.kind === 'found' ? { ...routed, echoNamespace: ns } : routed;
+  }
+
+  function isOwnName(ns: string, host: string | undefined): boolean {
+    return host !== undefined && canonical(ns) === canonical(host) && !byName.has(canonical(ns));
   }
 
   function routeByHost(host: string | undefined, name: string): Routed {
@@ -122,6 +128,7 @@ export function createRouter(upstreams: readonly RoutedUpstream[]): Router {
   }
 
   return {
+    isOwnName,
     route({ ns, host, name }) {
       if (ns.length > 1) return unknown('ns is given more than once');
       const [namespace] = ns;

@@ -1,5 +1,7 @@
 /** What one answer about a manifest says about the next question. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { WeirUnderTest } from '../conformance/support/weir.ts';
+import { buildImage, buildIndex } from '../support/image-builder.ts';
 import { FakeUpstream, imageManifest } from './support/fake-upstream.ts';
 import { PolicyRig } from './support/policy-rig.ts';
 
@@ -33,6 +35,21 @@ describe('a digest that the upstream says it has no more', () => {
     // And it is as fresh as any.
     expect((await rig.head(name)).digest).toBe(moved.digest);
     expect(upstream.takeCalls()).toEqual([]);
+  });
+
+  it('makes a tag due whose index names it', async () => {
+    await using weir = await WeirUnderTest.start({ tagTtlMs: 86_400_000 });
+    const { content } = weir.upstream;
+    const [purged, rebuilt] = ['purged', 'rebuilt'].map((seed) => buildIndex([buildImage({ seed })]));
+    if (purged === undefined || rebuilt === undefined) throw new Error('no indexes');
+    content.add(repo, purged, 'all');
+    expect((await weir.ask(`${repo}/manifests/all`)).sha256).toBe(purged.digest);
+    const child = purged.children[0]?.digest ?? '';
+    content.remove(repo, child);
+    content.add(repo, rebuilt, 'all');
+    expect((await weir.ask(`${repo}/manifests/all`)).sha256).toBe(purged.digest);
+    expect((await weir.ask(`${repo}/manifests/${child}`)).status).toBe(404);
+    expect((await weir.ask(`${repo}/manifests/all`)).sha256).toBe(rebuilt.digest);
   });
 
   it('forgets no tag: one that cannot be asked about is served stale', async () => {

@@ -1,9 +1,9 @@
 /** Lists of tags in pages of weir's own size, whatever the client asks for and the upstream accepts. */
 import { describe, expect, it } from 'vitest';
 import { nextLink } from '../../src/oci/link-header.ts';
-import { WeirUnderTest } from '../conformance/support/weir.ts';
+import { errorOf, WeirUnderTest } from '../conformance/support/weir.ts';
 import { buildImage } from '../support/image-builder.ts';
-import { answer, body, headers } from '../support/upstream/behaviour.ts';
+import { answer, body, encode, headers } from '../support/upstream/behaviour.ts';
 import type { RecordedRequest } from '../support/upstream/request.ts';
 
 const repository = 'org/many';
@@ -58,6 +58,20 @@ describe('a list of tags', () => {
     expect((await listed(weir, '?n=9999')).tags).toEqual(many(250));
     const first = weir.upstream.requests.find(({ kind }) => kind === 'tags');
     expect(first === undefined ? undefined : sizeOf(first)).toBe(most);
+  });
+
+  it('that takes no `last` from clients is 405 for that page, as the upstream says, and well for the first', async () => {
+    await using weir = await holding(50);
+    weir.upstream.on({ kind: 'tags', where: ({ query }) => query.has('last') }, answer(405));
+    const page = await weir.ask(`${repository}/tags/list?n=10&last=made-up`);
+    expect([page.status, errorOf(page).code]).toEqual([405, 'UNSUPPORTED']);
+    expect((await weir.ask(`${repository}/tags/list?n=50`)).status).toBe(200);
+  });
+
+  it('that comes compressed though nobody asked is read', async () => {
+    await using weir = await holding(50);
+    weir.upstream.on({ kind: 'tags' }, encode('gzip'));
+    expect((await listed(weir, '')).tags).toEqual(many(50));
   });
 
   it('gives as many as the client wants out of smaller pages, and links where there are more', async () => {

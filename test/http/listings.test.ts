@@ -112,6 +112,15 @@ describe('_catalog', () => {
     ]);
   });
 
+  it('lists everything where ns is the name of weir itself, and goes on under it', async () => {
+    await using front = await startFront();
+    front.cache.catalogAnswer = { repositories: ['org/app'], next: { n: 1, last: 'org/app' } };
+    const own = `127.0.0.1:${front.port}`;
+    const answer = await ask(front.port, `/v2/_catalog?n=1&ns=${own}`);
+    expect([answer.status, answer.headers.link]).toEqual([200, expect.stringContaining(encodeURIComponent(own))]);
+    expect(front.cache.catalogQueries).toEqual([{ upstream: undefined, n: 1, last: undefined }]);
+  });
+
   it.each(['ns=unknown.example', 'ns=ghcr.io&ns=docker.io', 'ns='])('refuses %s', async (query) => {
     await using front = await startFront();
     const answer = await ask(front.port, `/v2/_catalog?${query}`);

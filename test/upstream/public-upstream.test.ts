@@ -152,6 +152,37 @@ describe('a manifest', () => {
   });
 });
 
+describe('a credential that is refused', () => {
+  const sendings = (): number =>
+    registry.requests.filter(({ kind, headers: sent }) => kind === 'token' && sent['authorization'] !== undefined)
+      .length;
+
+  it.each(['at once', 'one after the other'])(
+    'is sent few times by 100 questions %s, all of which are answered, and another one at once',
+    async (how) => {
+      users['me'] = 'rotated';
+      const names = Array.from({ length: 100 }, (_, index) => `b/${index}`);
+      for (const name of names) {
+        registry.content.addManifest(name, manifest, mediaTypes.ociManifest);
+        registry.content.tag(name, 'v1', manifestDigest);
+      }
+      const ask = (name: string): Promise<unknown> => upstream.getManifest(repo(name), ref('v1'), never);
+      const got = how === 'at once' ? await Promise.all(names.map(ask)) : [];
+      if (how !== 'at once') for (const name of names) got.push(await ask(name));
+      expect(got.map((body) => (body as { digest?: unknown }).digest)).toEqual(names.map(() => manifestDigest));
+      expect(sendings()).toBeLessThanOrEqual(3);
+      expect(complaints).toHaveLength(1);
+      users['she'] = 'secret';
+      user = 'she';
+      registry.forgetRequests();
+      await upstream.getManifest(repo('a/b'), ref('v1'), never);
+      expect(asked()).toContain('with a credential');
+      // Nothing that strangers do not get was had by either.
+      expect((await failureOf(upstream.getManifest(repo('a/private'), ref('v1'), never))).kind).toBe('denied');
+    },
+  );
+});
+
 describe('a blob', () => {
   const request = { repository: repo('a/b'), digest: layer };
 

@@ -9,7 +9,7 @@ import { FakeClock } from '../support/fake-clock.ts';
 import { expectNoLeaks, type ResourceSnapshot, takeSnapshot } from '../support/leaks.ts';
 import { ScriptedUpstream } from '../support/scripted-upstream.ts';
 import { TokenIssuer } from '../support/upstream/auth.ts';
-import { answer, encode, framing, headers, html, range, redirect } from '../support/upstream/behaviour.ts';
+import { answer, body, encode, framing, headers, html, range, redirect } from '../support/upstream/behaviour.ts';
 import { clientOf, failureOf, never, readAll, recorder, ref, repo } from './support/clients.ts';
 
 const content = 'hello world';
@@ -270,6 +270,15 @@ describe('quirks', () => {
     expect(String((await client.getManifest(name, ref('v1'), never)).bytes)).toBe(String(manifest));
     expect(await client.headManifest(name, ref('v1'), never)).toMatchObject({ sizeBytes: undefined });
     expect(upstream.requests.every((request) => request.headers['accept-encoding'] === 'identity')).toBe(true);
+  });
+
+  it('lists are compressed with gzip although nobody asked, and read', async () => {
+    await using upstream = await registry();
+    const list = JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] });
+    upstream.on({ kind: 'referrers' }, body(list), headers({ 'Content-Type': mediaTypes.ociIndex }), encode('gzip'));
+    await using client = clientOf(new URL(upstream.url));
+    const page = await client.listReferrers(name, digest, {}, never);
+    expect(Buffer.from(page.bytes).toString()).toBe(list);
   });
 
   it('a body that is neither the blob nor what its label says is refused', async () => {
