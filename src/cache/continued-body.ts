@@ -15,7 +15,7 @@ import type { AskedRange, BlobBody, Upstream } from '../upstream/upstream.ts';
 const maxIdleAttempts = 5;
 /** Waits before attempts that follow one without progress, in milliseconds. */
 const idleDelaysMs = [100, 500, 1500, 4000] as const;
-const maxBreakerWaitMs = 10_000;
+const maxHeldWaitMs = 10_000;
 /** In all, for as long as no byte comes. */
 const maxIdleMs = 60_000;
 
@@ -216,5 +216,5 @@ function wasAsked({ kind, retryAfterMs }: UpstreamError): boolean {
 
 function delayMs(error: UpstreamError, idleAttempts: number): number {
   const waitMs = Math.max(idleDelaysMs[idleAttempts] ?? 0, error.retryAfterMs ?? 0);
-  return wasAsked(error) ? Math.min(waitMs, maxBreakerWaitMs) : waitMs;
+  return wasAsked(error) ? Math.min(waitMs, maxHeldWaitMs) : waitMs;
 }

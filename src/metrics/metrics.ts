@@ -85,7 +85,11 @@ export class Metrics implements UpstreamEvents, CacheEvents {
   readonly #rateLimit = this.#gauge('weir_ratelimit_remaining', 'Requests that an upstream said are left.', [
     'upstream',
   ]);
-  readonly #breakerOpen = this.#gauge('weir_breaker_open', '1 while an upstream is down and not asked.', ['upstream']);
+  readonly #breakerOpen = this.#gauge(
+    'weir_breaker_open',
+    '1 while all endpoints of an upstream are down and not asked.',
+    ['upstream'],
+  );
   readonly #sendfile = this.#gauge(
     'weir_sendfile_usable',
     '1 when large bodies over plain HTTP leave by sendfile, 0 when they pass through buffers.',

@@ -1,7 +1,7 @@
 /**
  * One endpoint looked at step by step, for a person who wants to know why an upstream does not work: the connection, what
  * `/v2/` says, and whether the credential is taken. The same dialling, authentication and limits as for everybody else,
- * but no breaker, no other endpoint to fall back on, and nothing is retried.
+ * but no health of origins, no other endpoint to fall back on, and nothing is retried.
  */
 import { TLSSocket } from 'node:tls';
 import { abortReason } from '../lib/abort.ts';
