@@ -68,10 +68,9 @@ export class Endpoints {
     }
   }
 
-  /** Monotonic time of the last answer of any endpoint; undefined before the first one. */
-  get answeredAtMs(): number | undefined {
-    const times = this.#options.endpoints.flatMap(({ health }) => health.answeredAtMs ?? []);
-    return times.length === 0 ? undefined : Math.max(...times);
+  /** Monotonic time of the last answer of any endpoint (a failure or a limit is none); -Infinity before the first one. */
+  get answeredAtMs(): number {
+    return Math.max(...[...this.#standings.values()].map(({ answeredAtMs }) => answeredAtMs));
   }
 
   /** Rejects with UpstreamError only. */

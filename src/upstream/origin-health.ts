@@ -60,11 +60,6 @@ export class OriginHealth {
     return this.#nextProbeMs !== undefined;
   }
 
-  /** Monotonic time of the last answer; undefined before the first one. */
-  get answeredAtMs(): number | undefined {
-    return this.#answeredAtMs;
-  }
-
   /** Throws what `enter` would throw now, also when a probe is due if nobody `isAwaited`. */
   check(isAwaited = true): void {
     if (this.#nextProbeMs === undefined) return;

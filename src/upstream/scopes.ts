@@ -33,6 +33,11 @@ export class Scopes {
     this.#whole = new PacedGate(failingIntervalMs, monotonic, () => this.isFailing);
   }
 
+  /** When anything was answered last, monotonic; -Infinity before the first time. */
+  get answeredAtMs(): number {
+    return this.#answeredAtMs;
+  }
+
   /** The last 10 s brought failures, and no answer. */
   get isFailing(): boolean {
     const sinceMs = this.#monotonic() - failingWindowMs;

@@ -98,6 +98,11 @@ export class Standing {
     if (question.isAwaited !== false) this.#scopes.failed(question);
   }
 
+  /** When it answered anything last, monotonic; -Infinity before the first time. A failure or a limit is no answer. */
+  get answeredAtMs(): number {
+    return this.#scopes.answeredAtMs;
+  }
+
   /** Everything that is asked of it fails. */
   get isFailing(): boolean {
     return this.#scopes.isFailing;

@@ -108,7 +108,7 @@ export interface Upstream {
   readonly hasCredential: boolean;
   /** Whether what is configured now may answer as this place (`Shown.shown`), as far as is known without reading. */
   isAt(place: string): boolean;
-  /** Monotonic time of its last answer to anything; undefined before the first one. */
+  /** Monotonic time of its last answer to anything (a failure or a limit is none); -Infinity before the first one. */
   readonly answeredAtMs?: number | undefined;
   headManifest(
     repository: Repository,

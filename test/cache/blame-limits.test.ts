@@ -58,6 +58,29 @@ async function pull(rig: BlameRig, repository: string, client: string, digests: 
   return got;
 }
 
+it('a cached tag costs 2 s once while its question waits in turn, and other tags nothing', async () => {
+  await using rig = await BlameRig.start({ tagTtlMs: 1_000 });
+  rig.registry.content.add('org/app', buildImage({ seed: 'cached' }), 'v1', 'v2');
+  const tags = [
+    { what: 'manifest', name: 'org/app:v1' },
+    { what: 'head', name: 'org/app:v1' },
+    { what: 'manifest', name: 'org/app:v2' },
+  ] as const;
+  for (const tag of tags) await rig.until(rig.ask(tag));
+  await rig.pass(2_000);
+  rig.registry.always = answer(429, { headers: { 'Retry-After': '7' } });
+  const seconds: number[] = [];
+  for (let i = 0; i < 15; i++) {
+    for (const tag of tags) {
+      const got = await rig.until(rig.ask(tag), 10_000, 50);
+      expect([got.status, got.how]).toEqual([200, 'stale']);
+      seconds.push(got.seconds);
+    }
+    await rig.pass(1_000);
+  }
+  expect(seconds.filter((one) => one > 0)).toEqual([2]);
+});
+
 describe.each([
   ['with prefetch', true],
   ['without', false],
