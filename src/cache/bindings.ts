@@ -6,6 +6,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
 import type { Generations } from '../lib/generations.ts';
 import type { Digest } from '../oci/digest.ts';
+import { isIndexType } from '../oci/media-type.ts';
 import type { Catalog, ManifestRecord, RepositoryKey, TagKey, TagRecord } from '../store/catalog.ts';
 import { type Age, ageOf, Ages, type Moment } from './age.ts';
 import { contentText, repositoryText, tagText } from './keys.ts';
@@ -119,18 +120,26 @@ export class TagBindings {
     this.#changed(key);
   }
 
-  /** 404 for a digest: tags of that repository that point to it are due. */
+  /** 404 for a manifest: tags of that repository that point to it, or to an index of it, are due. */
   lost(repository: RepositoryKey, digest: Digest): void {
+    this.#lose(repository, digest);
+    for (const parent of this.#catalog.namedBy(repository, digest, maxParents)) {
+      // Whoever asks for a layer asks among manifests first (containerd), and that it is none says nothing.
+      if (isIndexType(this.#catalog.manifest(parent.digest)?.mediaType ?? '')) this.#lose(repository, parent.digest);
+    }
+  }
+
+  #lose(repository: RepositoryKey, digest: Digest): void {
     this.#lostAtMs.set(contentText(repository, digest), this.#clock.monotonic());
     this.#generations.bump(repositoryText(repository));
   }
 
-  /** 404 for a blob or a manifest: what names it, and what names that, is of no use any more. As far as edges are kept. */
+  /** 404 for a blob: what names it, and what names that, is of no use any more. As far as edges are kept. */
   lostBelow(repository: RepositoryKey, digest: Digest): void {
     for (const parent of this.#catalog.namedBy(repository, digest, maxParents)) {
-      this.lost(repository, parent.digest);
+      this.#lose(repository, parent.digest);
       for (const index of this.#catalog.namedBy(repository, parent.digest, maxParents))
-        this.lost(repository, index.digest);
+        this.#lose(repository, index.digest);
     }
   }
 

@@ -36,10 +36,7 @@ class CachedManifests implements Manifests {
     const onFetched = (key: RepositoryKey, { manifest, isStored }: KeptManifest): void => {
       if (isStored) bindings.arrived(key, contentOf(manifest).record);
     };
-    const onAbsent = (key: RepositoryKey, digest: Digest): void => {
-      bindings.lost(key, digest);
-      bindings.lostBelow(key, digest);
-    };
+    const onAbsent = (key: RepositoryKey, digest: Digest): void => bindings.lost(key, digest);
     this.#fetch = new ManifestFetch(deps, this.#shelf, onFetched, onAbsent);
     this.#resolver = new TagResolver(deps, { shelf: this.#shelf, fetch: this.#fetch, bindings });
   }
