@@ -21,13 +21,17 @@ export interface UpstreamDeps {
   readonly events: UpstreamEvents;
 }
 
-/** By key. Dials nothing; reads the credential files that exist, and only logs what is wrong with them. */
-export async function createUpstreams(
-  config: Config,
-  deps: UpstreamDeps,
-): Promise<ReadonlyMap<string, UpstreamPolicy>> {
-  const optionsOf = await prepare(config, deps);
-  return new Map(
+export interface Upstreams {
+  /** By key. */
+  readonly policies: ReadonlyMap<string, UpstreamPolicy>;
+  /** What other tools store, and may change or take away. */
+  readonly stored: CredentialStore;
+}
+
+/** Dials nothing; reads the credential files that exist, and only logs what is wrong with them. */
+export async function createUpstreams(config: Config, deps: UpstreamDeps): Promise<Upstreams> {
+  const { optionsOf, stored } = await prepare(config, deps);
+  const policies = new Map(
     config.upstreams.map((upstream) => {
       const { key, access, tagTtlMs, staleIfErrorMs, headTimeoutMs, immutableTags } = upstream;
       const isImmutableTag = tagMatcher(immutableTags);
@@ -35,6 +39,7 @@ export async function createUpstreams(
       return [key, { upstream: made, access, tagTtlMs, staleIfErrorMs, headTimeoutMs, isImmutableTag }];
     }),
   );
+  return { policies, stored };
 }
 
 /** On whose word links rest that an earlier version made, as far as configuration tells. */
@@ -78,11 +83,16 @@ export async function createUpstreamProbes(
   config: Config,
   clock: Clock,
 ): Promise<ReadonlyMap<string, readonly EndpointProbe[]>> {
-  const optionsOf = await prepare(config, { clock, logger: silentLogger, events: nobody });
+  const { optionsOf } = await prepare(config, { clock, logger: silentLogger, events: nobody });
   return new Map(config.upstreams.map((upstream) => [upstream.key, createProbes(optionsOf(upstream))]));
 }
 
-async function prepare(config: Config, deps: UpstreamDeps): Promise<(upstream: UpstreamConfig) => UpstreamOptions> {
+interface Prepared {
+  readonly optionsOf: (upstream: UpstreamConfig) => UpstreamOptions;
+  readonly stored: CredentialStore;
+}
+
+async function prepare(config: Config, deps: UpstreamDeps): Promise<Prepared> {
   const helpers = new CredentialHelpers({ clock: deps.clock });
   const { inline, files } = config.credentials;
   const store = new CredentialStore({
@@ -96,7 +106,7 @@ async function prepare(config: Config, deps: UpstreamDeps): Promise<(upstream: U
     // Some tool's file that may not even matter here; a request that needs it will say so.
     deps.logger.error({ err: error }, 'stored registry credentials cannot be read');
   }
-  return (upstream) => optionsFor(upstream, config, deps, store, helpers);
+  return { optionsOf: (upstream) => optionsFor(upstream, config, deps, store, helpers), stored: store };
 }
 
 function optionsFor(

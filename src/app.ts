@@ -64,7 +64,11 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
   undo.defer(() => opened.close());
   const metrics = createMetrics(config, opened, options);
   const upstreamLogger = logger.child({ room: 'upstream' });
-  const upstreams = await createUpstreams(config, { clock, logger: upstreamLogger, events: metrics });
+  const { policies: upstreams, stored } = await createUpstreams(config, {
+    clock,
+    logger: upstreamLogger,
+    events: metrics,
+  });
   undo.defer(() => closeUpstreams(upstreams));
   const running = createCache({
     store: opened.store,
@@ -80,6 +84,8 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     prefetch: config.prefetch.enabled ? config.prefetch : undefined,
   });
   undo.defer(() => running.close(AbortSignal.abort()));
+  const watch = stored.watch(clock, () => running.generations.bumpAll());
+  undo.use(watch);
   const unguard = options.ownsProcess === false ? (): void => undefined : guardProcess(logger, metrics);
   undo.defer(unguard);
 
@@ -131,6 +137,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     logger.info({ connections: await front.gather(), fills: running.fillCount() }, 'stopping');
     // 1. No new requests; answers in progress finish, and the transfers that they follow run on.
     const brokenConnections = await front.drain(deadline.signal);
+    watch[Symbol.dispose]();
     // 2. Transfers finish, or stay as partials.
     await running.close(deadline.signal);
     await closeUpstreams(upstreams);

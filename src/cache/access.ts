@@ -49,7 +49,7 @@ class UpstreamRights implements RepositoryRights {
     const word = this.#words.get(wordText(key, digest, kind));
     if (word === undefined || !this.#fits(digest, kind, word) || !this.isWordEnough(key, digest)) return standing;
     this.#link(key, digest, kind, word);
-    return 'good';
+    return this.#worth(key, { origin: originOf(word.shown) });
   }
 
   isLinked(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean {
@@ -57,7 +57,12 @@ class UpstreamRights implements RepositoryRights {
   }
 
   hasWord(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean {
-    return this.#words.has(wordText(key, digest, kind));
+    const word = this.#words.get(wordText(key, digest, kind));
+    return word !== undefined && this.counts(key, word);
+  }
+
+  counts(key: RepositoryKey, { shown }: Pick<Word, 'shown'>): boolean {
+    return this.#worth(key, { origin: originOf(shown) }) === 'good';
   }
 
   isWordEnough({ upstream }: RepositoryKey, digest: Digest): boolean {

@@ -15,12 +15,15 @@ import { isAttachment } from './tag-rule.ts';
 export interface Binding extends TagRecord {
   /** It is in the catalog; otherwise it is only known to this process. */
   readonly isRecorded: boolean;
+  /** Of one that is not: as `Shown` says it. */
+  readonly shown?: string | undefined;
 }
 
 interface Heard {
   readonly key: TagKey;
   readonly record: TagRecord;
   readonly asked: Moment;
+  readonly shown: string | undefined;
 }
 
 /** Tags that were heard of and whose manifests nobody has fetched. */
@@ -51,7 +54,7 @@ export class TagBindings {
   /** The latest word of the upstream. */
   get(key: TagKey): Binding | undefined {
     const heard = this.#heard.get(tagText(key));
-    return heard === undefined ? this.recorded(key) : { ...heard.record, isRecorded: false };
+    return heard === undefined ? this.recorded(key) : { ...heard.record, isRecorded: false, shown: heard.shown };
   }
 
   /** The latest one whose manifest was stored. */
@@ -76,15 +79,15 @@ export class TagBindings {
   }
 
   /** The upstream, asked at `asked`, says that the tag points to this manifest. */
-  confirm(key: TagKey, { digest, mediaType, sizeBytes }: ManifestRecord, asked: Moment): Binding {
+  confirm(key: TagKey, { digest, mediaType, sizeBytes }: ManifestRecord, asked: Moment, shown?: string): Binding {
     const record = { digest, mediaType, sizeBytes, checkedAtMs: asked.wallMs, isDenied: false };
     const isRecorded = this.#catalog.manifest(digest) !== undefined;
     const content = contentText(key, digest);
     if ((this.#lostAtMs.get(content) ?? Infinity) <= asked.monotonicMs) this.#lostAtMs.delete(content);
     if (isRecorded) this.#record(key, record, asked);
-    else this.#heard.set(tagText(key), { key, record, asked });
+    else this.#heard.set(tagText(key), { key, record, asked, shown });
     this.#changed(key);
-    return { ...record, isRecorded };
+    return { ...record, isRecorded, shown };
   }
 
   /**

@@ -13,9 +13,15 @@ import { proveManifest } from './manifest-check.ts';
 import type { KeptManifest, ManifestShelf } from './manifest-shelf.ts';
 import { Negatives } from './negative.ts';
 import type { PolicyDeps } from './policy-deps.ts';
-import { isNotFound } from '../upstream/errors.ts';
+import { isNotFound, isOutage } from '../upstream/errors.ts';
 
 const maxHeard = 4096;
+
+interface Heard {
+  readonly record: ManifestRecord;
+  /** As `Shown` says it. */
+  readonly shown: string | undefined;
+}
 
 type FetchDeps = Pick<PolicyDeps, 'rights' | 'events' | 'logger' | 'clock' | 'options'>;
 
@@ -23,10 +29,10 @@ export class ManifestFetch {
   readonly #deps: FetchDeps;
   readonly #shelf: ManifestShelf;
   readonly #flights = new Coalesce<KeptManifest>();
-  readonly #heads = new Coalesce<ManifestRecord | undefined>();
+  readonly #heads = new Coalesce<Heard | undefined>();
   readonly #negatives: Negatives;
   /** What a repository has said to HEAD of manifests that nobody has fetched; a digest says the same for ever. */
-  readonly #heard = new LRUCache<string, ManifestRecord>({ max: maxHeard });
+  readonly #heard = new LRUCache<string, Heard>({ max: maxHeard });
   /** Called when a repository has got a manifest. */
   readonly #onFetched: (key: RepositoryKey, fetched: KeptManifest) => void;
   /** Called when a repository has said that it has no such manifest. */
@@ -73,19 +79,25 @@ export class ManifestFetch {
   ): Promise<{ readonly record: ManifestRecord; readonly isHeard: boolean } | undefined> {
     const text = contentText(key, digest);
     const heard = this.#heard.get(text);
-    if (heard !== undefined) return { record: heard, isHeard: true };
+    if (heard !== undefined && this.#deps.rights.counts(key, heard)) return { record: heard.record, isHeard: true };
     this.#negatives.check(text);
     this.#negatives.check(headText(text));
-    const work = (own: AbortSignal): Promise<ManifestRecord | undefined> =>
+    const work = (own: AbortSignal): Promise<Heard | undefined> =>
       this.#orAbsent(key, digest, () => this.#head(upstream, key, digest, own), true);
-    const record = await this.#heads.run(text, work, signal);
-    if (record !== undefined) this.heard(key, record);
-    return record && { record, isHeard: false };
+    try {
+      const said = await this.#heads.run(text, work, signal);
+      if (said !== undefined) this.heard(key, said.record, said.shown);
+      return said && { record: said.record, isHeard: false };
+    } catch (error) {
+      // As a link would: nobody says that it counts no more.
+      if (heard !== undefined && isOutage(error)) return { record: heard.record, isHeard: true };
+      throw error;
+    }
   }
 
   /** The upstream has named this manifest in this repository, to HEAD of a tag perhaps. */
-  heard(key: RepositoryKey, record: ManifestRecord): void {
-    this.#heard.set(contentText(key, record.digest), record);
+  heard(key: RepositoryKey, record: ManifestRecord, shown: string | undefined): void {
+    this.#heard.set(contentText(key, record.digest), { record, shown });
   }
 
   /** Whatever the tag points to now. The caller sees to it that it is asked once. */
@@ -121,12 +133,7 @@ export class ManifestFetch {
     return this.#take(key, body, digest);
   }
 
-  async #head(
-    upstream: Upstream,
-    key: RepositoryKey,
-    digest: Digest,
-    signal: AbortSignal,
-  ): Promise<ManifestRecord | undefined> {
+  async #head(upstream: Upstream, key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<Heard | undefined> {
     const head = await upstream.headManifest(key.repository, { kind: 'digest', digest }, signal);
     const { mediaType = '', sizeBytes, digest: got = digest } = head;
     // A digest by another algorithm contradicts nothing.
@@ -134,7 +141,7 @@ export class ManifestFetch {
     if (isOther || sizeBytes === undefined || !isManifestType(mediaType)) return undefined;
     if (provedBy(head, { kind: 'digest', digest }) === undefined) return undefined;
     this.#deps.rights.said(key, digest, 'manifest', head);
-    return { digest, mediaType, sizeBytes };
+    return { record: { digest, mediaType, sizeBytes }, shown: head.shown };
   }
 
   async #take(key: RepositoryKey, body: ManifestBody, expected: Digest | undefined): Promise<KeptManifest> {

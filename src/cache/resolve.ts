@@ -190,8 +190,10 @@ export class TagResolver {
   }
 
   /** It may be answered without a question. A tag that was only heard of has its word in memory, for HEAD. */
-  #isGood(key: TagKey, { digest, isRecorded }: Binding): boolean {
-    return this.#deps.rights.isLinked(key, digest, 'manifest') || !isRecorded;
+  #isGood(key: TagKey, binding: Binding): boolean {
+    const { rights } = this.#deps;
+    const standing = rights.standing(key, binding.digest, 'manifest');
+    return standing === 'good' || (standing === 'none' && !binding.isRecorded && rights.counts(key, binding));
   }
 
   #mayBeStale(key: TagKey, { digest }: Binding): boolean {

@@ -20,7 +20,9 @@ export interface Rights extends Linker {
   standing(key: RepositoryKey, digest: Digest, kind: ContentKind): Standing;
   /** `standing` is `good`. */
   isLinked(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean;
-  /** The upstream has said yes through this repository, in this run; it becomes a link when the bytes allow. No I/O. */
+  /** A word that is remembered still counts: whoever was told it, or anybody, may be told now. No I/O. */
+  counts(key: RepositoryKey, word: Pick<Word, 'shown'>): boolean;
+  /** The upstream has said yes through this repository, in this run, to somebody who counts; it becomes a link when the bytes allow. No I/O. */
   hasWord(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean;
   /** A yes through this repository links what lies here: the bytes are public, or this upstream has sent them. No I/O. */
   isWordEnough(key: RepositoryKey, digest: Digest): boolean;

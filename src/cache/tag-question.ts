@@ -48,16 +48,17 @@ export async function askTag(
   const isSame = digest === binding?.digest;
   const isGood = rights.isLinked(key, digest, 'manifest');
   if (isSame && method === 'head' && (isGood || !binding.isRecorded))
-    return { binding: bindings.confirm(key, binding, asked), content: undefined };
+    return { binding: bindings.confirm(key, binding, asked, head.shown), content: undefined };
   const here = isGood ? await shelf.stat(digest) : undefined;
   if (here !== undefined) {
     const type = catalog.link(key, digest, 'manifest')?.mediaType ?? here.mediaType;
-    return { binding: bindings.confirm(key, { ...here, mediaType: type }, asked), content: undefined };
+    return { binding: bindings.confirm(key, { ...here, mediaType: type }, asked, head.shown), content: undefined };
   }
   const isNew = binding === undefined || !binding.isRecorded;
   if (isNew && method === 'head' && isManifestType(mediaType) && sizeBytes !== undefined) {
-    fetch.heard(key, { digest, mediaType, sizeBytes });
-    return { binding: bindings.confirm(key, { digest, mediaType, sizeBytes }, asked), content: undefined };
+    const record = { digest, mediaType, sizeBytes };
+    fetch.heard(key, record, head.shown);
+    return { binding: bindings.confirm(key, record, asked, head.shown), content: undefined };
   }
   try {
     const { manifest, isStored } = await fetch.byDigest(upstream, key, digest, signal);

@@ -13,13 +13,16 @@ interface Read<T> {
 export class FreshFile<T> {
   readonly path: string;
   readonly #parse: (text: string) => T;
+  readonly #onChange: () => void;
   #last: Read<T> | undefined;
   #isLooked = false;
+  #isDoubted = false;
 
-  /** `parse` throws CredentialError `malformed`. */
-  constructor(path: string, parse: (text: string) => T) {
+  /** `parse` throws CredentialError `malformed`. `onChange`: a `read` has found something else than the one before. */
+  constructor(path: string, parse: (text: string) => T, onChange: () => void = () => undefined) {
     this.path = path;
     this.#parse = parse;
+    this.#onChange = onChange;
   }
 
   /** What the latest `read` found; `unknown` before the first one. Costs nothing. */
@@ -33,17 +36,21 @@ export class FreshFile<T> {
    */
   async read(): Promise<T | undefined> {
     const found = await this.#stamp();
-    if (found === undefined || found !== this.#last?.stamp) {
+    const isOther = found !== this.#last?.stamp;
+    if (isOther || this.#isDoubted) {
+      this.#isDoubted = false;
       // The stamp is older than the content: a change in between is noticed by the next call.
       this.#last = found === undefined ? undefined : { stamp: found, content: this.#parse(await this.#text()) };
     }
+    const isFirst = !this.#isLooked;
     this.#isLooked = true;
+    if (isOther && !isFirst) this.#onChange();
     return this.#last?.content;
   }
 
   /** The next `read` reads, whatever the time stamp says: some file systems count whole seconds. */
   forget(): void {
-    if (this.#last !== undefined) this.#last = { ...this.#last, stamp: '' };
+    this.#isDoubted = true;
   }
 
   async #stamp(): Promise<string | undefined> {

@@ -1,4 +1,5 @@
 /** Credentials that other tools have stored: files of Docker, Podman and Kubernetes, and the helpers they name. */
+import type { Clock, Timer } from '../lib/clock.ts';
 import {
   type Credential,
   type CredentialSource,
@@ -22,6 +23,9 @@ export interface CredentialStoreOptions {
   readonly helpers: CredentialHelpers;
 }
 
+/** What is remembered on the word of a stored credential may outlive it for this long, milliseconds. */
+const lookEveryMs = 1000;
+
 /**
  * The first file that has a credential wins. Within one: `credHelpers`, then `credsStore`, then `auths`, each by the
  * most specific key (containers-auth.json(5)): `host/namespace/repository`, `host/namespace`, `host`, then patterns of
@@ -31,18 +35,46 @@ export class CredentialStore implements CredentialSource {
   readonly #helpers: CredentialHelpers;
   readonly #inline: CredentialStoreOptions['inline'];
   readonly #files: readonly FreshFile<CredentialDocument>[];
+  #onChange: (() => void) | undefined;
   #inlineDocument: CredentialDocument | undefined;
 
   constructor({ inline, files, helpers }: CredentialStoreOptions) {
     this.#helpers = helpers;
     this.#inline = inline;
-    this.#files = files.map((path) => new FreshFile(path, (text) => parseCredentialDocument(text, path)));
+    const onChange = (): void => this.#onChange?.();
+    this.#files = files.map((path) => new FreshFile(path, (text) => parseCredentialDocument(text, path), onChange));
   }
 
   /** Reads everything once, so that faults show at start and `mayAnswer` is exact. Rejects with CredentialError. */
   async load(): Promise<void> {
     this.#parseInline();
     for (const file of this.#files) await file.read();
+  }
+
+  /**
+   * Looks at the files every second, so that `isAt` notices what nobody asks for, and tells of each change, whoever has
+   * noticed it. Once for each store, until disposed.
+   */
+  watch(clock: Pick<Clock, 'setTimer'>, onChange: () => void): Disposable {
+    this.#onChange = onChange;
+    let timer: Timer | undefined;
+    let isOver = this.#files.length === 0;
+    const arm = (): void => {
+      if (!isOver) timer = clock.setTimer(lookEveryMs, () => void this.look().then(arm));
+    };
+    arm();
+    return {
+      [Symbol.dispose]: () => {
+        isOver = true;
+        timer?.cancel();
+        this.#onChange = undefined;
+      },
+    };
+  }
+
+  /** Never rejects: what cannot be read stays as it was, until a request needs it. */
+  async look(): Promise<void> {
+    await Promise.allSettled(this.#files.map((file) => file.read()));
   }
 
   async get(target: CredentialTarget, signal: AbortSignal): Promise<Credential | undefined> {

@@ -1,10 +1,12 @@
-import { chmod, mkdir, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rename, utimes, writeFile } from 'node:fs/promises';
+import { setImmediate } from 'node:timers/promises';
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { CredentialHelpers } from '../../src/upstream/credential-helper.ts';
 import type { Credential } from '../../src/upstream/credentials.ts';
 import { CredentialStore } from '../../src/upstream/credentials-store.ts';
 import { Secret } from '../../src/lib/secret.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { tempDirectory } from '../support/temp.ts';
 import { repository } from './support/auth-servers.ts';
 
@@ -197,5 +199,28 @@ describe('CredentialStore', () => {
     await writeFile(path, '{"credsStore":"desktop"}');
     await store.load();
     expect(may('z.test')).toBe(true);
+  });
+
+  it('tells within a second that a file has changed, though nobody asks for it', async () => {
+    await using temp = await tempDirectory();
+    const path = temp.file('config.json');
+    const quay = new URL('https://quay.io');
+    const store = new CredentialStore({ files: [path], helpers: helpersIn(temp.path) });
+    await writeFile(path, JSON.stringify({ auths: { 'quay.io': entry('org') } }));
+    await store.load();
+    const clock = new FakeClock();
+    let changed = Promise.withResolvers<void>();
+    const watch = store.watch(clock, () => changed.resolve());
+    for (const auths of [{}, { 'quay.io': entry('org') }]) {
+      await writeFile(`${path}.new`, JSON.stringify({ auths }));
+      await rename(`${path}.new`, path);
+      while (clock.pending === 0) await setImmediate();
+      await clock.advance(1000);
+      await changed.promise;
+      expect(store.isAt('basic org', quay)).toBe('quay.io' in auths);
+      changed = Promise.withResolvers();
+    }
+    watch[Symbol.dispose]();
+    expect(clock.pending).toBe(0);
   });
 });

@@ -1,6 +1,7 @@
 /** A whole cache over one root and whatever upstreams a test has, life after life: what a restart keeps, and what it does not. */
 import { rm } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
+import type { LeasedAnswer, PeekQuery } from '../../../src/cache/answers.ts';
 import { createCache, type RunningCache } from '../../../src/cache/create.ts';
 import { BrokenBodyError } from '../../../src/cache/errors.ts';
 import type { CacheEvents } from '../../../src/cache/events.ts';
@@ -22,6 +23,15 @@ export interface Got {
   readonly how?: string | undefined;
   readonly mediaType?: string | undefined;
   readonly digest?: Digest | undefined;
+  /** Something had to wait for the clock, which was turned: an answer in time may have come too late. */
+  readonly hasWaited?: true;
+}
+
+type Work = (signal: AbortSignal) => Promise<Omit<Got, 'status'>>;
+
+interface Leased {
+  readonly answer: LeasedAnswer;
+  readonly madeMs: number;
 }
 
 export interface LifeOptions {
@@ -40,18 +50,21 @@ export class CacheLife implements AsyncDisposable {
   readonly #temp: TempDirectory;
   /** The upstreams live by the same clock, so that what waits for it has to be given time. */
   readonly #isClockShared: boolean;
+  /** What a serving thread remembers; undefined when every question is asked. */
+  readonly #leases: Map<string, Leased> | undefined;
   #opened: OpenedStore | undefined;
   #running: RunningCache | undefined;
   #upstreams: LifeOptions['upstreams'] = new Map();
 
-  private constructor(temp: TempDirectory, isClockShared: boolean) {
+  private constructor(temp: TempDirectory, isClockShared: boolean, isLeased: boolean) {
     this.#temp = temp;
     this.#isClockShared = isClockShared;
+    this.#leases = isLeased ? new Map() : undefined;
   }
 
   /** Nothing runs before the first `restart`. */
-  static async start({ isClockShared = false } = {}): Promise<CacheLife> {
-    return new CacheLife(await tempDirectory('life'), isClockShared);
+  static async start({ isClockShared = false, isLeased = false } = {}): Promise<CacheLife> {
+    return new CacheLife(await tempDirectory('life'), isClockShared, isLeased);
   }
 
   get catalog(): Catalog {
@@ -62,6 +75,11 @@ export class CacheLife implements AsyncDisposable {
   /** A path outside of the root. */
   file(name: string): string {
     return this.#temp.file(name);
+  }
+
+  /** What is leased is leased no more. */
+  bumpAll(): void {
+    this.#cache.generations.bumpAll();
   }
 
   async restart({ upstreams, offline, isCatalogLost = false }: LifeOptions): Promise<void> {
@@ -96,6 +114,7 @@ export class CacheLife implements AsyncDisposable {
     await this.#opened?.close();
     this.#running = undefined;
     this.#opened = undefined;
+    this.#leases?.clear();
     this.#upstreams = new Map();
   }
 
@@ -103,7 +122,7 @@ export class CacheLife implements AsyncDisposable {
     const reference = parseReference(text);
     if (reference === undefined) throw new Error(`no reference: ${text}`);
     const query = { upstream, repository: repository(path), reference, method };
-    return this.#got(async (signal) => {
+    return this.#leased({ ...query, kind: 'manifest' }, text, async (signal) => {
       const { outcome, mediaType, digest } = await this.#cache.cache.manifest(query, signal);
       return { how: outcome.kind, mediaType, digest };
     });
@@ -113,7 +132,7 @@ export class CacheLife implements AsyncDisposable {
     const digest = parseDigest(text);
     if (digest === undefined) throw new Error(`no digest: ${text}`);
     const query = { upstream, repository: repository(path), digest, method, ranges: undefined };
-    return this.#got(async (signal) => {
+    return this.#leased({ ...query, kind: 'blob' }, text, async (signal) => {
       const view = await this.#cache.cache.blob(query, signal);
       try {
         if (method === 'get') await drain(view, signal);
@@ -146,7 +165,26 @@ export class CacheLife implements AsyncDisposable {
     return this.#running;
   }
 
-  async #got(work: (signal: AbortSignal) => Promise<Omit<Got, 'status'>>): Promise<Got> {
+  /** As a serving thread does it: what is leased is given from memory, and leased again after an answer. */
+  async #leased(query: PeekQuery, text: string, work: Work): Promise<Got> {
+    const leases = this.#leases;
+    if (leases === undefined) return this.#got(work);
+    const { cache, generations } = this.#cache;
+    const key = `${query.kind} ${query.method} ${query.upstream} ${query.repository} ${text}`;
+    const known = leases.get(key);
+    if (known !== undefined && this.clock.monotonic() - known.madeMs < known.answer.holdsMs) {
+      const { stamp, mediaType, digest } = known.answer;
+      if (generations.isCurrent(stamp)) return { status: '200', how: 'hit', mediaType, digest };
+    }
+    leases.delete(key);
+    const got = await this.#got(work);
+    const madeMs = this.clock.monotonic();
+    const answer = got.status === '200' ? await cache.peek(query) : undefined;
+    if (answer !== undefined) leases.set(key, { answer, madeMs });
+    return got;
+  }
+
+  async #got(work: Work): Promise<Got> {
     try {
       const working = work(new AbortController().signal);
       return { status: '200', ...(await (this.#isClockShared ? this.#timed(working) : patient(working, 'an answer'))) };
@@ -159,8 +197,9 @@ export class CacheLife implements AsyncDisposable {
   }
 
   /** Turns the clock on when nothing but time is missing. */
-  async #timed<T>(work: Promise<T>): Promise<T> {
+  async #timed<T extends object>(work: Promise<T>): Promise<T & Pick<Got, 'hasWaited'>> {
     let isDone = false;
+    let hasWaited = false;
     const done = (): void => void (isDone = true);
     void work.finally(done).catch(() => undefined);
     const startMs = performance.now();
@@ -169,9 +208,10 @@ export class CacheLife implements AsyncDisposable {
       if (nowMs > startMs + patienceMs) throw new Error('no answer');
       if (nowMs < nextMs) continue;
       nextMs = nowMs + leisureMs;
+      hasWaited = true;
       await this.clock.advance(1000);
     }
-    return work;
+    return hasWaited ? { ...(await work), hasWaited } : work;
   }
 }
 

@@ -102,6 +102,7 @@ export class Engine implements AsyncDisposable {
     const rights: Rights = {
       standing: (key, digest, kind) => (catalog.hasLink(key, digest, kind) ? 'good' : 'none'),
       isLinked: (key, digest, kind) => catalog.hasLink(key, digest, kind),
+      counts: () => true,
       hasWord: () => false,
       isWordEnough: () => true,
       said: (key, digest, kind) => catalog.addLink(key, digest, kind, { origin: byAnybody }),

@@ -9,7 +9,7 @@ import { systemClock } from '../../../src/lib/clock.ts';
 import { Secret } from '../../../src/lib/secret.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import type { Catalog } from '../../../src/store/catalog.ts';
-import { type CredentialSource, credentialIdentity } from '../../../src/upstream/credentials.ts';
+import { type Credential, type CredentialSource, credentialIdentity } from '../../../src/upstream/credentials.ts';
 import type { FakeClock } from '../../support/fake-clock.ts';
 import { ScriptedUpstream } from '../../support/scripted-upstream.ts';
 import { TokenIssuer } from '../../support/upstream/auth.ts';
@@ -68,12 +68,18 @@ export class RightsRig implements AsyncDisposable {
   /** Another life over the same root, with these settings. */
   async restart(settings: Settings = {}, isCatalogLost = false): Promise<void> {
     this.settings = settings;
-    const { access = 'all', user, offline = false } = settings;
+    const { access = 'all', offline = false } = settings;
     const rules = { access, tagTtlMs: 60_000, staleIfErrorMs: 86_400_000, isImmutableTag: () => false } as const;
     const made = (['u', 'v'] as const).map(
-      (key) => [key, { ...rules, upstream: this.#upstream(key, access, user, offline) }] as const,
+      (key) => [key, { ...rules, upstream: this.#upstream(key, access, offline) }] as const,
     );
     await this.#life.restart({ upstreams: new Map(made), offline, isCatalogLost });
+  }
+
+  /** Within this life. */
+  become(user: string | undefined): void {
+    const { user: _, ...settings } = this.settings;
+    this.settings = user === undefined ? settings : { ...settings, user };
   }
 
   /** Questions of either registry since the last call: `HEAD u/a/b/manifests/1`. Tokens are not counted. */
@@ -110,11 +116,11 @@ export class RightsRig implements AsyncDisposable {
     await this.v[Symbol.asyncDispose]();
   }
 
-  #upstream(name: Name, access: 'public' | 'all', user: string | undefined, isOffline: boolean) {
+  #upstream(name: Name, access: 'public' | 'all', isOffline: boolean) {
     const options = {
       key: name,
       endpoints: [this[name].url],
-      credentials: user === undefined ? undefined : credentialOf(user),
+      credentials: this.#credentials(),
       realms: [],
       allowHosts: [],
       tls: noTls,
@@ -128,15 +134,20 @@ export class RightsRig implements AsyncDisposable {
     } as const;
     return upstreamFor(options, access);
   }
+
+  #credentials(): CredentialSource {
+    const user = (): string | undefined => this.settings.user;
+    return {
+      get: () => Promise.resolve(credentialOf(user())),
+      refused: () => undefined,
+      mayAnswer: () => user() !== undefined,
+      isAt: (place) => place === `basic ${user()}`,
+    };
+  }
 }
 
-function credentialOf(username: string): CredentialSource {
+function credentialOf(username: string | undefined): Credential | undefined {
+  if (username === undefined) return undefined;
   const identity = credentialIdentity(username);
-  const credential = { kind: 'basic', name: 'test', identity, username, password: new Secret('secret') } as const;
-  return {
-    get: () => Promise.resolve(credential),
-    refused: () => undefined,
-    mayAnswer: () => true,
-    isAt: (place) => place === `basic ${username}`,
-  };
+  return { kind: 'basic', name: 'test', identity, username, password: new Secret('secret') };
 }

@@ -35,6 +35,8 @@ export class World implements AsyncDisposable {
   isOffline = false;
   login: Login = { user: undefined, isWrong: false };
   #passwords = 0;
+  #credentials: CredentialStore | undefined;
+  #watch: Disposable | undefined;
 
   private constructor(life: CacheLife, pick: (below: number) => number) {
     this.life = life;
@@ -45,7 +47,7 @@ export class World implements AsyncDisposable {
   }
 
   static async start(pick: (below: number) => number): Promise<World> {
-    const world = new World(await CacheLife.start({ isClockShared: true }), pick);
+    const world = new World(await CacheLife.start({ isClockShared: true, isLeased: true }), pick);
     for (const name of names) for (const path of paths) world.#push(name, path);
     await world.#logIn();
     await world.#restart(false);
@@ -79,10 +81,17 @@ export class World implements AsyncDisposable {
     const registry = this.registries[name];
     const shelf = registry.shelves.get(path);
     const what = pick(8);
+    if (what === 4) {
+      await this.#logIn();
+      // What a wrong password was answered is past, what is leased is not; and weir looks every second.
+      await this.life.clock.advance(6000);
+      await this.#credentials?.look();
+      return;
+    }
     if (what < 2) this.#push(name, path);
     else if (what < 4 && shelf !== undefined) shelf.openness = (['open', 'pub', 'closed'] as const)[pick(3)] ?? 'open';
-    else if (what === 4) await this.#logIn();
-    else if (what === 5) registry.login = ([undefined, undefined, 'html', 'plain', 'endless'] as const)[pick(5)];
+    else if (what === 5)
+      registry.login = ([undefined, undefined, undefined, 'html', 'plain', 'endless'] as const)[pick(6)];
     else if (what === 6) this.registries.v.isLenient = pick(3) === 0;
     else for (const each of names) this.registries[each].isDown = !this.isDown && pick(2) === 0;
     if (what === 7) this.registries.v.isDown = this.isDown;
@@ -102,6 +111,7 @@ export class World implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#watch?.[Symbol.dispose]();
     await this.life[Symbol.asyncDispose]();
   }
 
@@ -148,12 +158,15 @@ export class World implements AsyncDisposable {
     const helpers = new CredentialHelpers({ clock });
     const credentials = new CredentialStore({ files: [life.file('config.json')], helpers });
     await credentials.load();
+    this.#credentials = credentials;
     const rules = { access, tagTtlMs: 60_000, staleIfErrorMs: 86_400_000_000, isImmutableTag: () => false } as const;
     const made = names.map((name) => {
       const upstream = this.registries[name].upstream(access, { credentials, isOffline, clock });
       return [name, { ...rules, upstream }] as const;
     });
+    this.#watch?.[Symbol.dispose]();
     await life.restart({ upstreams: new Map(made), offline: isOffline, isCatalogLost });
+    this.#watch = credentials.watch(clock, () => life.bumpAll());
   }
 }
 
