@@ -60,16 +60,16 @@ export function withLargeAnswers(cache: Cache, options: LargeAnswersOptions): Ca
     if (info === undefined || info.isSuspect || info.sizeBytes !== bytes.byteLength) {
       return shared.view(digest, bytes, outcome);
     }
-    return new StoredView({ store, info, outcome, refill: refillOf(query, outcome) });
+    return new StoredView({ store, info, outcome, refill: refillOf(query) });
   }
 
   /**
    * For a manifest that was evicted since: it is asked for again. In a function of its own: what a closure is made beside,
    * it keeps, and nobody should keep the bytes who only waits.
    */
-  function refillOf(query: ManifestQuery, outcome: Outcome): (signal: AbortSignal) => Promise<BlobView> {
+  function refillOf(query: ManifestQuery): (signal: AbortSignal) => Promise<BlobView> {
     return async (signal) => {
-      const { digest, bytes } = await cache.manifest(query, signal);
+      const { digest, bytes, outcome } = await cache.manifest(query, signal);
       if (bytes === undefined) throw new BrokenBodyError('the manifest has gone');
       return shared.view(digest, bytes, outcome);
     };

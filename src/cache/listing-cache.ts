@@ -3,10 +3,11 @@
  * marked so. The catalog keeps them across restarts, memory keeps them parsed.
  */
 import { LRUCache } from 'lru-cache';
-import { isJsonObject } from '../oci/json.ts';
+import { isJsonObject, type JsonBounds } from '../oci/json.ts';
 import { certificatePlace } from '../upstream/credentials.ts';
 import { isDenied, isNotFound, isOffline, UpstreamError } from '../upstream/errors.ts';
 import { Ages, freshSeconds, staleSeconds } from './age.ts';
+import { parseLongJson } from './long-json.ts';
 import { Nones } from './nones.ts';
 import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
@@ -34,6 +35,21 @@ export interface Listing<T> {
   readonly outcome: Outcome;
 }
 
+/** What an upstream gave. */
+export interface Fetched<T> {
+  readonly value: T;
+  /** Of the answers that it was read from. */
+  readonly sizeBytes: number;
+}
+
+export interface Kept<T> {
+  /** Reads back what the catalog has kept; undefined when it cannot. */
+  readonly parse: (json: unknown) => T | undefined;
+  /** Where its long array is: names in names, none when it is the value itself. */
+  readonly path: readonly string[];
+  readonly bounds: JsonBounds;
+}
+
 interface Entry<T> {
   readonly value: T;
   readonly checkedAtMs: number;
@@ -42,16 +58,15 @@ interface Entry<T> {
 
 export class ListingCache<T> {
   readonly #deps: PolicyDeps;
-  readonly #parse: (json: unknown) => T | undefined;
+  readonly #kept: Kept<T>;
   readonly #hot: LRUCache<string, Entry<T>>;
   readonly #ages: Ages;
   readonly #refresh: Refresh<T>;
   readonly #nones: Nones;
 
-  /** `parse` reads back what the catalog has kept; undefined when it cannot. */
-  constructor(deps: PolicyDeps, parse: (json: unknown) => T | undefined) {
+  constructor(deps: PolicyDeps, kept: Kept<T>) {
     this.#deps = deps;
-    this.#parse = parse;
+    this.#kept = kept;
     this.#hot = new LRUCache({ maxSize: maxHotCharacters, sizeCalculation: ({ size }) => size });
     this.#ages = new Ages(deps.clock);
     this.#refresh = new Refresh(deps.clock, deps.options, deps.overdue);
@@ -62,12 +77,12 @@ export class ListingCache<T> {
   async get(
     asked: ListingKey,
     policy: UpstreamPolicy,
-    fetch: (signal: AbortSignal) => Promise<T>,
+    fetch: (signal: AbortSignal) => Promise<Fetched<T>>,
     signal: AbortSignal,
   ): Promise<Listing<T>> {
     const { listingTtlMs } = this.#deps.options;
     const key = policy.access === 'all' || policy.upstream.isAt(certificatePlace) ? ofAll(asked) : asked;
-    const entry = this.#find(key);
+    const entry = await this.#find(key);
     const age = entry === undefined ? undefined : this.#ages.of(key.text, entry.checkedAtMs);
     if (entry !== undefined && age !== undefined && age.freshnessMs < listingTtlMs) {
       return { value: entry.value, outcome: { kind: 'hit', ttlSeconds: freshSeconds(age, listingTtlMs) } };
@@ -96,19 +111,20 @@ export class ListingCache<T> {
   }
 
   /** What is known of it, however old. */
-  known(key: ListingKey): T | undefined {
-    return this.#find(key)?.value;
+  async known(key: ListingKey): Promise<T | undefined> {
+    return (await this.#find(key))?.value;
   }
 
   close(): void {
     this.#refresh.close();
   }
 
-  async #ask(key: ListingKey, fetch: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
+  async #ask(key: ListingKey, fetch: (signal: AbortSignal) => Promise<Fetched<T>>, signal: AbortSignal): Promise<T> {
     const asked = this.#ages.now();
     try {
-      const value = await fetch(signal);
-      this.#keep(key, value, asked.wallMs);
+      const fetched = await fetch(signal);
+      const { value } = fetched;
+      this.#keep(key, fetched, asked.wallMs);
       this.#ages.mark(key.text, asked);
       this.#nones.forget({ text: key.negative });
       return value;
@@ -121,34 +137,40 @@ export class ListingCache<T> {
     }
   }
 
-  #keep(key: ListingKey, value: T, checkedAtMs: number): void {
-    const body = JSON.stringify({ key: key.text, value });
-    this.#hot.set(key.text, { value, checkedAtMs, size: body.length });
-    if (key.row === undefined || body.length > maxKeptCharacters) return;
+  #keep(key: ListingKey, { value, sizeBytes }: Fetched<T>, checkedAtMs: number): void {
+    // Making one text of a long list would keep everybody waiting.
+    const body = sizeBytes > maxKeptCharacters ? undefined : JSON.stringify({ key: key.text, value });
+    this.#hot.set(key.text, { value, checkedAtMs, size: body?.length ?? sizeBytes });
+    if (key.row === undefined || body === undefined || body.length > maxKeptCharacters) return;
     this.#deps.catalog.putListing(key.row, { body, checkedAtMs });
   }
 
-  #find(key: ListingKey): Entry<T> | undefined {
+  async #find(key: ListingKey): Promise<Entry<T> | undefined> {
     const hot = this.#hot.get(key.text);
     if (hot !== undefined || key.row === undefined) return hot;
     const record = this.#deps.catalog.listing(key.row);
     if (record === undefined) return undefined;
-    const value = this.#read(key, record.body);
-    if (value === undefined) return undefined;
+    const value = await this.#read(key, record.body);
+    // Another one may have come from the upstream meanwhile, or word that there is none.
+    const newer = this.#hot.get(key.text);
+    const isGone = this.#deps.catalog.listing(key.row)?.checkedAtMs !== record.checkedAtMs;
+    if (newer !== undefined || value === undefined || isGone) return newer;
     const entry = { value, checkedAtMs: record.checkedAtMs, size: record.body.length };
     this.#hot.set(key.text, entry);
     return entry;
   }
 
   /** Undefined for another listing of the same row, and for what somebody else has written. */
-  #read(key: ListingKey, body: string): T | undefined {
-    try {
-      const kept: unknown = JSON.parse(body);
-      return isJsonObject(kept) && kept['key'] === key.text ? this.#parse(kept['value']) : undefined;
-    } catch (error) {
-      this.#deps.logger.warn({ err: error, listing: key.text }, 'a kept listing cannot be read and is dropped');
+  async #read(key: ListingKey, body: string): Promise<T | undefined> {
+    const { path, bounds, parse } = this.#kept;
+    // `{"key":…,"value":…}`.
+    const inside = { ...bounds, depth: bounds.depth + 1, items: (bounds.items ?? 0) + 16 };
+    const kept = await parseLongJson(body, ['value', ...path], inside);
+    if (kept === undefined) {
+      this.#deps.logger.warn({ listing: key.text }, 'a kept listing cannot be read and is dropped');
       return undefined;
     }
+    return isJsonObject(kept) && kept['key'] === key.text ? parse(kept['value']) : undefined;
   }
 
   #forget(key: ListingKey): void {

@@ -1,13 +1,14 @@
 /** Lists of referrers (distribution-spec, "Listing Referrers"): reading the upstream's pages, cutting weir's own. */
 import { isDigestGrammar } from '../oci/digest.ts';
-import { field, isJsonObject, parseJson, textField } from '../oci/json.ts';
+import { field, isJsonObject, textField } from '../oci/json.ts';
 import { isIndexType, mediaTypes, stripParameters } from '../oci/media-type.ts';
+import { parseLongJson } from './long-json.ts';
 
 /**
  * An index, its descriptors, their annotations and platforms, with room to spare: members of all descriptors together are
  * those of 8 MiB of the shortest ones that have all that descriptors have.
  */
-const bounds = { depth: 16, fields: 500_000, items: 500_000 };
+export const referrersBounds = { depth: 16, fields: 500_000, items: 500_000 };
 /** What one answer holds at most; clients read no index beyond 4 MiB. */
 const maxPageEntries = 1000;
 const maxPageCharacters = 2 * 1024 * 1024;
@@ -27,8 +28,11 @@ export interface Referrer {
  * a list without it would hide a signature. An index is what its Content-Type calls so, or what calls itself so where
  * that says something else: clients take a list of any other type for a missing API.
  */
-export function readReferrers(bytes: Uint8Array, contentType: string | undefined): readonly Referrer[] | undefined {
-  const document = parseJson(bytes, bounds);
+export async function readReferrers(
+  bytes: Uint8Array,
+  contentType: string | undefined,
+): Promise<readonly Referrer[] | undefined> {
+  const document = await parseLongJson(bytes, ['manifests'], referrersBounds);
   if (!isJsonObject(document)) return undefined;
   const types = [stripParameters(contentType ?? '').toLowerCase(), textField(document, 'mediaType')];
   if (!types.includes(mediaTypes.ociIndex)) return undefined;

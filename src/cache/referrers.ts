@@ -11,12 +11,12 @@ import { isNotFound, isOutage, isUnsupported, UpstreamError } from '../upstream/
 import type { ListingPage } from '../upstream/upstream.ts';
 import type { ReferrersAnswer, ReferrersQuery } from './answers.ts';
 import { contentText, repositoryText } from './keys.ts';
-import { ListingCache, type ListingKey } from './listing-cache.ts';
+import { type Fetched, ListingCache, type ListingKey } from './listing-cache.ts';
 import { RememberedRefusal } from './negative.ts';
 import type { Outcome } from './outcome.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
-import { cutReferrers, readReferrers, type Referrer, referrersOf } from './referrers-index.ts';
+import { cutReferrers, readReferrers, type Referrer, referrersBounds, referrersOf } from './referrers-index.ts';
 
 /**
  * The upstream has no such API, and said so with this status. Kept like a list and as long: what it makes clients do is to
@@ -42,7 +42,7 @@ export class ReferrerLists {
 
   constructor(deps: PolicyDeps) {
     this.#deps = deps;
-    this.#lists = new ListingCache<Known>(deps, readKnown);
+    this.#lists = new ListingCache<Known>(deps, { parse: readKnown, path: [], bounds: referrersBounds });
   }
 
   async list(query: ReferrersQuery, policy: UpstreamPolicy, signal: AbortSignal): Promise<ReferrersAnswer> {
@@ -52,7 +52,7 @@ export class ReferrerLists {
     const isKnown = this.#deps.rights.isLinked(key, query.digest, 'manifest');
     // There are registries that say 404 of subjects that they do not know, so of others that tells nothing.
     const listingKey = { text, row: isKnown ? text : undefined, negative: text };
-    const ask = (own: AbortSignal): Promise<Known> => this.#ask(key, listingKey, query, policy, own);
+    const ask = (own: AbortSignal): Promise<Fetched<Known>> => this.#ask(key, listingKey, query, policy, own);
     const { value, outcome } = await this.#lists.get(listingKey, policy, ask, signal);
     if ('noApi' in value) throw unsupported(key, value, outcome);
     const referrers = this.#read.get(value) ?? referrersOf(value);
@@ -71,7 +71,7 @@ export class ReferrerLists {
     query: ReferrersQuery,
     policy: UpstreamPolicy,
     signal: AbortSignal,
-  ): Promise<Known> {
+  ): Promise<Fetched<Known>> {
     try {
       const list = await this.#fetch(key, query, policy, signal);
       this.#noteGiver(key, listingKey);
@@ -79,8 +79,8 @@ export class ReferrerLists {
     } catch (error) {
       if (!isUnsupported(error)) throw error;
       // From a repository that has given a list, a page to log in and the like are failures: signatures are known there.
-      if (isDoubtful(error) && this.#hasGiven(key, listingKey)) throw error.cause;
-      return { noApi: error.status ?? 404 };
+      if (isDoubtful(error) && (await this.#hasGiven(key, listingKey))) throw error.cause;
+      return { value: { noApi: error.status ?? 404 }, sizeBytes: 0 };
     }
   }
 
@@ -91,9 +91,11 @@ export class ReferrerLists {
     this.#deps.catalog.putListing(giverRow(key), { body: '{}', checkedAtMs: this.#deps.clock.now() });
   }
 
-  #hasGiven(key: RepositoryKey, listingKey: ListingKey): boolean {
+  async #hasGiven(key: RepositoryKey, listingKey: ListingKey): Promise<boolean> {
     if (this.#givers.get(repositoryText(key)) === true) return true;
-    return Array.isArray(this.#lists.known(listingKey)) || this.#deps.catalog.listing(giverRow(key)) !== undefined;
+    return (
+      Array.isArray(await this.#lists.known(listingKey)) || this.#deps.catalog.listing(giverRow(key)) !== undefined
+    );
   }
 
   async #fetch(
@@ -101,18 +103,19 @@ export class ReferrerLists {
     { digest }: ReferrersQuery,
     policy: UpstreamPolicy,
     signal: AbortSignal,
-  ): Promise<readonly unknown[]> {
+  ): Promise<Fetched<readonly unknown[]>> {
     const found = new Map<string, Referrer>();
     const seen = new Set<string>();
     let bytes = 0;
     for (let path: string | undefined; ;) {
       const page = await this.#page(key, digest, path, policy, signal);
-      const referrers = readReferrers(page.bytes, page.contentType);
+      const referrers = await readReferrers(page.bytes, page.contentType);
       if (referrers === undefined) throw this.#refused(key, 'bad-referrers', 'the answer is no index');
       for (const referrer of referrers) found.set(referrer.digest, referrer);
       bytes += page.bytes.byteLength;
       path = page.next;
-      if (path === undefined) return [...found.values()].map(({ descriptor }) => descriptor);
+      if (path === undefined)
+        return { value: Array.from(found.values(), ({ descriptor }) => descriptor), sizeBytes: bytes };
       if (seen.has(path)) throw this.#refused(key, 'page-loop', 'its pages go round in circles');
       seen.add(path);
       if (seen.size >= maxPages || bytes > maxBytes)

@@ -79,10 +79,11 @@ export class TagPages {
         path === undefined
           ? await this.#first(key, page, leftOver, upstream, signal)
           : await upstream.listTags(key.repository, { path }, signal);
-      const read = readTags(sent.bytes);
+      const read = await readTags(sent.bytes);
       if (read === undefined) throw this.#refuse(key, 'bad-tags-page', 'the answer is no list of tags');
       const cut = cutPage(read, { n: leftOver, last: tags.at(-1) ?? page.last }, sent.next);
-      tags.push(...cut.tags);
+      // Not spread: of 200,000 that would be too many arguments.
+      for (const tag of cut.tags) tags.push(tag);
       if (cut.tags.length > 0) gathered++;
       const isSlice = cut.next !== undefined && cut.continuation === undefined && cut.tags.length === leftOver;
       const goesOn = sent.next !== undefined && !seen.has(sent.next) && !isSlice;

@@ -1,11 +1,12 @@
 /** One page of tags/list (distribution-spec, "Listing Tags"): what upstreams send, and what a client gets of it. */
-import { isJsonObject, field, parseJson } from '../oci/json.ts';
+import { isJsonObject, field } from '../oci/json.ts';
 import { parseTag, type Tag } from '../oci/reference.ts';
+import { parseLongJson } from './long-json.ts';
 
 /** Tags in one page. Upstreams that ignore `n` send all at once. */
 const maxTags = 200_000;
 /** `{name, tags}`, with some levels and items to spare for fields of others. */
-const bounds = { depth: 8, items: maxTags + 1000 };
+export const tagsBounds = { depth: 8, items: maxTags + 1000 };
 /** What a client gets at once, at most. */
 export const maxPageSize = 10_000;
 
@@ -15,8 +16,12 @@ export interface TagsPage {
 }
 
 /** The tags of a page in its order, without those that are no tags; undefined when this is no page of tags. */
-export function readTags(bytes: Uint8Array): readonly Tag[] | undefined {
-  const document = parseJson(bytes, bounds);
+export async function readTags(bytes: Uint8Array): Promise<readonly Tag[] | undefined> {
+  return tagsOf(await parseLongJson(bytes, ['tags'], tagsBounds));
+}
+
+/** The same, of a document that was parsed. */
+export function tagsOf(document: unknown): readonly Tag[] | undefined {
   if (!isJsonObject(document)) return undefined;
   const tags = field(document, 'tags');
   // Go writes null for an empty list.

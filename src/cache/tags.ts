@@ -5,12 +5,12 @@ import { parseTag, type Tag } from '../oci/reference.ts';
 import type { RepositoryKey } from '../store/catalog.ts';
 import type { TagsAnswer, TagsQuery } from './answers.ts';
 import { repositoryText } from './keys.ts';
-import { ListingCache } from './listing-cache.ts';
+import { type Fetched, ListingCache } from './listing-cache.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { isOffline } from '../upstream/errors.ts';
 import { type PageQuery, TagPages } from './tags-fetch.ts';
-import { maxPageSize, type TagsPage } from './tags-page.ts';
+import { maxPageSize, tagsBounds, type TagsPage } from './tags-page.ts';
 
 /** Rows in the catalog for the pages of one repository: clients choose `n` and `last`, so there must be a bound. */
 const rowsPerRepository = 16;
@@ -21,7 +21,7 @@ export class TagLists {
 
   constructor(deps: PolicyDeps) {
     this.#deps = deps;
-    this.#pages = new ListingCache(deps, readPage);
+    this.#pages = new ListingCache(deps, { parse: readPage, path: ['tags'], bounds: tagsBounds });
     this.#fetched = new TagPages(deps);
   }
 
@@ -36,7 +36,7 @@ export class TagLists {
       const { value, outcome } = await this.#pages.get(
         listingKey,
         policy,
-        (own) => this.#fetched.fetch(key, page, policy, own),
+        async (own) => sized(await this.#fetched.fetch(key, page, policy, own)),
         signal,
       );
       return query.n === 0 ? { tags: [], next: undefined, outcome } : { ...value, outcome };
@@ -65,6 +65,11 @@ export class TagLists {
     const next = end === undefined || tags.length === rest.length ? undefined : { n, last: end };
     return { tags, next, outcome: { kind: 'hit', detail: 'offline' } };
   }
+}
+
+/** With its quotes and commas. */
+function sized(page: TagsPage): Fetched<TagsPage> {
+  return { value: page, sizeBytes: page.tags.reduce((sum, { length }) => sum + length + 3, 0) };
 }
 
 function pageText(key: RepositoryKey, { n, last }: PageQuery): string {

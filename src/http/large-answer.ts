@@ -30,6 +30,8 @@ export async function sendView(
   using _reader = { [Symbol.dispose]: () => reader.close() };
   // A failure can be told as long as no head is out.
   await reader.readable(0, exchange.signal);
+  // What lies in the store but cannot be read was asked for again.
+  if (exchange.outcome !== undefined) exchange.outcome = view.outcome;
   if (!writeHead(exchange, 200, all)) return;
   const writer = new BodyWriter(exchange.res, deps.body);
   try {

@@ -141,6 +141,20 @@ describe('tags/list', () => {
     await expect(rig.tags(repo, { n: 2 })).rejects.toMatchObject({ kind: 'timeout' });
   });
 
+  it('of 200,000 is given, and one of 20,000 is there after a restart', async () => {
+    const many = Array.from({ length: 200_000 }, (_, index) => `tag-${index}`);
+    upstream.push('library/other', imageManifest('other'), '1');
+    upstream.tagsBody = JSON.stringify({ tags: many });
+    expect((await rig.tags(repo)).tags).toEqual(many);
+    upstream.tagsBody = JSON.stringify({ tags: many.slice(0, 20_000) });
+    expect((await rig.tags('library/other')).tags).toHaveLength(20_000);
+    await rig.clock.advance(30_000);
+    upstream.mood = 'timeout';
+    rig.restart();
+    const kept = await rig.tags('library/other');
+    expect([kept.tags, kept.outcome.detail]).toEqual([many.slice(0, 20_000), 'stale']);
+  });
+
   it('fills a bounded number of rows, whatever pages clients ask for', async () => {
     const put = vi.spyOn(rig.catalog, 'putListing');
     for (let i = 0; i < 200; i++) {

@@ -3,8 +3,9 @@
  * twice as much costs, and what the dearest single text does. CPU of this thread, so that nobody else's work counts.
  */
 import { describe, expect, it } from 'vitest';
-import { readReferrers } from '../../src/cache/referrers-index.ts';
-import { cutPage, readTags } from '../../src/cache/tags-page.ts';
+import { placeIn } from '../../src/cache/long-json.ts';
+import { referrersBounds, referrersOf } from '../../src/cache/referrers-index.ts';
+import { cutPage, tagsBounds, tagsOf } from '../../src/cache/tags-page.ts';
 import { tagMatcher } from '../../src/config/tag-matcher.ts';
 import { matchesEtag } from '../../src/http/conditional.ts';
 import { parseSimpleHead } from '../../src/http/simple-head.ts';
@@ -12,6 +13,7 @@ import { escaped, readable } from '../../src/http/text.ts';
 import { ClientAddresses, clientAddress } from '../../src/lib/client-address.ts';
 import { retryWait } from '../../src/lib/retry.ts';
 import { isDigestGrammar, parseDigest } from '../../src/oci/digest.ts';
+import { isJsonObject, listField, parseJson } from '../../src/oci/json.ts';
 import { parseLayoutIndex } from '../../src/oci/layout.ts';
 import { nextLink } from '../../src/oci/link-header.ts';
 import { readManifest } from '../../src/oci/manifest.ts';
@@ -180,17 +182,27 @@ const documents: Readonly<Record<string, Parser>> = {
     most: 1024 * kib,
   },
   'a list of tags': {
-    run: (text) => cutPage(readTags(Buffer.from(text)) ?? [], { n: 1, last: 'x' }, '/v2/a/tags/list?last=y'),
+    run: (text) => cutPage(tagsOf(parseJson(text, tagsBounds)) ?? [], { n: 1, last: 'x' }, '/v2/a/tags/list?last=y'),
     before: '{"tags":[',
     pieces: ['"a",', '[],', '{},', '"a', '0,', '"a--",'],
     after: '"a"]}',
     most: 1024 * kib,
   },
   'a list of referrers': {
-    run: (text) => readReferrers(Buffer.from(text), 'application/vnd.oci.image.index.v1+json'),
+    run: (text) => {
+      const document = parseJson(text, referrersBounds);
+      return isJsonObject(document) ? referrersOf(listField(document, 'manifests')) : undefined;
+    },
     before: '{"manifests":[',
     pieces: [`{"digest":"${digest}"},`, '{},', '[', '"a":', ']'],
     after: `{"digest":"${digest}"}]}`,
+    most: 1024 * kib,
+  },
+  'the array of a long document': {
+    run: (text) => [...placeIn(Buffer.from(text), ['value', 'tags'], tagsBounds, 256 * kib)],
+    before: '{"value":{"tags":[',
+    pieces: ['"a",', '[],', '{},', '"a', '\\', '"value":{', '"tags":[', ']', '}'],
+    after: '"a"]}}',
     most: 1024 * kib,
   },
   'an index.json': {
@@ -337,8 +349,8 @@ describe('documents of a million entries', () => {
     const most = bytes.subarray(0, 4 * kib * kib);
     for (const run of [
       () => readManifest(most),
-      () => readTags(bytes.subarray(0, 8 * kib * kib)),
-      () => readReferrers(bytes.subarray(0, 8 * kib * kib), undefined),
+      () => parseJson(bytes.subarray(0, 8 * kib * kib), tagsBounds),
+      () => parseJson(bytes.subarray(0, 8 * kib * kib), referrersBounds),
       () => parseToken(bytes),
       () => parseSideFile(most),
     ]) {
