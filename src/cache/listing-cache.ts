@@ -5,7 +5,7 @@
 import { LRUCache } from 'lru-cache';
 import { isJsonObject, type JsonBounds } from '../oci/json.ts';
 import { certificatePlace } from '../upstream/credentials.ts';
-import { isDenied, isNotFound, isOffline, UpstreamError } from '../upstream/errors.ts';
+import { isDeniedForGood, isNotFound, isOffline, UpstreamError } from '../upstream/errors.ts';
 import { Ages, freshSeconds, staleSeconds } from './age.ts';
 import { parseLongJson } from './long-json.ts';
 import { Nones } from './nones.ts';
@@ -130,9 +130,9 @@ export class ListingCache<T> {
       return value;
     } catch (error) {
       if (isNotFound(error)) this.#nones.remember({ text: key.negative }, error);
-      else if (isDenied(error)) this.#nones.forget({ text: key.negative });
+      else if (isDeniedForGood(error)) this.#nones.forget({ text: key.negative });
       // These are answers: what was listed before is not true any more, or not for us.
-      if (isNotFound(error) || isDenied(error)) this.#forget(key);
+      if (isNotFound(error) || isDeniedForGood(error)) this.#forget(key);
       throw error;
     }
   }

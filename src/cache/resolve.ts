@@ -3,7 +3,7 @@
  * denial is an answer and is followed.
  */
 import type { TagKey } from '../store/catalog.ts';
-import { isDenied, isNotFound, isOffline, UpstreamError } from '../upstream/errors.ts';
+import { isDeniedForGood, isNotFound, isOffline, UpstreamError } from '../upstream/errors.ts';
 import type { Age } from './age.ts';
 import type { ManifestAnswer, ManifestQuery } from './answers.ts';
 import type { Binding } from './bindings.ts';
@@ -140,7 +140,7 @@ export class TagResolver {
         if (request.method === 'head' && error.code === undefined) this.#withoutCode.add(error);
         this.#nones.remember(await noneKeyOf(key, this.#deps.catalog, shelf), error);
         bindings.forget(key);
-      } else if (isDenied(error)) {
+      } else if (isDeniedForGood(error)) {
         this.#nones.forget(await noneKeyOf(key, this.#deps.catalog, shelf));
         bindings.deny(key);
       }

@@ -5,7 +5,7 @@ import { type AuthMemory, isSamePlace, type KnownChallenge } from './auth-memory
 import { type HeldToken, type Tokens, credentialSetOf, withheldError } from './auth-tokens.ts';
 import { type ChosenChallenge, chooseChallenge, parseChallenges } from './challenge.ts';
 import { type Credential, type CredentialSource, placeOf } from './credentials.ts';
-import { isOutage, UpstreamError } from './errors.ts';
+import { isOutage, isRefusal, UpstreamError } from './errors.ts';
 import type { RefusedCredentials, Trial } from './refused-credentials.ts';
 import { challengeScopes, wantedScopes } from './scope.ts';
 import { basicHeader } from './token-form.ts';
@@ -48,6 +48,7 @@ export class Exchange implements AuthExchange {
   /** Where the token came from that made us ask bare. */
   #triedInVain: KnownChallenge | undefined;
   #hasRenewed = false;
+  #hasReplaced = false;
   #withheldFrom: URL | undefined;
   #trial: Trial | undefined;
   /** Why what was sent last went without a token that it may need: a refusal is no answer then. */
@@ -74,7 +75,9 @@ export class Exchange implements AuthExchange {
 
   heard(status: number | undefined): void {
     using trial = this.#takeTrial();
-    if (status !== undefined && status < 500 && status !== 429) trial?.accepted();
+    const isTaken = status !== undefined && status < 500 && status !== 429;
+    if (isTaken) trial?.accepted();
+    if (isTaken && this.#sent.kind === 'bearer') this.#options.tokens.accepted(this.#sent.token);
     if (this.#noToken !== undefined && status !== undefined && isRefusal(status)) throw this.#noToken.error;
   }
 
@@ -145,7 +148,10 @@ export class Exchange implements AuthExchange {
   #judgeToken(token: HeldToken, challenge: ChosenChallenge | undefined): Verdict {
     const { registry, repository, memory, tokens } = this.#options;
     tokens.drop(token);
-    if (token.number <= this.#lastOldToken) return 'retry';
+    // Fetched while this conversation went on, taken from others, and its life was shorter than it said.
+    const isWorn = tokens.wasAccepted(token) && !this.#hasReplaced;
+    this.#hasReplaced ||= isWorn;
+    if (isWorn || token.number <= this.#lastOldToken) return 'retry';
     const known = memory.get(registry, repository);
     if (challenge?.kind === 'bearer' && known?.kind === 'bearer') {
       const hints = [...known.hints, ...challengeScopes(challenge.scope)];
@@ -239,9 +245,4 @@ export class Exchange implements AuthExchange {
     const next = await this.#credential(signal);
     return next !== undefined && next.identity !== refused.identity;
   }
-}
-
-/** What may be said of a thing to whoever may not see it. */
-function isRefusal(status: number): boolean {
-  return status >= 400 && status <= 499 && status !== 416 && status !== 429;
 }

@@ -41,6 +41,8 @@ export class Tokens {
   readonly #options: TokensOptions;
   readonly #client: TokenClient;
   readonly #cache: TokenCache;
+  /** Values that a registry has taken at least once. */
+  readonly #accepted = new WeakSet<object>();
 
   constructor(options: TokensOptions) {
     this.#options = options;
@@ -94,6 +96,15 @@ export class Tokens {
   /** Number of the latest token of all. */
   get count(): number {
     return this.#cache.count;
+  }
+
+  /** The registry took it. */
+  accepted({ value }: HeldToken): void {
+    this.#accepted.add(value);
+  }
+
+  wasAccepted({ value }: HeldToken): boolean {
+    return this.#accepted.has(value);
   }
 
   /** The registry did not take it. */

@@ -45,6 +45,8 @@ export interface UpstreamErrorDetails {
   readonly isDial?: boolean;
   /** The head of an answer contradicts itself, for our parser at least, about its body. */
   readonly isFraming?: boolean;
+  /** A token server said it, and not the registry. */
+  readonly isOfTokens?: boolean;
   readonly cause?: unknown;
 }
 
@@ -60,6 +62,7 @@ export class UpstreamError extends Error {
   readonly code: string | undefined;
   readonly isDial: boolean;
   readonly isFraming: boolean;
+  readonly isOfTokens: boolean;
 
   constructor(kind: UpstreamErrorKind, message: string, details: UpstreamErrorDetails) {
     super(message, { cause: details.cause });
@@ -71,6 +74,7 @@ export class UpstreamError extends Error {
     this.code = details.code;
     this.isDial = details.isDial ?? false;
     this.isFraming = details.isFraming ?? false;
+    this.isOfTokens = details.isOfTokens ?? false;
   }
 }
 
@@ -124,6 +128,14 @@ export function isDenied(error: unknown): error is UpstreamError {
   return error instanceof UpstreamError && error.kind === 'denied';
 }
 
+/**
+ * The registry's own denial, which counts until it says otherwise. That of a token server is an answer while it is fresh:
+ * it says the same when its directory is away, so it takes nothing from what was proved before.
+ */
+export function isDeniedForGood(error: unknown): error is UpstreamError {
+  return isDenied(error) && !error.isOfTokens;
+}
+
 /** Configured never to dial. */
 export function isOffline(error: unknown): boolean {
   return error instanceof UpstreamError && error.kind === 'offline';
@@ -137,4 +149,9 @@ export function isUnsupported(error: unknown): error is UpstreamError {
 /** Work that was ended from inside, which happens only when weir stops. */
 export function isAborted(error: unknown): error is UpstreamError {
   return error instanceof UpstreamError && error.kind === 'aborted';
+}
+
+/** What a registry may say of a thing to whoever may not see it. */
+export function isRefusal(status: number): boolean {
+  return status >= 400 && status <= 499 && status !== 416 && status !== 429;
 }

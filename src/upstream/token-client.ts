@@ -171,6 +171,7 @@ export class TokenClient {
     const what = kind === 'denied' ? 'gives no token for this repository' : 'refuses the configured credential';
     return this.#error(kind, realm, `${what} (${answer.status})`, {
       status: answer.status,
+      isOfTokens: true,
       ...(code === undefined ? {} : { code }),
     });
   }

@@ -3,7 +3,7 @@ import type { Credential } from '../../src/upstream/credentials.ts';
 import { credentialIdentity } from '../../src/upstream/credentials.ts';
 import { Secret } from '../../src/lib/secret.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { Gate } from '../support/gate.ts';
+import { eventually, Gate } from '../support/gate.ts';
 import {
   basicCredential,
   basicOf,
@@ -89,6 +89,26 @@ describe('Authorizer with tokens', () => {
     await client.ask('a');
     for (const token of tokens.issued.keys()) revoked.add(token);
     expect(await client.ask('a')).toMatchObject({ outcome: 200, sent: [expect.any(String), expect.any(String)] });
+    expect(tokens.queries).toHaveLength(2);
+  });
+
+  it('replaces one that somebody else had just fetched and used, once', async () => {
+    const first = new Gate('the first token');
+    const refused: string[] = [];
+    await using tokens = await tokenServer(async (_, number) => {
+      if (number === 1) await first.pass();
+      return undefined;
+    });
+    // Each is good for one question.
+    await using registry = await tokenRegistry(tokens, {
+      isAccepted: (token) => !refused.includes(token) && refused.push(token) > 0,
+    });
+    await using client = clientOf(registry.url);
+    const both = [client.ask('a'), client.ask('a')];
+    await first.arrived();
+    await eventually(() => registry.seen.length === 2);
+    first.open();
+    for (const { outcome } of await Promise.all(both)) expect(outcome).toBe(200);
     expect(tokens.queries).toHaveLength(2);
   });
 
