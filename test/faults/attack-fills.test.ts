@@ -15,7 +15,8 @@ const attacks = 2000;
 const atOnce = 50;
 const staysMs = 300;
 const everyMs = 100;
-const perTick = Buffer.alloc(10_000);
+/** 1 MB a second, of each. */
+const perTick = Buffer.alloc(100_000);
 
 /** Has a few small blobs; whatever else is asked for has 1 GiB and comes slowly. */
 class SlowRegistry implements AsyncDisposable {
@@ -112,7 +113,7 @@ describe('2,000 fills of different blobs, begun and left by one client, with 1,0
     console.log(
       `fills: ${others} others served, slowest ${slowestMs.toFixed(0)} ms; at most ${most} descriptors; ${kept} and ${fills} fills at the end`,
     );
-    expect(others).toBeGreaterThan(20);
+    expect(others).toBeGreaterThan(10);
     expect(most).toBeLessThan(900);
     expect(fills).toBeLessThanOrEqual(32);
     expect(weir.tail(10_000)).not.toContain('EMFILE');
