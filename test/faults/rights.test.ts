@@ -1,12 +1,12 @@
 /**
  * The walk of `test/cache/rights-oracle.test.ts` from other seeds: nothing private is ever given. As many
- * thousands of steps as FAULTS_WALKS says: 6, or 20 with FAULTS_LONG.
+ * thousands of steps as FAULTS_WALKS says: 4, or 20 with FAULTS_LONG.
  */
 import { expect, it } from 'vitest';
 import { walk } from '../cache/support/rights-oracle.ts';
 import { countOf } from './support/tier.ts';
 
-const walks = countOf('FAULTS_WALKS', 6, 20);
+const walks = countOf('FAULTS_WALKS', 4, 20);
 const steps = 1000;
 
 it(`${walks} walks of ${steps} steps give nothing private`, async () => {

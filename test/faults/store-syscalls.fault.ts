@@ -8,6 +8,7 @@ import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { randomBytesOf } from '../support/byte-source.ts';
 import { type TempDirectory, tempDirectory } from '../support/temp.ts';
 import { blobFile, ingestNames, openTestStore, tagKey } from '../store/support/harness.ts';
+import { isLong } from './support/tier.ts';
 
 const program = join(import.meta.dirname, 'support', 'store-commit-child.ts');
 const size = 100_000;
@@ -92,7 +93,8 @@ describe('the system calls of a commit', () => {
         const root = temp.file('root');
         let hits = 0;
         // Most writes are SQLite's own, one like the other.
-        for (let nth = 1; ; nth += call === 'pwrite64' && nth > 5 ? 4 : 1) {
+        const stride = isLong ? 4 : 12;
+        for (let nth = 1; ; nth += call === 'pwrite64' && nth > 5 ? stride : 1) {
           await rm(root, { recursive: true, force: true });
           await cp(temp.file('made'), root, { recursive: true, preserveTimestamps: true });
           const seed = `${call} ${fault} ${nth}`;

@@ -1,6 +1,6 @@
 /** How far the suites go. `FAULTS_LONG=1` is for a night, or for a change of what they are about; each count has a variable of its own. */
 
-const isLong = process.env['FAULTS_LONG'] === '1';
+export const isLong = process.env['FAULTS_LONG'] === '1';
 
 /** The number in `variable` where it is set, else what belongs to the tier. Throws on what is no number above 0. */
 export function countOf(variable: string, usual: number, long: number): number {
