@@ -4,10 +4,11 @@
  * A root is recognised by `weir/lock` or `weir/version`, or by being an OCI image layout (its blobs are then unproved).
  * An empty directory becomes one. Anything else is refused before a single byte is written into it.
  */
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncDirectory, writeFileAtomic } from '../lib/atomic-file.ts';
 import type { Logger } from '../lib/log.ts';
+import { makeDirectories } from '../lib/make-directories.ts';
 import { isJsonObject, parseJson } from '../oci/json.ts';
 import { isLayoutMarker, layoutMarker } from '../oci/layout.ts';
 import { StoreError } from './blob-store.ts';
@@ -35,7 +36,7 @@ export interface Root {
 export async function openRoot(paths: StorePaths, logger: Logger): Promise<Root> {
   let created: string | undefined;
   try {
-    created = await mkdir(paths.root, { recursive: true });
+    created = await makeDirectories(paths.root);
   } catch (error) {
     if (hasCode(error, 'EEXIST', 'ENOTDIR')) throw notOurs(paths, 'is not a directory', error);
     throw storeError(error, `creating the cache root ${paths.root}`);

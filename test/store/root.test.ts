@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { isLayoutMarker, layoutIndex, layoutMarker, parseLayoutIndex } from '../../src/oci/layout.ts';
 import { within } from '../support/gate.ts';
@@ -48,6 +48,22 @@ describe('opening a cache root', () => {
     );
     expect(await dumpTree(temp.path)).toBe(before);
     expect(await readdir(temp.path)).toEqual(['thesis.tex']);
+  });
+
+  // Node's own recursive mkdir never ends here.
+  it.runIf(process.platform === 'linux')('says so where nothing can be made', async () => {
+    const error = await rejects(
+      within(10_000, openTestStore('/proc/no/such/place'), () => 'the root is refused'),
+      'sick',
+    );
+    expect(error.message).toContain('creating the cache root /proc/no/such/place');
+  });
+
+  it('says so where a link leads to a disk that is not there', async () => {
+    await using temp = await tempDirectory('root');
+    await symlink(temp.file('unplugged'), temp.file('disk'));
+    for (const root of [temp.file('disk'), temp.file('disk', 'weir')]) await rejects(openTestStore(root), 'layout');
+    expect(await readdir(temp.path)).toEqual(['disk']);
   });
 
   it('refuses a file, and a path through a file', async () => {

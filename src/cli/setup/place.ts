@@ -2,9 +2,10 @@
  * Files of other programs, read and replaced: each at once and whole, with its old self beside it, its owner and its mode
  * kept. A link is followed, as its program does, but never out of the directory that was named.
  */
-import { chown, copyFile, constants, lstat, mkdir, readFile, realpath, stat } from 'node:fs/promises';
+import { chown, copyFile, constants, lstat, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { writeFileAtomic } from '../../lib/atomic-file.ts';
+import { makeDirectories } from '../../lib/make-directories.ts';
 import { SetupError, type SetupFile } from './client-setup.ts';
 import { merge, type Merged } from './merge.ts';
 
@@ -27,7 +28,7 @@ export async function plan(file: SetupFile, root: string): Promise<Placed> {
 export async function put({ path, before, merged }: Placed, nowMs: number): Promise<string | undefined> {
   if (merged.kind !== 'changed') return undefined;
   if (before === undefined) {
-    await mkdir(dirname(path), { recursive: true });
+    await makeDirectories(dirname(path));
     await writeFileAtomic(path, merged.text);
     return undefined;
   }
