@@ -3,6 +3,7 @@
  * resolver, which each layer goes through as well, by digest: HEAD at `manifests`, and at `blobs` after the 404.
  */
 import { describe, expect, it } from 'vitest';
+import { eventually } from '../support/gate.ts';
 import { artifactOf } from './support/artifacts.ts';
 import { ReplayClient } from './support/client.ts';
 import { containerd, fetchContent, resolveDigest, resolveTag } from './support/containerd.ts';
@@ -51,6 +52,13 @@ describe('Compose', () => {
     await using weir = await startWeir({ upstreams });
     using other = new ReplayClient(weir.origin, oras);
     await pullArtifact(other, repository, 'v1');
+    // Clients have the last bytes of a blob before it is durable.
+    for (const { digest } of project.blobs) {
+      await eventually(async () => {
+        const { headers } = await other.head(`/v2/${repository}/blobs/${digest}`, {});
+        return headers['cache-status']?.includes('hit') === true;
+      });
+    }
     await weir.stopUpstreams();
     using client = new ReplayClient(weir.origin, containerd);
     await load(client);

@@ -48,7 +48,7 @@ async function end({ name }: Outage, { weir, clock }: Scene): Promise<void> {
 
 /** What leaves nothing to be believed: other words than these are the subject of other tests. */
 function failures(question: Question, isKnown: boolean): readonly Outage[] {
-  if (!lists.includes(question)) return outages.filter(({ isReadable }) => isReadable !== true);
+  if (!lists.includes(question)) return outages;
   return outages.filter(({ meansNoApi }) => isKnown || meansNoApi !== true);
 }
 
