@@ -23,7 +23,12 @@ function causes(error: Error): string[] {
   const messages: string[] = [];
   for (let at: unknown = error; at instanceof Error && messages.length < deepestCause; at = at.cause) {
     const { message } = at;
-    if (!messages.some((said) => said.includes(message))) messages.push(message);
+    if (messages.some((said) => said.includes(message))) continue;
+    // The system's messages begin with the code with which ours end.
+    const [code = ''] = message.split(': ', 1);
+    const said = messages.at(-1);
+    if (said?.endsWith(`: ${code}`)) messages[messages.length - 1] = said.slice(0, -code.length - 2);
+    messages.push(message);
   }
   return messages;
 }

@@ -111,12 +111,18 @@ export function size(meaning: string, min: number): Leaf<number> {
   });
 }
 
-export function sizeOrPercent(meaning: string): Leaf<SizeOrPercent> {
+/** A size below `minBytes` is a share whose % was forgotten; 0 stands. */
+export function sizeOrPercent(meaning: string, minBytes: number): Leaf<SizeOrPercent> {
   return leaf(meaning, {
     type: 'size or percentage',
     written: 'text',
     json: { type: ['string', 'integer'], pattern: `${sizePattern}|${percentPattern}` },
-    read: (value) => parseSizeOrPercent(numeral(value)),
+    read(value) {
+      const parsed = parseSizeOrPercent(numeral(value));
+      const bytes = 'value' in parsed && parsed.value.kind === 'bytes' ? parsed.value.bytes : 0;
+      if (bytes === 0 || bytes >= minBytes) return parsed;
+      return { problem: `write a share like 5%, 0, or at least ${formatSize(minBytes)}` };
+    },
   });
 }
 

@@ -53,6 +53,7 @@ export const configSchema = v.strictObject({
       minFree: v.optional(
         sizeOrPercent(
           'What stays free on the file system of `cache.root`, as a size or as a share of that file system.',
+          1024 ** 2,
         ),
         '5%',
       ),

@@ -48,7 +48,9 @@ function makeFile(path: string): void {
     closeSync(openSync(path, create, 0o600));
   } catch (error) {
     if (!hasCode(error, 'EEXIST')) throw error;
-    if (lstatSync(path).isSymbolicLink()) throw new StoreError('layout', `${path} is a symbolic link; remove it`);
+    const stats = lstatSync(path);
+    if (stats.isFile()) return;
+    throw new StoreError('layout', `${path} is ${stats.isSymbolicLink() ? 'a symbolic link' : 'no file'}; remove it`);
   }
 }
 

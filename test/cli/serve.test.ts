@@ -36,6 +36,14 @@ describe('weir serve', () => {
     }
   });
 
+  it('says a system error of a failed start once', async () => {
+    const cause = Object.assign(new Error("EACCES: permission denied, mkdir '/root'"), { code: 'EACCES' });
+    const error = new StoreError('sick', 'creating the cache root /root failed: EACCES', { cause });
+    const line = new CommandLine({ start: () => Promise.reject(error) });
+    expect(await line.run()).toBe(1);
+    expect(line.err).toBe("weir: creating the cache root /root failed: EACCES: permission denied, mkdir '/root'\n");
+  });
+
   it('one signal waits for the daemon to stop', async () => {
     const daemon = fakeDaemon({ isStopSlow: true });
     const line = new CommandLine({ start: () => Promise.resolve(daemon) });

@@ -536,6 +536,11 @@ upstreams:
     ['a port out of range', 'listen: 127.0.0.1:65536', 'listen: found "127.0.0.1:65536": write host:port'],
     ['a size too small', 'cache: { maxSize: 1 }', 'cache.maxSize: found 1: write at least 1MiB'],
     [
+      'a share without its sign',
+      'cache: { minFree: 5 }',
+      'cache.minFree: found 5: write a share like 5%, 0, or at least 1MiB',
+    ],
+    [
       'a directory for a file',
       'admin: { tokenFile: / }',
       'admin.tokenFile: found "/": this is a directory, not a file',

@@ -1,4 +1,5 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { storePaths } from '../../src/store/paths.ts';
 import { lockRoot } from '../../src/store/root-lock.ts';
@@ -40,6 +41,16 @@ describe('the lock of a cache root', () => {
     expect(opened.wasClean).toBe(true);
   });
 
+  it('is a file: what else has its name is refused by that name', async () => {
+    for (const make of [(path: string) => mkdir(path), (path: string) => void execFileSync('mkfifo', [path])]) {
+      await using temp = await tempDirectory('lock');
+      await mkdir(temp.file('weir'));
+      await make(temp.file('weir', 'lock'));
+      const error = await rejects(openTestStore(temp.path), 'layout');
+      expect(error.message).toContain(`${temp.file('weir', 'lock')} is no file; remove it`);
+    }
+  });
+
   it('is released by a refused start', async () => {
     await using temp = await tempDirectory('lock');
     await (await openTestStore(temp.path)).close();
@@ -69,7 +80,7 @@ describe('the lock of a cache root', () => {
 
   it('says so when the root cannot be locked at all', async () => {
     await using temp = await lockDirectory();
-    await mkdir(storePaths(temp.path).lock);
+    await rm(storePaths(temp.path).own, { recursive: true });
     expect(() => lockRoot(storePaths(temp.path))).toThrow(expect.objectContaining({ kind: 'sick' }));
   });
 });
