@@ -15,19 +15,19 @@ export interface Multipart {
 export function multipart(spans: readonly Span[], sizeBytes: number, partType: string): Multipart {
   // Letters and digits only: some clients do not unquote a boundary. Random, so that no blob can contain it on purpose.
   const boundary = randomBytes(16).toString('hex');
-  const heads = spans.map(
-    (span, index) =>
-      `${index === 0 ? '' : '\r\n'}--${boundary}\r\nContent-Range: ${formatContentRange(span, sizeBytes)}\r\nContent-Type: ${partType}\r\n\r\n`,
-  );
+  // Made anew where they are needed: a thousand of them would be held for as long as a slow client takes.
+  const partHead = (index: number): string => {
+    const range = formatContentRange(spans[index] ?? { start: 0, end: 1 }, sizeBytes);
+    const before = index === 0 ? '' : '\r\n';
+    return `${before}--${boundary}\r\nContent-Range: ${range}\r\nContent-Type: ${partType}\r\n\r\n`;
+  };
   const tail = `\r\n--${boundary}--\r\n`;
   let contentLength = tail.length;
-  spans.forEach((span, index) => {
-    contentLength += (heads[index]?.length ?? 0) + span.end - span.start;
-  });
+  for (const [index, { start, end }] of spans.entries()) contentLength += partHead(index).length + end - start;
   return {
     contentType: `multipart/byteranges; boundary=${boundary}`,
     contentLength,
-    partHead: (index) => heads[index] ?? '',
+    partHead,
     tail,
   };
 }

@@ -86,25 +86,21 @@ class ShortParts implements Disposable {
   ): Promise<void> {
     // Nothing is held while it has to come first.
     await reader.readable(groups[0]?.span.start ?? 0, signal);
-    const buffer = this.#pool.takeSmall();
-    try {
-      let taken = 0;
-      const places = groups.map((group) => {
-        const { start, end = start } = group.span;
-        const bytes = buffer.subarray(taken, (taken += end - start));
-        return { group, start, bytes, read: readAll(reader, start, bytes, signal) };
-      });
-      // All of them: none may still write into the buffer when that is given back.
-      await settled(places.map(({ read }) => read));
-      for (const { group, start, bytes } of places) {
-        for (let index = group.first; index < group.first + group.count; index++) {
-          const span = spans[index] ?? nothing;
-          await this.#put(Buffer.from(frame.partHead(index), 'latin1'), false);
-          await this.#put(bytes.subarray(span.start - start, span.end === undefined ? 0 : span.end - start), true);
-        }
+    // Of this length: a slow client keeps it, and the buffer that is on its way, for as long as it likes.
+    const buffer = Buffer.allocUnsafe(groups.reduce((sum, { span }) => sum + (span.end ?? 0) - span.start, 0));
+    let taken = 0;
+    const places = groups.map((group) => {
+      const { start, end = start } = group.span;
+      const bytes = buffer.subarray(taken, (taken += end - start));
+      return { group, start, bytes, read: readAll(reader, start, bytes, signal) };
+    });
+    await Promise.all(places.map(({ read }) => read));
+    for (const { group, start, bytes } of places) {
+      for (let index = group.first; index < group.first + group.count; index++) {
+        const span = spans[index] ?? nothing;
+        await this.#put(Buffer.from(frame.partHead(index), 'latin1'), false);
+        await this.#put(bytes.subarray(span.start - start, span.end === undefined ? 0 : span.end - start), true);
       }
-    } finally {
-      this.#pool.release(buffer);
     }
   }
 
@@ -121,7 +117,11 @@ class ShortParts implements Disposable {
 
   async #put(piece: Uint8Array, isBlob: boolean): Promise<void> {
     for (let done = 0; done < piece.byteLength;) {
-      this.#buffer ??= this.#pool.takeSmall();
+      if (this.#buffer === undefined) {
+        // One at a time: what is on its way is another one.
+        await this.#writer.taken();
+        this.#buffer = this.#pool.takeSmall();
+      }
       const count = Math.min(piece.byteLength - done, this.#buffer.byteLength - this.#length);
       this.#buffer.set(piece.subarray(done, done + count), this.#length);
       this.#length += count;
@@ -150,10 +150,4 @@ async function readAll(reader: BlobReader, start: number, bytes: Buffer, signal:
     if (available <= 0) throw new BrokenBodyError(`the body ended at ${position} of ${end}`);
     position += await reader.read(bytes, position - start, available, position);
   }
-}
-
-/** Resolves when all have; rejects with the first failure, but not before all have ended. */
-async function settled(works: readonly Promise<void>[]): Promise<void> {
-  await Promise.allSettled(works);
-  await Promise.all(works);
 }
