@@ -21,15 +21,22 @@ export function layoutIndex(entries: Iterable<LayoutEntry>): Uint8Array<ArrayBuf
   return new TextEncoder().encode([...layoutIndexPieces(entries)].join(''));
 }
 
-/** The text of `index.json` for these entries, in this order, in pieces of at most `entriesPerPiece`. */
-export function* layoutIndexPieces(entries: Iterable<LayoutEntry>): Generator<string, void> {
+/**
+ * The text of `index.json` for these entries, in this order, in pieces of at most `entriesPerPiece`. Where there is none
+ * (undefined) a piece ends, empty perhaps, so that whoever looked for it in vain can pause.
+ */
+export function* layoutIndexPieces(entries: Iterable<LayoutEntry | undefined>): Generator<string, void> {
   const head = JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] });
   yield head.slice(0, -2);
   let piece: string[] = [];
   let separator = '';
   for (const entry of entries) {
-    piece.push(JSON.stringify(indexEntry(entry)));
-    if (piece.length < entriesPerPiece) continue;
+    if (entry !== undefined) piece.push(JSON.stringify(indexEntry(entry)));
+    if (entry !== undefined && piece.length < entriesPerPiece) continue;
+    if (piece.length === 0) {
+      yield '';
+      continue;
+    }
     yield `${separator}${piece.join(',')}`;
     separator = ',';
     piece = [];

@@ -10,6 +10,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Repository, Tag } from '../oci/reference.ts';
 import type { Origin } from './origin.ts';
 import type { FileStamp } from './file-stamp.ts';
+import type { LinkedManifest } from './unnamed-rows.ts';
 
 /** A manifest is never served as a blob nor a blob as a manifest, though both lie in one store. */
 export type ContentKind = 'manifest' | 'blob';
@@ -143,6 +144,8 @@ export interface Catalog {
   tagsOf(key: RepositoryKey): readonly Tag[];
   /** Every cached tag, for index.json. */
   allTags(): Iterable<TagKey & TagRecord & { readonly origin: Origin }>;
+  /** Stored and linked manifests that no other one leads to, in pages, for index.json; some have tags. */
+  topManifests(): Iterable<readonly LinkedManifest[]>;
   /** Repositories of an upstream with at least one link, by byte, those behind the name `after`; read in pages. */
   repositoriesOf(upstream: string, after?: string): Iterable<ListedRepository>;
 
@@ -151,7 +154,7 @@ export interface Catalog {
   putListing(key: string, record: ListingRecord): void;
   forgetListing(key: string): void;
 
-  /** Called after each committed change of a tag, so that index.json can follow. */
+  /** Called after each committed change of a tag or of a manifest's link, so that index.json can follow. */
   onTagsChanged(listener: () => void): void;
   flush(): void;
   close(): void;

@@ -2,16 +2,18 @@
  * index.json: every cached tag, for tools that read the root as an OCI image layout, and for weir itself when it has lost
  * its catalog. Follows the catalog with a delay, and is rewritten whole each time.
  *
- * Denied tags are left out: a rebuilt catalog would not know any more that they must not be served.
+ * Denied tags are left out: a rebuilt catalog would not know any more that they must not be served. What they led to, and
+ * every other linked manifest, has an entry without a name, which says on whose word it is linked where.
  */
 import { setImmediate } from 'node:timers/promises';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import type { Digest } from '../oci/digest.ts';
 import { type LayoutEntry, layoutIndexPieces } from '../oci/layout.ts';
 import type { Catalog } from './catalog.ts';
 import { originText } from './origin.ts';
-import { refName } from './ref-name.ts';
+import { refName, repositoryName } from './ref-name.ts';
 
 /** When the upstream had last confirmed the binding, as of this writing: epoch milliseconds. */
 export const checkedAtAnnotation = 'weir.checked-at-ms';
@@ -21,6 +23,9 @@ const indexMode = 0o640;
 
 /** On whose word the tag's manifest is linked (`originText`): a root that lost its catalog publishes nothing. */
 export const originAnnotation = 'weir.origin';
+
+/** Where a manifest is linked that no tag leads to (`repositoryName`). */
+export const repositoryAnnotation = 'weir.repository';
 
 const delayMs = 1000;
 /** With very many tags, writing may take at most this share of the time. */
@@ -103,7 +108,8 @@ export class IndexFile {
     }
   }
 
-  *#entries(): Generator<LayoutEntry, void> {
+  *#entries(): Generator<LayoutEntry | undefined, void> {
+    const named = new Map<string, Set<Digest>>();
     for (const {
       isDenied,
       mediaType,
@@ -116,6 +122,18 @@ export class IndexFile {
       if (isDenied) continue;
       const annotations = { [checkedAtAnnotation]: String(checkedAtMs), [originAnnotation]: originText(origin) };
       yield { descriptor: { mediaType, digest, size: sizeBytes, annotations }, refName: refName(key) };
+      const repository = repositoryName(key);
+      const digests = named.get(repository) ?? new Set();
+      named.set(repository, digests.add(digest));
+    }
+    for (const page of this.#options.catalog.topManifests()) {
+      for (const { mediaType, digest, sizeBytes, origin, ...key } of page) {
+        const repository = repositoryName(key);
+        if (named.get(repository)?.has(digest) === true) continue;
+        const annotations = { [repositoryAnnotation]: repository, [originAnnotation]: originText(origin) };
+        yield { descriptor: { mediaType, digest, size: sizeBytes, annotations } };
+      }
+      yield undefined;
     }
   }
 }

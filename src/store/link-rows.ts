@@ -40,13 +40,14 @@ export class LinkRows implements DatabaseListener {
     return link;
   }
 
-  add(key: RepositoryKey, digest: Digest, kind: ContentKind, word: LinkRecord): void {
+  /** Returns whether that changes anything. */
+  add(key: RepositoryKey, digest: Digest, kind: ContentKind, word: LinkRecord): boolean {
     const known = this.link(key, digest, kind);
-    if (known !== undefined && rankOf(known.origin) > rankOf(word.origin)) return;
+    if (known !== undefined && rankOf(known.origin) > rankOf(word.origin)) return false;
     const link = { origin: word.origin, mediaType: word.mediaType ?? known?.mediaType };
-    if (known !== undefined && isSame(known, link)) return;
+    if (known !== undefined && isSame(known, link)) return false;
     const id = this.#repositories.idOrNew(key);
-    if (id === undefined) return;
+    if (id === undefined) return false;
     // As it will be, also while the file cannot be written.
     this.#hot?.set(linkText(key, digest, kind), link);
     this.#database.run(
@@ -59,6 +60,7 @@ export class LinkRows implements DatabaseListener {
       link.mediaType ?? null,
     );
     if (link.origin.kind === 'anonymous' || link.origin.kind === 'operator') this.#repositories.opened(id);
+    return true;
   }
 
   linksOf(digest: Digest, kind: ContentKind, limit: number): readonly RepositoryKey[] {

@@ -12,11 +12,11 @@ import { edgesOf, maxManifestBytes, readManifest } from '../oci/manifest.ts';
 import { isMediaType, mediaTypes, storedMediaType } from '../oci/media-type.ts';
 import { type BlobStore, StoreError } from './blob-store.ts';
 import type { Catalog, ContentKind, RepositoryKey } from './catalog.ts';
-import { checkedAtAnnotation, originAnnotation } from './index-file.ts';
+import { checkedAtAnnotation, originAnnotation, repositoryAnnotation } from './index-file.ts';
 import { legacyOrigin, type LegacyUpstreams } from './legacy.ts';
 import { type Origin, parseOrigin, rankOf } from './origin.ts';
 import type { StorePaths } from './paths.ts';
-import { parseRefName } from './ref-name.ts';
+import { parseRefName, parseRepositoryName } from './ref-name.ts';
 import { maxIndexBytes, readRegular } from './regular-file.ts';
 
 export interface RebuildOptions {
@@ -42,7 +42,7 @@ export async function rebuildCatalog(options: RebuildOptions, signal: AbortSigna
   const told = entries.map((entry) => ({ entry, origin: originOfEntry(entry, options) }));
   for (const { entry, origin } of told.toSorted((one, other) => rankOf(one.origin) - rankOf(other.origin))) {
     signal.throwIfAborted();
-    if (await rebuildTag(entry, origin, options, claims, signal)) tags++;
+    if (await rebuildEntry(entry, origin, options, claims, signal)) tags++;
   }
   return tags;
 }
@@ -55,26 +55,35 @@ interface Claims {
 }
 
 /** An entry without weir's annotations is an operator's: another tool's layout, adopted as it is. */
-function originOfEntry({ descriptor, refName }: LayoutEntry, { legacy }: RebuildOptions): Origin {
+function originOfEntry(entry: LayoutEntry, { legacy }: RebuildOptions): Origin {
+  const { descriptor, refName } = entry;
   const { [originAnnotation]: text, [checkedAtAnnotation]: checkedAt } = descriptor.annotations ?? {};
   if (text === undefined && checkedAt === undefined) return { kind: 'operator' };
   const origin = parseOrigin(text ?? '');
-  const upstream = refName === undefined ? undefined : parseRefName(refName)?.upstream;
-  return origin.kind === 'legacy' ? legacyOrigin(legacy, upstream ?? '') : origin;
+  const key = refName === undefined ? unnamedKey(entry) : parseRefName(refName);
+  return origin.kind === 'legacy' ? legacyOrigin(legacy, key?.upstream ?? '') : origin;
 }
 
-async function rebuildTag(
-  { descriptor, refName }: LayoutEntry,
+function unnamedKey({ descriptor }: LayoutEntry): RepositoryKey | undefined {
+  return parseRepositoryName(descriptor.annotations?.[repositoryAnnotation] ?? '');
+}
+
+/** Resolves whether it was a tag. */
+async function rebuildEntry(
+  entry: LayoutEntry,
   origin: Origin,
   options: RebuildOptions,
   claims: Claims,
   signal: AbortSignal,
 ): Promise<boolean> {
+  const { descriptor, refName } = entry;
   const key = refName === undefined ? undefined : parseRefName(refName);
-  if (key === undefined) return false;
+  const where = refName === undefined ? unnamedKey(entry) : key;
+  if (where === undefined) return false;
   const { catalog } = options;
   const { digest, size: sizeBytes } = descriptor;
-  await walk({ key, origin, digest, mediaType: descriptor.mediaType }, options, claims, signal);
+  await walk({ key: where, origin, digest, mediaType: descriptor.mediaType }, options, claims, signal);
+  if (key === undefined) return false;
   const mediaType = catalog.link(key, digest, 'manifest')?.mediaType ?? descriptor.mediaType;
   if (!isMediaType(mediaType)) return false;
   // What was learnt since the loss is newer.

@@ -25,6 +25,7 @@ import { ProvenanceRows } from './provenance-rows.ts';
 import type { FileStamp } from './file-stamp.ts';
 import { RepositoryRows } from './repository-rows.ts';
 import { TagRows } from './tag-rows.ts';
+import { type LinkedManifest, topManifests } from './unnamed-rows.ts';
 
 export interface SqliteCatalogOptions {
   /** A file, or `:memory:`. */
@@ -117,7 +118,7 @@ export class SqliteCatalog implements Catalog {
   }
 
   addLink(key: RepositoryKey, digest: Digest, kind: ContentKind, word: LinkRecord): void {
-    this.#links.add(key, digest, kind, word);
+    if (this.#links.add(key, digest, kind, word) && kind === 'manifest') this.#tags.changed();
   }
 
   linksOf(digest: Digest, kind: ContentKind, limit: number): readonly RepositoryKey[] {
@@ -186,6 +187,10 @@ export class SqliteCatalog implements Catalog {
 
   allTags(): Iterable<TagKey & TagRecord & { readonly origin: Origin }> {
     return this.#tags.allTags();
+  }
+
+  topManifests(): Iterable<readonly LinkedManifest[]> {
+    return topManifests(this.database);
   }
 
   repositoriesOf(upstream: string, after = ''): Iterable<ListedRepository> {

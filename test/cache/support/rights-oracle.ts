@@ -7,7 +7,7 @@ import { everything, type Name, names, type Path, paths, type Thing, World } fro
 
 /** Requests between two changes, and between two lives. */
 const quiet = 8;
-const life = 120;
+const life = 60;
 
 /** Numbers from a seed: the walk can be walked again. */
 function random(seed: number): (below: number) => number {
@@ -179,9 +179,9 @@ async function ask(world: World, oracle: Oracle): Promise<string | undefined> {
   const isGet = pick(4) > 0;
   const method = isGet ? 'get' : 'head';
   const { name, path, thing } = pickThing(world, oracle);
-  if (thing.kind === 'blob')
+  const tag = pick(3) === 0 ? (['1', 'pub'] as const)[pick(2)] : undefined;
+  if (tag === undefined && thing.kind === 'blob')
     return oracle.judge(world, { name, path, thing, isGet }, await cache.blob(name, path, thing.digest, method));
-  const tag = ([undefined, '1', 'pub'] as const)[pick(3)];
   const got = await cache.manifest(name, path, tag ?? thing.digest, method);
   if (tag === undefined) return oracle.judge(world, { name, path, thing, isGet }, got);
   // What a tag leads to may be an older answer, and that nothing was answered says nothing about a digest.
