@@ -10,8 +10,18 @@ export function reasonOf(cause: unknown): string {
   const code = codeOf(cause);
   // Errors of the file system name files of ours, which are nobody else's business.
   if (code !== undefined && 'path' in cause) return code;
-  if (code === undefined || cause.message.includes(code)) return cause.message;
-  return cause.message === '' ? code : `${cause.message} (${code})`;
+  const message = plainMessage(cause.message);
+  if (code === undefined || message.includes(code)) return message;
+  return message === '' ? code : `${message} (${code})`;
+}
+
+/**
+ * Without what OpenSSL and Node put around it: `<thread>:error:<number>:<library>:<function>:wrong version number:<file and
+ * line>`, and advice on Node's options, which are not how weir is told.
+ */
+export function plainMessage(message: string): string {
+  const reason = /^[0-9A-F]+:error:[0-9A-F]+:[^:]*:[^:]*:([^:]+):/i.exec(message)?.[1];
+  return reason ?? message.replace(/; if the root CA is installed locally, try running Node\.js with .*$/, '');
 }
 
 /** Why no response head came over a connection that was there. */

@@ -1,5 +1,6 @@
 /** What a failure on the way to an upstream means for whoever set it up. */
 import type { UpstreamError } from '../../upstream/errors.ts';
+import { plainMessage } from '../../upstream/failure.ts';
 import type { EndpointProbe } from '../../upstream/probe.ts';
 
 export interface Advice {
@@ -11,8 +12,8 @@ export interface Advice {
 /** Its message, and those of its causes that say more. */
 export function wordsOf(error: UpstreamError): string {
   const { cause } = error;
-  const isMore = cause instanceof Error && cause.message !== '' && !error.message.includes(cause.message);
-  return isMore ? `${error.message}: ${cause.message}` : error.message;
+  const more = cause instanceof Error ? plainMessage(cause.message) : '';
+  return error.message.includes(more) ? error.message : `${error.message}: ${more}`;
 }
 
 export function adviceFor(error: UpstreamError, { upstream, url, hasCredential, proxy }: EndpointProbe): Advice {

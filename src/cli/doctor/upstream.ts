@@ -105,11 +105,20 @@ function checkRegistry({ status, headers, place }: Told, { upstream }: EndpointP
     found.fail(
       'registry',
       `${place} answered ${status}: not what a registry says`,
-      `check upstreams.${upstream}.url: weir asks for /v2/ below it`,
+      adviceOn(upstream, status, new URL(place)),
     );
     return false;
   }
   return true;
+}
+
+/** What may be wrong with the URL of an upstream that is no registry there. `place`: where its `/v2/` was looked for. */
+function adviceOn(upstream: string, status: number, place: URL): string {
+  const check = `check upstreams.${upstream}.url: weir asks for /v2/ below it`;
+  // So do servers of TLS answer those who speak plain http to them.
+  if (status === 400 && place.protocol === 'http:') return `${check}; where TLS is spoken, write https://`;
+  if (status !== 404 || place.pathname === '/v2/') return check;
+  return `${check}; a project or namespace goes into upstreams.${upstream}.prefix, not into the URL`;
 }
 
 /** A time to the second, and made while the request was under way; through a cache, `Age` seconds earlier. */

@@ -177,6 +177,7 @@ describe('weir doctor, of TLS', () => {
     const checked = await checkUpstream({ upstream: { url: http.url.origin.replace('http:', 'https:') } });
     expect(verdicts(checked)).toEqual(['tls fail']);
     expect(checked.findings[0]?.advice).toContain('http://');
+    expect(checked.findings[0]?.message).toMatch(/: wrong version number \(ERR_SSL_WRONG_VERSION_NUMBER\)$/);
     await using https = await ScriptedUpstream.start({ tls: true });
     const other = await checkUpstream({ upstream: { url: https.url.replace('https:', 'http:') } });
     expect(verdicts(other)[0]).toBe('connection ok');
@@ -200,6 +201,22 @@ describe('weir doctor, of what answers', () => {
     const checked = await checkUpstream({ upstream: { url: upstream.url } });
     expect(verdicts(checked)).toEqual(['connection ok', verdict]);
     expect(checked.findings[1]?.advice).toContain(advice);
+  });
+
+  it('404 below a path, where a project was written into the URL', async () => {
+    await using upstream = await ScriptedUpstream.start();
+    const checked = await checkUpstream({ upstream: { url: `${upstream.url}/proxy` } });
+    expect(verdicts(checked)).toEqual(['connection ok', 'registry fail']);
+    expect(checked.findings[1]?.advice).toMatch(
+      /a project or namespace goes into upstreams\.[^ ]*\.prefix, not into the URL$/,
+    );
+  });
+
+  it('400 to plain http, as servers of TLS say it', async () => {
+    await using upstream = await ScriptedUpstream.start();
+    upstream.on({ kind: 'ping' }, answer(400));
+    const checked = await checkUpstream({ upstream: { url: upstream.url } });
+    expect(checked.findings[1]?.advice).toContain('where TLS is spoken, write https://');
   });
 
   it.each([
