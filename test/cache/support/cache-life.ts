@@ -43,7 +43,7 @@ export interface LifeOptions {
 const events: CacheEvents = new Proxy({} as CacheEvents, { get: () => (): void => undefined });
 
 /** What a file takes at most on a machine that is at leisure; what takes longer waits for the clock. */
-const leisureMs = 250;
+const leisureMs = 100;
 
 export class CacheLife implements AsyncDisposable {
   readonly clock = new FakeClock();
