@@ -34,6 +34,8 @@ export class World implements AsyncDisposable {
   access: 'public' | 'all' = 'all';
   isOffline = false;
   login: Login = { user: undefined, isWrong: false };
+  /** So a tag that somebody else was told of may be fresh. */
+  hasJustLoggedIn = false;
   #passwords = 0;
   #credentials: CredentialStore | undefined;
   #watch: Disposable | undefined;
@@ -81,6 +83,7 @@ export class World implements AsyncDisposable {
     const registry = this.registries[name];
     const shelf = registry.shelves.get(path);
     const what = pick(8);
+    this.hasJustLoggedIn = what === 4;
     if (what === 4) {
       await this.#logIn();
       // What a wrong password was answered is past, what is leased is not; and weir looks every second.
@@ -103,6 +106,7 @@ export class World implements AsyncDisposable {
     const { pick } = this;
     this.access = pick(2) === 0 ? 'public' : 'all';
     this.isOffline = pick(6) === 0;
+    this.hasJustLoggedIn = false;
     if (pick(2) === 0) await this.#logIn();
     const isLost = pick(6) === 0;
     await this.life.clock.advance(120_000);
