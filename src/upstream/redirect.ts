@@ -72,15 +72,16 @@ export function nextHop(from: Place, location: string | undefined, { mayDowngrad
 function repositoryIn(target: string, below: string): Repository | undefined {
   const [path = ''] = target.split('?', 1);
   if (!path.startsWith(below)) return undefined;
-  // As a parser of URLs reads it, and as a server does that decodes first.
+  // As a parser of URLs reads it, and as servers do that decode first, each of them where one stands before another.
   const read = URL.parse(decoded(path.slice(below.length)), 'http://registry/')?.pathname ?? '';
   const request = parseV2Request('GET', read);
   return 'name' in request && request.name !== undefined ? parseRepository(request.name) : undefined;
 }
 
-function decoded(path: string): string {
+function decoded(path: string, times = 4): string {
   try {
-    return decodeURIComponent(path);
+    const once = decodeURIComponent(path);
+    return once === path || times === 1 ? once : decoded(once, times - 1);
   } catch {
     return path;
   }

@@ -159,6 +159,8 @@ describe('redirects', () => {
       `/base/v2/secret/blobs/${digest}`,
       '/v2/secret/manifests/v1',
       '/base/v2/a/%2e%2e/secret/tags/list',
+      '/base/v2/a%252fsecret/tags/list',
+      '/base/v2/a/%25252e%25252e/secret/tags/list',
       `/base/v2/%73ecret/blobs/${digest}`,
     ])('to %s is as a stranger, since it is another repository', (location) => {
       expect(nextHop(there, location, rules)).toMatchObject({
