@@ -79,7 +79,8 @@ function classifyIPv6(address: string): AddressClass {
   return nat64.check(address, 'ipv6') && inside.has('public') ? 'nat64' : 'private';
 }
 
-function embeddedIPv4(address: string): readonly string[] {
+/** The IPv4 addresses that an IPv6 address may stand for. */
+export function embeddedIPv4(address: string): readonly string[] {
   const bytes = bytesOf(address);
   const found = carriers.flatMap(({ block, bits, isGuess }) => {
     if (!block.check(address, 'ipv6')) return [];

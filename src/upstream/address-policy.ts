@@ -5,13 +5,15 @@
  * anything, and to something else the second time.
  *
  * An upstream that is itself in a private network may point into it; that is how private registries are built. Loopback,
- * link-local addresses and metadata services are no such network: only an upstream that is there itself may point there.
+ * the other addresses of this machine, link-local ones and metadata services are no such network: only an upstream that
+ * is there itself may point there.
  * The configured endpoints, and hosts that configuration lists, are dialled wherever they lie.
  */
 import { lookup as systemLookup } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import { type AddressClass, classifyAddress } from './address-class.ts';
 import { hostMatches, isSameOrigin, originMatches } from './origin.ts';
+import { isOwnAddress } from './own-addresses.ts';
 
 /** From the least to the most that an upstream may do that lies there. */
 const strictness: readonly AddressClass[] = ['public', 'nat64', 'private', 'loopback', 'linkLocal'];
@@ -28,6 +30,8 @@ export interface AddressPolicyOptions {
   /** `upstreams.X.realms`: origins, or `host[:port]` with the scheme of the endpoint. */
   readonly realms: readonly string[];
   readonly classify?: (address: string) => AddressClass;
+  /** Whether an address is one of this machine's own. Default: by its interfaces, unless `classify` says what is where. */
+  readonly isOwn?: (address: string) => boolean;
   readonly lookup?: typeof systemLookup;
 }
 
@@ -44,7 +48,12 @@ export class AddressPolicy {
 
   constructor(options: AddressPolicyOptions) {
     this.#options = options;
-    this.#classify = options.classify ?? classifyAddress;
+    const { classify = classifyAddress } = options;
+    const isOwn = options.isOwn ?? (options.classify === undefined ? isOwnAddress : () => false);
+    this.#classify = (address) => {
+      const found = classify(address);
+      return found !== 'linkLocal' && isOwn(address) ? 'loopback' : found;
+    };
   }
 
   /** Configuration names this place itself, so it may lie anywhere. */

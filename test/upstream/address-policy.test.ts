@@ -1,9 +1,11 @@
 import type { LookupAddress } from 'node:dns';
 import { isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { classifyAddress } from '../../src/upstream/address-class.ts';
 import { AddressPolicy, type AddressPolicyOptions } from '../../src/upstream/address-policy.ts';
+import { isOwnAddress } from '../../src/upstream/own-addresses.ts';
 
 const home = new URL('https://registry.example');
 const publicAddress = '8.8.8.8';
@@ -12,6 +14,17 @@ function policyOf(overrides: Partial<AddressPolicyOptions> = {}, homeAddress = p
   const policy = new AddressPolicy({ home, endpoints: [], allowHosts: [], realms: [], ...overrides });
   policy.accepts(home, homeAddress);
   return policy;
+}
+
+/** A machine that has these addresses. */
+function networkInterfacesOf(...addresses: string[]): ReturnType<typeof networkInterfaces> {
+  const common = { netmask: '', mac: '', internal: false, cidr: null };
+  const infos = addresses.map((address) =>
+    isIP(address) === 6
+      ? { ...common, address, family: 'IPv6' as const, scopeid: 0 }
+      : { ...common, address, family: 'IPv4' as const },
+  );
+  return { eth0: infos };
 }
 
 /** What a look-up through the policy resolves to. */
@@ -140,6 +153,38 @@ describe('address policy', () => {
       expect([address, policy.accepts(elsewhere, address)]).toEqual([address, true]);
     }
     for (const address of metadata) expect([address, policy.accepts(elsewhere, address)]).toEqual([address, false]);
+  });
+
+  it.each(['10.0.0.7', publicAddress, '64:ff9b::808:808'])(
+    'an upstream at %s leads to none of the addresses of this machine, however they are written',
+    (homeAddress) => {
+      const own = networkInterfacesOf('10.0.0.5', '9.9.9.9', '2a00:1450::5');
+      const policy = policyOf({ isOwn: (address) => isOwnAddress(address, own) }, homeAddress);
+      const written = `10.0.0.5 9.9.9.9 2a00:1450::5 2A00:1450:0:0:0:0:0:5 ::ffff:10.0.0.5 64:ff9b::9.9.9.9 2002:909:909::1`;
+      for (const address of wordsOf(written))
+        expect([address, policy.accepts(elsewhere, address)]).toEqual([address, false]);
+      for (const address of ['1.1.1.1', '2a00:1450::6']) expect(policy.accepts(elsewhere, address)).toBe(true);
+    },
+  );
+
+  it('an upstream at an address of this machine leads to this machine and its network', () => {
+    const own = networkInterfacesOf('10.0.0.5');
+    const policy = policyOf({ isOwn: (address) => isOwnAddress(address, own) }, '10.0.0.5');
+    for (const address of ['10.0.0.5', '127.0.0.1', '10.0.0.9'])
+      expect([address, policy.accepts(elsewhere, address)]).toEqual([address, true]);
+  });
+
+  it('what configuration names may be an address of this machine', () => {
+    const own = networkInterfacesOf('10.0.0.5');
+    const policy = policyOf({ isOwn: (address) => isOwnAddress(address, own), allowHosts: ['minio.lan'] });
+    expect(policy.accepts(new URL('http://minio.lan/x'), '10.0.0.5')).toBe(true);
+  });
+
+  it('the addresses of this machine are looked for on its interfaces', () => {
+    const found = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+    expect(found.length).toBeGreaterThan(0);
+    for (const { address } of found) expect([address, isOwnAddress(address)]).toEqual([address, true]);
+    expect(isOwnAddress(publicAddress)).toBe(false);
   });
 
   it('an upstream with a link-local address leads to that address, and to no other of the kind', () => {
