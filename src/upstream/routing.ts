@@ -143,6 +143,8 @@ function keyOf({ key }: RoutedUpstream): string {
 
 /** A name that stands for a host, and not for a directory or a word. */
 function isHostLike(text: string): boolean {
+  // Nothing else, because an ns that passes is sent back in a header.
+  if (!/^[A-Za-z0-9._:[\]-]+$/.test(text)) return false;
   return /[.:]/.test(text) || /-[0-9]{1,5}$/.test(text);
 }
 

@@ -62,6 +62,8 @@ describe('addressing', () => {
     ['an unknown ns', '/v2/org/app/manifests/v1?ns=evil.example'],
     ['a repeated ns', '/v2/org/app/manifests/v1?ns=ghcr.io&ns=docker.io'],
     ['an empty ns', '/v2/org/app/manifests/v1?ns='],
+    ['an ns that would end a header line', '/v2/ghcr.io/org/app/manifests/v1?ns=evil.example%0d%0aX:%20y'],
+    ['an ns that no header can hold', '/v2/ghcr.io/org/app/manifests/v1?ns=%e2%82%ac.example'],
     ['a first segment like a host that is not configured', '/v2/evil.example/app/manifests/v1'],
   ])('%s is 404 NAME_UNKNOWN and asks nobody', async (_, path) => {
     await using front = await startFront();
