@@ -10,7 +10,6 @@ import type { Digest } from '../oci/digest.ts';
 import type { Repository, Tag } from '../oci/reference.ts';
 import type { Origin } from './origin.ts';
 import type { FileStamp } from './file-stamp.ts';
-import type { LinkedManifest } from './unnamed-rows.ts';
 
 /** A manifest is never served as a blob nor a blob as a manifest, though both lie in one store. */
 export type ContentKind = 'manifest' | 'blob';
@@ -33,6 +32,8 @@ export interface ManifestRecord {
   readonly mediaType: string;
   readonly sizeBytes: number;
 }
+
+export type LinkedManifest = RepositoryKey & ManifestRecord & { readonly origin: Origin };
 
 export interface LinkRecord {
   readonly origin: Origin;

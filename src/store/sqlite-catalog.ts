@@ -9,6 +9,7 @@ import type {
   Catalog,
   ContentKind,
   LinkRecord,
+  LinkedManifest,
   ListedRepository,
   ListingRecord,
   ManifestRecord,
@@ -25,7 +26,7 @@ import { ProvenanceRows } from './provenance-rows.ts';
 import type { FileStamp } from './file-stamp.ts';
 import { RepositoryRows } from './repository-rows.ts';
 import { TagRows } from './tag-rows.ts';
-import { type LinkedManifest, topManifests } from './unnamed-rows.ts';
+import { topManifests } from './unnamed-rows.ts';
 
 export interface SqliteCatalogOptions {
   /** A file, or `:memory:`. */

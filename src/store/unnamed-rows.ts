@@ -1,12 +1,10 @@
 /** Linked manifests that a walk from another one of the same repository and word does not lead to: index.json names them. */
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import type { CatalogDatabase, Row } from './catalog-database.ts';
-import type { ManifestRecord, RepositoryKey } from './catalog.ts';
-import { type Origin, parseOrigin } from './origin.ts';
+import type { LinkedManifest } from './catalog.ts';
+import { parseOrigin } from './origin.ts';
 import { readRepositoryKey } from './repository-rows.ts';
 import { integerOf, readable, textOf } from './rows.ts';
-
-export type LinkedManifest = RepositoryKey & ManifestRecord & { readonly origin: Origin };
 
 /** As many manifests as may be looked through without a pause. */
 const pageRows = 100;

@@ -15,13 +15,17 @@ export function reasonOf(cause: unknown): string {
   return message === '' ? code : `${message} (${code})`;
 }
 
+const nodesAdvice = '; if the root CA is installed locally, try running Node.js with ';
+
 /**
  * Without what OpenSSL and Node put around it: `<thread>:error:<number>:<library>:<function>:wrong version number:<file and
  * line>`, and advice on Node's options, which are not how weir is told.
  */
 export function plainMessage(message: string): string {
   const reason = /^[0-9A-F]+:error:[0-9A-F]+:[^:]*:[^:]*:([^:]+):/i.exec(message)?.[1];
-  return reason ?? message.replace(/; if the root CA is installed locally, try running Node\.js with .*$/, '');
+  if (reason !== undefined) return reason;
+  const advice = message.indexOf(nodesAdvice);
+  return advice === -1 ? message : message.slice(0, advice);
 }
 
 /** Why no response head came over a connection that was there. */
