@@ -7,7 +7,7 @@ import { createUpstreams, legacyUpstreams } from './app-upstreams.ts';
 import { createCache } from './cache/create.ts';
 import { withLargeAnswers } from './cache/large-answers.ts';
 import type { UpstreamPolicy } from './cache/policy.ts';
-import type { Daemon } from './cli/command.ts';
+import type { Daemon } from './cli/frame/command.ts';
 import { formatListen, isLoopback } from './config/addresses.ts';
 import type { Config, LogLevel } from './config/config.ts';
 import { threadPoolSize } from './config/thread-pool.ts';

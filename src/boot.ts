@@ -2,9 +2,9 @@
 import { setFlagsFromString } from 'node:v8';
 import { startDaemon, version } from './app.ts';
 import { createUpstreamProbes } from './app-upstreams.ts';
-import { thisMachine } from './cli/doctor/machine.ts';
+import { thisMachine } from './cli/frame/machine.ts';
 import { run } from './cli/main.ts';
-import { processIo } from './cli/output.ts';
+import { processIo } from './cli/frame/output.ts';
 
 /** Runs the command line of this process and ends it. */
 export async function boot(): Promise<void> {

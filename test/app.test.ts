@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { startDaemon } from '../src/app.ts';
-import type { Daemon } from '../src/cli/command.ts';
+import type { Daemon } from '../src/cli/frame/command.ts';
 import type { Config } from '../src/config/config.ts';
 import { ListenError } from '../src/http/listen-error.ts';
 import { StoreError } from '../src/store/blob-store.ts';

@@ -1,13 +1,13 @@
 /** From the command line to an exit code. */
-import { parseCommandLine, UsageError } from './args.ts';
-import type { CliDeps, Command, ExitCode } from './command.ts';
+import { parseCommandLine, UsageError } from './frame/args.ts';
+import type { CliDeps, Command, ExitCode } from './frame/command.ts';
 import { configCheck, configShow } from './commands/config.ts';
 import { doctor } from './commands/doctor.ts';
 import { serve } from './commands/serve.ts';
 import { setup } from './commands/setup.ts';
-import { explainError } from './failure.ts';
-import { helpText } from './help.ts';
-import { type CliIo, printError, printLine } from './output.ts';
+import { explainError } from './frame/failure.ts';
+import { helpText } from './frame/help.ts';
+import { type CliIo, printError, printLine } from './frame/output.ts';
 
 const commands: readonly Command[] = [serve, setup, doctor, configCheck, configShow];
 

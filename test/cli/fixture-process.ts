@@ -1,7 +1,7 @@
 /** A process with the real signals, streams and environment, and a daemon that does nothing. */
-import { thisMachine } from '../../src/cli/doctor/machine.ts';
+import { thisMachine } from '../../src/cli/frame/machine.ts';
 import { run } from '../../src/cli/main.ts';
-import { processIo } from '../../src/cli/output.ts';
+import { processIo } from '../../src/cli/frame/output.ts';
 
 const stopped = Promise.withResolvers<void>();
 // Like an open listener, it keeps the process alive.

@@ -1,9 +1,9 @@
 /** A command line in a test: what it prints, the signals that it gets, the daemon that it starts. */
 import { createUpstreamProbes } from '../../src/app-upstreams.ts';
-import { thisMachine } from '../../src/cli/doctor/machine.ts';
-import type { CliDeps, Daemon } from '../../src/cli/command.ts';
+import { thisMachine } from '../../src/cli/frame/machine.ts';
+import type { CliDeps, Daemon } from '../../src/cli/frame/command.ts';
 import { run } from '../../src/cli/main.ts';
-import type { CliIo } from '../../src/cli/output.ts';
+import type { CliIo } from '../../src/cli/frame/output.ts';
 import type { Config } from '../../src/config/config.ts';
 
 export interface FakeDaemon extends Daemon {

@@ -1,8 +1,8 @@
 /** `weir config check` and `weir config show`. */
 import { showPlain, showYaml } from '../../config/show.ts';
-import type { Command } from '../command.ts';
-import { loadOrExplain } from '../load.ts';
-import { printJson, printLine } from '../output.ts';
+import type { Command } from '../frame/command.ts';
+import { loadOrExplain } from '../frame/load.ts';
+import { printJson, printLine } from '../frame/output.ts';
 
 export const configCheck: Command = {
   name: 'config check',

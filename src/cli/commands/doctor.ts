@@ -4,15 +4,15 @@ import { loadConfig } from '../../config/load.ts';
 import { formatProblem, oneLine } from '../../config/problem.ts';
 import { Semaphore } from '../../lib/semaphore.ts';
 import type { EndpointProbe } from '../../upstream/probe.ts';
-import type { Options } from '../args.ts';
-import type { CliDeps, Command, ExitCode } from '../command.ts';
+import type { Options } from '../frame/args.ts';
+import type { CliDeps, Command, ExitCode } from '../frame/command.ts';
 import { type Finding, Findings, type Level } from '../doctor/finding.ts';
 import { checkAdmin, checkListen } from '../doctor/listeners.ts';
-import type { Machine } from '../doctor/machine.ts';
+import type { Machine } from '../frame/machine.ts';
 import { checkProcess } from '../doctor/process.ts';
 import { checkRoot } from '../doctor/root.ts';
 import { checkUpstream } from '../doctor/upstream.ts';
-import { type CliIo, printJson, printLine } from '../output.ts';
+import { type CliIo, printJson, printLine } from '../frame/output.ts';
 import { findUpstream } from './setup.ts';
 
 /** Upstreams looked at side by side. */

@@ -1,10 +1,10 @@
 /** `weir serve`: starts the daemon, tells a person how to use it, and stops it when asked. */
 import { formatListen } from '../../config/addresses.ts';
 import type { Config } from '../../config/config.ts';
-import type { CliDeps, Command, Daemon, ExitCode } from '../command.ts';
-import { explainError } from '../failure.ts';
-import { loadOrExplain } from '../load.ts';
-import { type CliIo, printLine } from '../output.ts';
+import type { CliDeps, Command, Daemon, ExitCode } from '../frame/command.ts';
+import { explainError } from '../frame/failure.ts';
+import { loadOrExplain } from '../frame/load.ts';
+import { type CliIo, printLine } from '../frame/output.ts';
 
 export const serve: Command = {
   name: 'serve',

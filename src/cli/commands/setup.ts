@@ -2,15 +2,15 @@
 import { resolve } from 'node:path';
 import type { Config } from '../../config/config.ts';
 import { closest } from '../../config/suggest.ts';
-import { type Options, UsageError } from '../args.ts';
-import type { Command, ExitCode } from '../command.ts';
-import { loadOrExplain } from '../load.ts';
-import { type CliIo, printJson, printLine } from '../output.ts';
-import type { ClientSetup, SetupRequest } from '../setup/client-setup.ts';
-import { clients, findClient } from '../setup/clients.ts';
+import { type Options, UsageError } from '../frame/args.ts';
+import type { Command, ExitCode } from '../frame/command.ts';
+import { loadOrExplain } from '../frame/load.ts';
+import { type CliIo, printJson, printLine } from '../frame/output.ts';
+import type { ClientSetup, SetupRequest } from '../setup/contract/client-setup.ts';
+import { clients, findClient } from '../setup/programs/programs.ts';
 import { findListener } from '../setup/listener.ts';
 import { plainSetup, renderSetup } from '../setup/render.ts';
-import { writeSetup } from '../setup/write.ts';
+import { writeSetup } from '../setup/files/write.ts';
 
 const width = Math.max(...clients.map(({ name }) => name.length));
 

@@ -8,7 +8,7 @@ import { readText } from '../../config/files.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { createProbes } from '../../upstream/probe.ts';
 import { endsSoon, type Finding, Findings } from './finding.ts';
-import type { Machine } from './machine.ts';
+import type { Machine } from '../frame/machine.ts';
 
 const askTimeoutMs = 5_000;
 

@@ -1,7 +1,7 @@
 /** What this process may do: the version of Node, and how many files it may have open. */
 import { connectionsFor } from '../../lib/open-files.ts';
 import { type Finding, Findings } from './finding.ts';
-import type { Machine } from './machine.ts';
+import type { Machine } from '../frame/machine.ts';
 
 /** package.json's engines. */
 const oldestNode = 24;

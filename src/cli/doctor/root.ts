@@ -3,7 +3,7 @@ import type { Config } from '../../config/config.ts';
 import { minFreeBytes } from '../../config/units.ts';
 import type { FileSystem, RootReport } from '../../store/root-probe.ts';
 import { type Finding, Findings, sizeText } from './finding.ts';
-import type { Machine } from './machine.ts';
+import type { Machine } from '../frame/machine.ts';
 
 /** statfs(2), `f_type`, and what is to be said about it. */
 const fileSystems: ReadonlyMap<number, { readonly name: string; readonly doubt?: 'network' | 'layer' | 'memory' }> =

@@ -5,8 +5,8 @@ import { formatListen, isLoopback, parseUrl } from '../../config/addresses.ts';
 import type { Config } from '../../config/config.ts';
 import { absolute, readText } from '../../config/files.ts';
 import type { Env } from '../../config/variables.ts';
-import { UsageError } from '../args.ts';
-import type { Listener } from './client-setup.ts';
+import { UsageError } from '../frame/args.ts';
+import type { Listener } from './contract/client-setup.ts';
 
 export interface ListenerOptions {
   readonly url: string | undefined;

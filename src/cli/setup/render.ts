@@ -1,6 +1,6 @@
 /** A setup as text: what is not for the file is a comment, so that the whole may go where the file goes. */
-import type { Listener, Setup } from './client-setup.ts';
-import { fresh } from './merge.ts';
+import type { Listener, Setup } from './contract/client-setup.ts';
+import { fresh } from './files/merge.ts';
 
 export function renderSetup({ files, commands, notes }: Setup, { origin }: Listener, client: string): string {
   const lines = [`# ${client} through weir at ${origin}`];

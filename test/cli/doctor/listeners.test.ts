@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { startDaemon } from '../../../src/app.ts';
 import { checkAdmin, checkListen } from '../../../src/cli/doctor/listeners.ts';
-import { thisMachine } from '../../../src/cli/doctor/machine.ts';
+import { thisMachine } from '../../../src/cli/frame/machine.ts';
 import { configIn } from '../../support/config-file.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { tempDirectory } from '../../support/temp.ts';

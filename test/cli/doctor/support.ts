@@ -1,7 +1,7 @@
 /** `weir doctor --json` of one upstream, over real sockets, with its findings by check. */
 import { writeFile } from 'node:fs/promises';
 import type { Finding } from '../../../src/cli/doctor/finding.ts';
-import type { Machine } from '../../../src/cli/doctor/machine.ts';
+import type { Machine } from '../../../src/cli/frame/machine.ts';
 import { tempDirectory } from '../../support/temp.ts';
 import { CommandLine } from '../support.ts';
 

@@ -1,6 +1,12 @@
 /** Setups as a test asks for them: weir at weir.example:5000, in front of two registries and a lab. */
-import type { Content, Listener, Setup, SetupRequest, SetupUpstream } from '../../../src/cli/setup/client-setup.ts';
-import { findClient } from '../../../src/cli/setup/clients.ts';
+import type {
+  Content,
+  Listener,
+  Setup,
+  SetupRequest,
+  SetupUpstream,
+} from '../../../src/cli/setup/contract/client-setup.ts';
+import { findClient } from '../../../src/cli/setup/programs/programs.ts';
 
 export const plain: Listener = {
   origin: 'http://weir.example:5000',
