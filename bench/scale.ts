@@ -7,7 +7,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Space } from '../src/cache/space.ts';
 import { systemClock } from '../src/lib/clock.ts';
-import { Generations } from '../src/lib/generations.ts';
+import { Generations } from '../src/lib/change-counters.ts';
 import { silentLogger } from '../src/lib/log.ts';
 import { openStore } from '../src/store/open-store.ts';
 import { Daemon } from '../test/faults/support/daemon.ts';

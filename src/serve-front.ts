@@ -9,9 +9,9 @@ import { Sendfile } from './http/sendfile.ts';
 import { Listener, type ListenOptions } from './http/server.ts';
 import { StallWatch } from './http/stall-watch.ts';
 import type { Cache } from './cache/answers.ts';
-import { type AddressBlock, ClientAddresses } from './lib/client-address.ts';
-import type { Generations } from './lib/generations.ts';
-import { createRouter, type RoutedUpstream } from './upstream/routing.ts';
+import { type AddressBlock, ClientAddresses } from './lib/sharing/client-address.ts';
+import type { Generations } from './lib/change-counters.ts';
+import { createRouter, type RoutedUpstream } from './routing/router.ts';
 
 export interface ServeFrontOptions extends Omit<ListenOptions, 'name' | 'handler' | 'lane' | 'shares'> {
   readonly keepAliveMs: number;

@@ -7,7 +7,7 @@ import { closeLeftovers, descriptorTableMemory } from './http/descriptor-table.t
 import { loadLibc } from './http/libc.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Logger } from './lib/log.ts';
-import { PortCaller } from './lib/port-calls.ts';
+import { PortCaller } from './lib/threads/calls.ts';
 import type { Gathered, ServeCalls, ServeReport, ServeSetup } from './serve-protocol.ts';
 
 export interface ServeThreadOptions {

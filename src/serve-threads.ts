@@ -5,13 +5,13 @@
 import type { Cache } from './cache/answers.ts';
 import { ListenError } from './http/listen-error.ts';
 import { Listener, type ListenOptions } from './http/server.ts';
-import type { AddressBlock } from './lib/client-address.ts';
+import type { AddressBlock } from './lib/sharing/client-address.ts';
 import type { Clock } from './lib/clock.ts';
-import type { Generations } from './lib/generations.ts';
+import type { Generations } from './lib/change-counters.ts';
 import type { Logger } from './lib/log.ts';
 import type { RequestSeries } from './metrics/request-tally.ts';
 import { ServeThread } from './serve-thread.ts';
-import type { RoutedUpstream } from './upstream/routing.ts';
+import type { RoutedUpstream } from './routing/router.ts';
 
 export interface ServeThreadsOptions {
   /** At least 1. */

@@ -4,7 +4,7 @@ import type { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { ListenError } from '../src/http/listen-error.ts';
 import { type Clock, systemClock } from '../src/lib/clock.ts';
-import { Generations } from '../src/lib/generations.ts';
+import { Generations } from '../src/lib/change-counters.ts';
 import { silentLogger } from '../src/lib/log.ts';
 import type { RequestSeries } from '../src/metrics/request-tally.ts';
 import { ServeThread } from '../src/serve-thread.ts';

@@ -2,12 +2,12 @@
  * The façade of the cache: what `http` asks and what it gets. Answers are plain values and positional readers, never
  * streams, so that another thread can serve them.
  */
-import type { Stamp } from '../lib/generations.ts';
+import type { Stamp } from '../lib/change-counters.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { RequestRange } from '../oci/range.ts';
+import type { RequestRange } from '../headers/range.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
 import type { BlobView } from './blob-view.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 
 /** A repository of a configured upstream, after routing. */
 export interface RepositoryQuery {

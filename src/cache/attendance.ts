@@ -3,7 +3,7 @@
  * it, and how long it goes on when nobody does.
  */
 import type { Clock, Timer } from '../lib/clock.ts';
-import { Party } from '../lib/party.ts';
+import { Party } from '../lib/sharing/party.ts';
 import type { Allotment } from './allotment.ts';
 import type { Deserted } from './deserted.ts';
 

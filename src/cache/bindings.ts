@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
-import type { Generations } from '../lib/generations.ts';
+import type { Generations } from '../lib/change-counters.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isIndexType } from '../oci/media-type.ts';
 import type { Catalog, ManifestRecord, RepositoryKey, TagKey, TagRecord } from '../store/catalog.ts';

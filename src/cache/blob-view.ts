@@ -1,6 +1,6 @@
 /** A blob as whoever sends it sees it: a view with what the head says, and readers of its bytes by position. */
 import type { Digest } from '../oci/digest.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 
 /** Half-open `[start, end)`; `end` is undefined only for a whole body of unknown length. */
 export interface BodySpan {

@@ -1,7 +1,7 @@
 /** Blobs: the right to read first, then the store, then a fill that everybody shares. */
 import type { Clock } from '../lib/clock.ts';
 import { abortable } from '../lib/abort.ts';
-import type { Generations } from '../lib/generations.ts';
+import type { Generations } from '../lib/change-counters.ts';
 import type { Logger } from '../lib/log.ts';
 import { digestAlgorithm, digestOf, type Digest } from '../oci/digest.ts';
 import type { BlobInfo, BlobStore } from '../store/blob-store.ts';
@@ -21,7 +21,7 @@ import { repositoryText } from './keys.ts';
 import { lease, longestWithoutBytesMs } from './lease.ts';
 import { look } from './look.ts';
 import { Negatives } from './negative.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { Rights } from './rights.ts';
 import { StoredView } from './stored-view.ts';

@@ -1,15 +1,15 @@
 /** A blob that the store cannot take: streamed through to one client, hashed, and kept nowhere. */
 import type { Clock } from '../lib/clock.ts';
-import { Party } from '../lib/party.ts';
+import { Party } from '../lib/sharing/party.ts';
 import { type Digest, digestAlgorithm, digestOf, hasher } from '../oci/digest.ts';
-import { type RequestRange, resolveRanges } from '../oci/range.ts';
+import { type RequestRange, resolveRanges } from '../headers/range.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { BlobBody, Upstream } from '../upstream/upstream.ts';
 import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
 import { BrokenBodyError, CacheError } from './errors.ts';
 import type { CacheEvents } from './events.ts';
 import { isPart } from './fill-reader.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 import { type Run, runsOf, SharedTail } from './part-runs.ts';
 import { Sources } from './sources.ts';
 import { TailReader } from './tail-reader.ts';

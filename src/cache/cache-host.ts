@@ -6,13 +6,13 @@
  * with it the descriptor that the thread opened it by.
  */
 import type { MessagePort } from 'node:worker_threads';
-import { answerCalls } from '../lib/port-calls.ts';
+import { answerCalls } from '../lib/threads/calls.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type FilePlace, placeOf } from '../store/file-place.ts';
 import type { BlobQuery, Cache, CatalogQuery, ManifestQuery, PeekQuery, ReferrersQuery, TagsQuery } from './answers.ts';
 import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
 import { BrokenBodyError } from './errors.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 import { remoteErrors } from './remote-errors.ts';
 
 export interface RemoteView {

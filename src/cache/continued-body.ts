@@ -3,7 +3,7 @@
  * often the connection breaks. Whether those bytes are right is for the hash to say.
  */
 import type { Clock } from '../lib/clock.ts';
-import type { Party } from '../lib/party.ts';
+import type { Party } from '../lib/sharing/party.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
 import { UpstreamError } from '../upstream/errors.ts';

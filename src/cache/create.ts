@@ -1,9 +1,9 @@
 /** The cache as one thing: composes rights, manifests, listings and blobs over a store, a catalog and the upstreams. */
 import type { Clock } from '../lib/clock.ts';
-import { Generations } from '../lib/generations.ts';
+import { Generations } from '../lib/change-counters.ts';
 import type { Logger } from '../lib/log.ts';
 import { Semaphore } from '../lib/semaphore.ts';
-import { Shares } from '../lib/shares.ts';
+import { Shares } from '../lib/sharing/shares.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Catalog, RepositoryKey } from '../store/catalog.ts';
 import type { BlobStore } from '../store/blob-store.ts';

@@ -1,6 +1,6 @@
 /** One pass over what may go: kept partials first, then blobs from the least recently used on. */
 import { setImmediate } from 'node:timers/promises';
-import type { Generations } from '../lib/generations.ts';
+import type { Generations } from '../lib/change-counters.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type BlobStore, StoreError } from '../store/blob-store.ts';

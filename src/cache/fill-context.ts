@@ -2,7 +2,7 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Semaphore } from '../lib/semaphore.ts';
-import type { Shares } from '../lib/shares.ts';
+import type { Shares } from '../lib/sharing/shares.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { Catalog } from '../store/catalog.ts';
 import type { CacheEvents } from './events.ts';

@@ -1,6 +1,6 @@
 /** What a fill is told when it begins. */
 import type { Digest } from '../oci/digest.ts';
-import type { RequestRange } from '../oci/range.ts';
+import type { RequestRange } from '../headers/range.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { PrefetchTerms } from './attendance.ts';

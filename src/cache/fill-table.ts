@@ -3,7 +3,7 @@
  * looking one up and inserting it nothing is awaited. An entry leaves only when the store has what it takes of it.
  */
 import type { Digest } from '../oci/digest.ts';
-import type { RequestRange } from '../oci/range.ts';
+import type { RequestRange } from '../headers/range.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { PrefetchTerms } from './attendance.ts';

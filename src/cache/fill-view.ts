@@ -6,11 +6,11 @@ import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
 import { BrokenBodyError } from './errors.ts';
 import type { CacheEvents } from './events.ts';
 import type { Clock } from '../lib/clock.ts';
-import { Party } from '../lib/party.ts';
+import { Party } from '../lib/sharing/party.ts';
 import { FillReader, isPart } from './fill-reader.ts';
 import type { Fill } from './fill.ts';
 import type { Generation } from './generation.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 import { Sources } from './sources.ts';
 import { TailReader } from './tail-reader.ts';
 

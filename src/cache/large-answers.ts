@@ -12,7 +12,7 @@ import type { ScratchFile, ScratchFiles } from '../store/scratch-files.ts';
 import type { Cache, ManifestAnswer, ManifestQuery, ReferrersQuery, TagsQuery } from './answers.ts';
 import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
 import { BrokenBodyError } from './errors.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 import { StoredView } from './stored-view.ts';
 
 /** Shorter ones cost no more than the buffer that a reader of a file has. */

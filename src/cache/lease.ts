@@ -1,5 +1,5 @@
 /** Leases: hits that may be given again from memory for a while. */
-import type { Stamp } from '../lib/generations.ts';
+import type { Stamp } from '../lib/change-counters.ts';
 import type { LeasedAnswer, ManifestAnswer } from './answers.ts';
 
 /** Whatever is leased is looked at again after this, which also keeps its recency true. */

@@ -3,13 +3,13 @@
  * marked so. The catalog keeps them across restarts, memory keeps them parsed.
  */
 import { LRUCache } from 'lru-cache';
-import { isJsonObject, type JsonBounds } from '../oci/json.ts';
+import { isJsonObject, type JsonBounds } from '../lib/json/json.ts';
 import { certificatePlace } from '../upstream/credentials.ts';
 import { isDeniedForGood, isNotFound, isOffline, UpstreamError } from '../upstream/errors.ts';
 import { Ages, freshSeconds, staleSeconds } from './age.ts';
-import { parseLongJson } from './long-json.ts';
+import { parseLongJson } from '../lib/json/long.ts';
 import { Nones } from './nones.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { Refresh } from './refresh.ts';

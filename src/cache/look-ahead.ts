@@ -3,8 +3,8 @@
  * too far ahead of what readers can use, and only over connections that are free.
  */
 import type { Timer } from '../lib/clock.ts';
-import type { Pause } from '../lib/pause.ts';
-import type { RequestRange } from '../oci/range.ts';
+import type { Pause } from '../lib/backoff.ts';
+import type { RequestRange } from '../headers/range.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { BodySource } from './continued-body.ts';
 import type { FillConnections } from './fill-connections.ts';

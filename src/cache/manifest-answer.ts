@@ -2,7 +2,7 @@
 import type { ManifestRecord } from '../store/catalog.ts';
 import type { ManifestAnswer, ManifestQuery } from './answers.ts';
 import type { ProvedManifest } from './manifest-check.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 
 export interface Content {
   readonly record: ManifestRecord;

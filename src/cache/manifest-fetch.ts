@@ -1,6 +1,6 @@
 /** Bringing manifests from upstream: proved, stored, linked, in this order. */
 import { LRUCache } from 'lru-cache';
-import { Coalesce } from '../lib/coalesce.ts';
+import { Coalesce } from '../lib/single-flight.ts';
 import { type Digest, digestAlgorithm } from '../oci/digest.ts';
 import { isManifestType } from '../oci/media-type.ts';
 import type { Tag } from '../oci/reference.ts';

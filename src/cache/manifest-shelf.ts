@@ -1,6 +1,6 @@
 /** Manifests that are here: in memory while they are hot, in the store for good. Asks no upstream and decides no right. */
 import { LRUCache } from 'lru-cache';
-import { Coalesce } from '../lib/coalesce.ts';
+import { Coalesce } from '../lib/single-flight.ts';
 import { Semaphore } from '../lib/semaphore.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { isManifestType } from '../oci/media-type.ts';

@@ -7,8 +7,8 @@
  *    everything; beside others it moves in pieces. Only its failure ends the fill.
  * 3. Look-ahead: the pieces that follow, in order, over connections that nobody else waits for, as many as bring more.
  */
-import { Pause } from '../lib/pause.ts';
-import type { RequestRange } from '../oci/range.ts';
+import { Pause } from '../lib/backoff.ts';
+import type { RequestRange } from '../headers/range.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { BlobBody } from '../upstream/upstream.ts';
 import type { BodySource } from './continued-body.ts';

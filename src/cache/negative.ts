@@ -2,7 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
 import { UpstreamError } from '../upstream/errors.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 
 /** A refusal given from memory; the upstream was not asked. */
 export class RememberedRefusal extends UpstreamError {

@@ -7,7 +7,7 @@
  * Names can be made up, so that memory has a bound, and only what is said about a stored manifest gets a row.
  */
 import { LRUCache } from 'lru-cache';
-import { isJsonObject, parseJson, textField } from '../oci/json.ts';
+import { isJsonObject, parseJson, textField } from '../lib/json/json.ts';
 import { isOffline, UpstreamError } from '../upstream/errors.ts';
 import { Ages, staleSeconds } from './age.ts';
 import { Negatives, RememberedRefusal } from './negative.ts';

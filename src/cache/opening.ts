@@ -2,7 +2,7 @@
  * The first request of a fill whose size is not known, when it is one for a part: because the first client wants that
  * part, or because the rest is better fetched beside it. Its answer also tells the size.
  */
-import type { RequestRange } from '../oci/range.ts';
+import type { RequestRange } from '../headers/range.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { Line } from '../upstream/line.ts';
 import type { AskedRange, BlobBody } from '../upstream/upstream.ts';

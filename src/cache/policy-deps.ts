@@ -1,6 +1,6 @@
 /** What the policy half of the cache is made of, and what it offers: rights, manifests and listings. */
 import type { Clock } from '../lib/clock.ts';
-import type { Generations } from '../lib/generations.ts';
+import type { Generations } from '../lib/change-counters.ts';
 import type { Logger } from '../lib/log.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import type { Digest } from '../oci/digest.ts';

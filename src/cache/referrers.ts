@@ -5,7 +5,7 @@
  */
 import type { Digest } from '../oci/digest.ts';
 import { LRUCache } from 'lru-cache';
-import { isJsonObject } from '../oci/json.ts';
+import { isJsonObject } from '../lib/json/json.ts';
 import type { RepositoryKey } from '../store/catalog.ts';
 import { isNotFound, isOutage, isUnsupported, UpstreamError } from '../upstream/errors.ts';
 import type { ListingPage } from '../upstream/upstream.ts';
@@ -13,10 +13,10 @@ import type { ReferrersAnswer, ReferrersQuery } from './answers.ts';
 import { contentText, repositoryText } from './keys.ts';
 import { type Fetched, ListingCache, type ListingKey } from './listing-cache.ts';
 import { RememberedRefusal } from './negative.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
-import { cutReferrers, readReferrers, type Referrer, referrersBounds, referrersOf } from './referrers-index.ts';
+import { cutReferrers, readReferrers, type Referrer, referrersBounds, referrersOf } from '../oci/referrers.ts';
 
 /**
  * The upstream has no such API, and said so with this status. Kept like a list and as long: what it makes clients do is to

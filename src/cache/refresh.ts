@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
-import { Coalesce } from '../lib/coalesce.ts';
+import { Coalesce } from '../lib/single-flight.ts';
 import { Overdue } from './overdue.ts';
 import { isNoAnswer, isSilence } from './refusals.ts';
 

@@ -3,7 +3,7 @@
  * files by descriptors of its own.
  */
 import type { MessagePort } from 'node:worker_threads';
-import { PortCaller } from '../lib/port-calls.ts';
+import { PortCaller } from '../lib/threads/calls.ts';
 import type {
   BlobQuery,
   Cache,

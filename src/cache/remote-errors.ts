@@ -4,7 +4,7 @@ import { StoreError, type StoreErrorKind } from '../store/blob-store.ts';
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/errors.ts';
 import { BrokenBodyError, CacheError, type CacheErrorKind } from './errors.ts';
 import { RememberedRefusal } from './negative.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 
 interface Common {
   readonly message: string;

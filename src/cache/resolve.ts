@@ -11,7 +11,7 @@ import { CacheError } from './errors.ts';
 import { tagText } from './keys.ts';
 import { answerOf, contentOf, typed } from './manifest-answer.ts';
 import { Nones } from './nones.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { Refresh } from './refresh.ts';

@@ -3,7 +3,7 @@
  * fill keeps the repository of each of its readers: a refusal for one of them says nothing about the others.
  */
 import type { Clock } from '../lib/clock.ts';
-import type { Party } from '../lib/party.ts';
+import type { Party } from '../lib/sharing/party.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { UpstreamError } from '../upstream/errors.ts';

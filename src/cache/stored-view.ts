@@ -3,7 +3,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { BlobInfo, BlobStore, OpenBlob } from '../store/blob-store.ts';
 import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
 import { BrokenBodyError } from './errors.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 
 export interface StoredViewOptions {
   readonly store: Pick<BlobStore, 'open'>;

@@ -6,7 +6,7 @@ import { type Age, freshSeconds, staleSeconds } from './age.ts';
 import { tagText } from './keys.ts';
 import type { ManifestShelf } from './manifest-shelf.ts';
 import type { NoneKey } from './nones.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyOptions } from './policy-deps.ts';
 

@@ -10,7 +10,7 @@ import type { ListingPage, Upstream } from '../upstream/upstream.ts';
 import { repositoryText } from './keys.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
-import { cutPage, maxPageSize, readTags, type TagsPage } from './tags-page.ts';
+import { cutPage, maxPageSize, readTags, type TagsPage } from '../oci/tag-list.ts';
 
 /** Asked for at once, the first that is not refused; undefined: as many as the upstream likes. */
 const sizes: readonly (number | undefined)[] = [1000, 100, undefined];

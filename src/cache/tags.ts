@@ -1,6 +1,6 @@
 /** tags/list: the upstream's pages as the client asked for them; offline, the tags that weir knows. */
 import { createHash } from 'node:crypto';
-import { isJsonObject } from '../oci/json.ts';
+import { isJsonObject } from '../lib/json/json.ts';
 import { parseTag, type Tag } from '../oci/reference.ts';
 import type { RepositoryKey } from '../store/catalog.ts';
 import type { TagsAnswer, TagsQuery } from './answers.ts';
@@ -10,7 +10,7 @@ import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { isOffline } from '../upstream/errors.ts';
 import { type PageQuery, TagPages } from './tags-fetch.ts';
-import { maxPageSize, tagsBounds, type TagsPage } from './tags-page.ts';
+import { maxPageSize, tagsBounds, type TagsPage } from '../oci/tag-list.ts';
 
 /** Rows in the catalog for the pages of one repository: clients choose `n` and `last`, so there must be a bound. */
 const rowsPerRepository = 16;

@@ -9,7 +9,7 @@ import type { CacheEvents } from './events.ts';
 import type { Fill } from './fill.ts';
 import type { FillTable } from './fill-table.ts';
 import { FillView } from './fill-view.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 import type { FillHead } from './succession.ts';
 
 export interface OnItsWay {

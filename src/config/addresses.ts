@@ -1,6 +1,6 @@
 /** Addresses as people write them: where to listen, which host is meant, which URL to ask. */
 import { isIP, isIPv4 } from 'node:net';
-import { type AddressBlock, parseBlock } from '../lib/client-address.ts';
+import { type AddressBlock, parseBlock } from '../lib/sharing/client-address.ts';
 import type { ListenAddress } from './config.ts';
 import type { Parsed } from './units.ts';
 import { trimmedEnd } from '../lib/trim.ts';

@@ -1,5 +1,5 @@
 /** The line that each request leaves. Values are what clients sent, so nothing in them may look like another line. */
-import { outcomeLabel } from '../cache/outcome.ts';
+import { outcomeLabel } from '../headers/cache-status.ts';
 import type { LogFields } from '../lib/log.ts';
 import { ClientGoneError, type Exchange } from './exchange.ts';
 import { escaped, readable } from './text.ts';

@@ -11,12 +11,12 @@ import {
   type RequestRange,
   resolveRanges,
   type Span,
-} from '../oci/range.ts';
+} from '../headers/range.ts';
 import { BodyWriter } from './body.ts';
-import { admitsRange, etagOf, matchesEtag } from './conditional.ts';
+import { admitsRange, etagOf, matchesEtag } from '../headers/etag.ts';
 import type { FrontDeps } from './context.ts';
 import type { Exchange } from './exchange.ts';
-import { type Multipart, multipart } from './multipart.ts';
+import { type Multipart, multipart } from '../headers/multipart.ts';
 import { PartReaders } from './part-readers.ts';
 import { sendParts } from './short-parts.ts';
 import { type HeaderList, sendHead, writeHead } from './respond.ts';

@@ -7,7 +7,7 @@
  * Each thread that serves does this for its own connections.
  */
 import type { Socket } from 'node:net';
-import type { ClientAddresses } from '../lib/client-address.ts';
+import type { ClientAddresses } from '../lib/sharing/client-address.ts';
 import type { Clock } from '../lib/clock.ts';
 import { breakConnection } from './pipelining.ts';
 

@@ -1,10 +1,10 @@
 /** What the handlers of `/v2/` need, made once by the composition root. */
 import type { Cache } from '../cache/answers.ts';
-import type { OutcomeLabel } from '../cache/outcome.ts';
-import type { ClientAddresses } from '../lib/client-address.ts';
+import type { OutcomeLabel } from '../headers/cache-status.ts';
+import type { ClientAddresses } from '../lib/sharing/client-address.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
-import type { Router } from '../upstream/routing.ts';
+import type { Router } from '../routing/router.ts';
 import type { Backlogs } from './backlogs.ts';
 import type { BodyTools } from './body.ts';
 import type { RequestKind } from './exchange.ts';

@@ -4,7 +4,7 @@
  */
 import { BrokenBodyError, CacheError, type CacheErrorKind } from '../cache/errors.ts';
 import { RememberedRefusal } from '../cache/negative.ts';
-import type { Outcome } from '../cache/outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 import { OciError, type OciErrorCode } from '../oci/errors.ts';
 import { StoreError, type StoreErrorKind } from '../store/blob-store.ts';
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/errors.ts';

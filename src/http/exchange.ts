@@ -1,7 +1,7 @@
 /** One request and its answer, with all that is learnt on the way: what the access line and the metrics are made of. */
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Outcome } from '../cache/outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import { OciError } from '../oci/errors.ts';
 import type { Subject } from './errors.ts';

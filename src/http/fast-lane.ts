@@ -8,7 +8,7 @@
  */
 import type { Socket } from 'node:net';
 import { LRUCache } from 'lru-cache';
-import type { Generations } from '../lib/generations.ts';
+import type { Generations } from '../lib/change-counters.ts';
 import { referenceText } from '../oci/reference.ts';
 import { parseV2Request } from '../oci/v2-request.ts';
 import { type Backlogs, memoryStallMs } from './backlogs.ts';

@@ -1,6 +1,6 @@
 /** The main listener's handler: refuses what is no plain HTTP request, then `/`, then `/v2/`, and an account at the end. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { outcomeLabel } from '../cache/outcome.ts';
+import { outcomeLabel } from '../headers/cache-status.ts';
 import { OciError } from '../oci/errors.ts';
 import { accessLine, accessText } from './access-log.ts';
 import { memoryStallMs } from './backlogs.ts';

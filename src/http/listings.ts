@@ -1,7 +1,7 @@
 /** tags/list, referrers and _catalog: JSON made here, under the names that the client used. */
 import type { CatalogQuery, ReferrersQuery, TagsQuery } from '../cache/answers.ts';
 import type { BlobView } from '../cache/blob-view.ts';
-import { formatNextLink } from '../oci/link-header.ts';
+import { formatNextLink } from '../headers/link.ts';
 import type { FrontDeps } from './context.ts';
 import type { Exchange } from './exchange.ts';
 import { sendView } from './large-answer.ts';

@@ -2,7 +2,7 @@
 import type { ManifestAnswer, ManifestQuery } from '../cache/answers.ts';
 import { CacheError } from '../cache/errors.ts';
 import { foreverFresh } from './blobs.ts';
-import { etagOf, matchesEtag } from './conditional.ts';
+import { etagOf, matchesEtag } from '../headers/etag.ts';
 import type { FrontDeps } from './context.ts';
 import type { Exchange } from './exchange.ts';
 import { sendView } from './large-answer.ts';

@@ -4,13 +4,13 @@
  */
 import { STATUS_CODES } from 'node:http';
 import type { LeasedAnswer } from '../cache/answers.ts';
-import type { Outcome } from '../cache/outcome.ts';
+import type { Outcome } from '../headers/cache-status.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { Generations, Stamp } from '../lib/generations.ts';
+import type { Generations, Stamp } from '../lib/change-counters.ts';
 import { type AccessTemplate, accessTemplate } from './access-log.ts';
 import type { HttpEvents } from './context.ts';
 import type { RequestKind } from './exchange.ts';
-import { isFieldValue } from './field-value.ts';
+import { isFieldValue } from '../headers/field-value.ts';
 import { completeHeaders, type HeaderList } from './respond.ts';
 
 export interface ReadyOptions {

@@ -1,5 +1,5 @@
 /** Heads and small bodies. Every header of an answer is decided here or handed in here, before its first byte. */
-import { formatCacheStatus } from '../cache/outcome.ts';
+import { formatCacheStatus } from '../headers/cache-status.ts';
 import { errorBody } from '../oci/errors.ts';
 import type { ErrorAnswer } from './errors.ts';
 import type { Exchange } from './exchange.ts';

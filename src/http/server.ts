@@ -4,7 +4,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { type AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { ClientAddresses } from '../lib/client-address.ts';
+import { ClientAddresses } from '../lib/sharing/client-address.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { ConnectionShares } from './connection-shares.ts';

@@ -7,7 +7,7 @@ import type { BlobReader, BodySpan } from '../cache/blob-view.ts';
 import { BrokenBodyError } from '../cache/errors.ts';
 import type { BodyWriter } from './body.ts';
 import { type BufferPool, smallBufferBytes } from './buffer-pool.ts';
-import type { Multipart } from './multipart.ts';
+import type { Multipart } from '../headers/multipart.ts';
 import type { PartGroup } from './part-groups.ts';
 import type { PartReaders } from './part-readers.ts';
 

@@ -1,7 +1,7 @@
 /** Descriptors: how OCI documents point at content (image-spec, descriptor.md). */
 import { type Digest, parseDigest } from './digest.ts';
 import { cleanMediaType } from './media-type.ts';
-import { field, isJsonObject, textField, textMapField } from './json.ts';
+import { field, isJsonObject, textField, textMapField } from '../lib/json/json.ts';
 
 export interface Platform {
   readonly os: string;

@@ -1,6 +1,6 @@
 /** The two documents of an OCI image layout (image-spec, image-layout.md): its marker file and its index. */
 import { type Descriptor, parseDescriptor } from './descriptor.ts';
-import { isJsonObject, listField, parseJson } from './json.ts';
+import { isJsonObject, listField, parseJson } from '../lib/json/json.ts';
 import { mediaTypes } from './media-type.ts';
 
 export const layoutFile = 'oci-layout';

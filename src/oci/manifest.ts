@@ -4,7 +4,15 @@
  */
 import { type Descriptor, parseDescriptor } from './descriptor.ts';
 import type { Digest } from './digest.ts';
-import { field, isJsonObject, type JsonObject, jsonExcess, listField, textField, textMapField } from './json.ts';
+import {
+  field,
+  isJsonObject,
+  type JsonObject,
+  jsonExcess,
+  listField,
+  textField,
+  textMapField,
+} from '../lib/json/json.ts';
 import { type DocumentShape, isIndexType, isManifestType } from './media-type.ts';
 
 /** 4 MiB: what registries must accept at least, and what containerd, distribution and oras read at most. */

@@ -5,7 +5,7 @@
 import type { BigIntStats } from 'node:fs';
 import { type FileHandle, link, lstat, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { syncDirectory } from '../lib/atomic-file.ts';
+import { syncDirectory } from '../lib/files/atomic-file.ts';
 import type { Digest } from '../oci/digest.ts';
 import { StoreError } from './blob-store.ts';
 import { type FileStamp, stampOf } from './file-stamp.ts';

@@ -6,7 +6,7 @@
  * every other linked manifest, has an entry without a name, which says on whose word it is linked where.
  */
 import { setImmediate } from 'node:timers/promises';
-import { writeFileAtomic } from '../lib/atomic-file.ts';
+import { writeFileAtomic } from '../lib/files/atomic-file.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Digest } from '../oci/digest.ts';

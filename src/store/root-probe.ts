@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { access, constants, link, mkdtemp, open, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { syncDirectory } from '../lib/atomic-file.ts';
+import { syncDirectory } from '../lib/files/atomic-file.ts';
 import type { Clock } from '../lib/clock.ts';
 import { silentLogger } from '../lib/log.ts';
 import { StoreError } from './blob-store.ts';

@@ -6,10 +6,10 @@
  */
 import { readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { syncDirectory, writeFileAtomic } from '../lib/atomic-file.ts';
+import { syncDirectory, writeFileAtomic } from '../lib/files/atomic-file.ts';
 import type { Logger } from '../lib/log.ts';
-import { makeDirectories } from '../lib/make-directories.ts';
-import { isJsonObject, parseJson } from '../oci/json.ts';
+import { makeDirectories } from '../lib/files/make-directories.ts';
+import { isJsonObject, parseJson } from '../lib/json/json.ts';
 import { isLayoutMarker, layoutMarker } from '../oci/layout.ts';
 import { StoreError } from './blob-store.ts';
 import { hasCode, storeError } from './io-errors.ts';

@@ -4,7 +4,7 @@
  */
 import { IntervalSet } from '../lib/interval-set.ts';
 import { parseDigest } from '../oci/digest.ts';
-import { isJsonObject, listField, parseJson } from '../oci/json.ts';
+import { isJsonObject, listField, parseJson } from '../lib/json/json.ts';
 import type { IngestKey, Interval } from './blob-store.ts';
 
 export interface SideFile {

@@ -1,6 +1,6 @@
 /** An ingest on disk: one spool file, its side file, one descriptor that writes and one that its readers share. */
 import type { FileHandle } from 'node:fs/promises';
-import { writeFileAtomic } from '../lib/atomic-file.ts';
+import { writeFileAtomic } from '../lib/files/atomic-file.ts';
 import type { Logger } from '../lib/log.ts';
 import {
   type BlobInfo,

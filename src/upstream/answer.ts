@@ -1,8 +1,8 @@
 /** What a registry's final status means. Anything that was not asked for is a bad response, however friendly. */
-import { retryWait } from '../lib/retry.ts';
+import { retryWait } from '../headers/retry-after.ts';
 import type { Answer } from './endpoint.ts';
 import { UpstreamError, type UpstreamErrorKind } from './errors.ts';
-import { firstOf } from './framing.ts';
+import { firstOf } from '../headers/content-length.ts';
 import { withoutSecrets } from './origin.ts';
 import { errorCodeIn, readText } from './small-body.ts';
 

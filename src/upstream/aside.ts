@@ -1,5 +1,5 @@
 /** Questions without a head for long, which wait beside the slots of their upstream so that they hold up nothing else. */
-import type { Party } from '../lib/party.ts';
+import type { Party } from '../lib/sharing/party.ts';
 
 export interface Late {
   readonly party: Party;

@@ -3,7 +3,7 @@ import type { Repository } from '../oci/reference.ts';
 import type { AuthExchange, Authorization, Refusal, Verdict } from './auth.ts';
 import { type AuthMemory, isSamePlace, type KnownChallenge } from './auth-memory.ts';
 import { type HeldToken, type Tokens, credentialSetOf, withheldError } from './auth-tokens.ts';
-import { type ChosenChallenge, chooseChallenge, parseChallenges } from './challenge.ts';
+import { type ChosenChallenge, chooseChallenge, parseChallenges } from '../headers/www-authenticate.ts';
 import { type Credential, type CredentialSource, placeOf } from './credentials.ts';
 import { isOutage, isRefusal, UpstreamError } from './errors.ts';
 import type { RefusedCredentials, Trial } from './refused-credentials.ts';

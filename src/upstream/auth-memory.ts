@@ -1,7 +1,7 @@
 /** What registries have said about how they want to be asked, so that most requests need no challenge of their own. */
 import type { Repository } from '../oci/reference.ts';
-import type { ChosenChallenge } from './challenge.ts';
-import { lruOf } from './lru.ts';
+import type { ChosenChallenge } from '../headers/www-authenticate.ts';
+import { lruOf } from '../lib/lru.ts';
 import { challengeScopes } from './scope.ts';
 
 export type KnownChallenge =

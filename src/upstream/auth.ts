@@ -23,7 +23,7 @@ import { AuthMemory } from './auth-memory.ts';
 import { Tokens } from './auth-tokens.ts';
 import { CredentialError, type CredentialSource } from './credentials.ts';
 import { UpstreamError } from './errors.ts';
-import { linesOf } from './framing.ts';
+import { linesOf } from '../headers/content-length.ts';
 import { isSameOrigin, withoutSecrets } from './origin.ts';
 import { RefusedCredentials } from './refused-credentials.ts';
 import type { Sender } from './sender.ts';

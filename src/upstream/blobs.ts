@@ -1,13 +1,13 @@
 /** Blobs at one endpoint: opening a body, and finding out whether and how large without reading it. */
 import { type Digest, digestAlgorithm, digestOf, parseDigest } from '../oci/digest.ts';
 import { stripParameters } from '../oci/media-type.ts';
-import { parseContentRange } from '../oci/range.ts';
+import { parseContentRange } from '../headers/range.ts';
 import type { Repository } from '../oci/reference.ts';
 import { refusedAnswer, statusFailure } from './answer.ts';
 import { type Answer, type Ask, askEndpoint, type Attempt, type Endpoint } from './endpoint.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
-import { firstOf, parseContentLength } from './framing.ts';
+import { firstOf, parseContentLength } from '../headers/content-length.ts';
 import type { Line } from './line.ts';
 import { EncodedBlobs, isEncoded } from './content-encoding.ts';
 import { isHtml } from './manifests.ts';

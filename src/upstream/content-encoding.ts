@@ -9,8 +9,8 @@ import { createGunzip, gunzip } from 'node:zlib';
 import { type Digest, digestAlgorithm, type Hasher, hasher } from '../oci/digest.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
-import { parseContentLength } from './framing.ts';
-import { lruOf } from './lru.ts';
+import { parseContentLength } from '../headers/content-length.ts';
+import { lruOf } from '../lib/lru.ts';
 import type { IncomingResponse } from './sender.ts';
 
 type Headers = IncomingResponse['headers'];

@@ -8,7 +8,7 @@ import { Authorizer } from './auth.ts';
 import { certificatePlace, type CredentialSource } from './credentials.ts';
 import type { Endpoint } from './endpoint.ts';
 import { Endpoints } from './endpoints.ts';
-import { firstOf } from './framing.ts';
+import { firstOf } from '../headers/content-length.ts';
 import { LenientSender } from './lenient-sender.ts';
 import { LineSender } from './line-sender.ts';
 import { observed } from './observed-sender.ts';

@@ -1,8 +1,8 @@
 /** Docker's credential helpers (docker/docker-credential-helpers): their protocol, and what they said lately. */
 import { LRUCache } from 'lru-cache';
 import { type Clock, systemClock } from '../lib/clock.ts';
-import { Coalesce } from '../lib/coalesce.ts';
-import { isJsonObject, parseJson, textField } from '../oci/json.ts';
+import { Coalesce } from '../lib/single-flight.ts';
+import { isJsonObject, parseJson, textField } from '../lib/json/json.ts';
 import { type Credential, CredentialError, credentialIdentity } from './credentials.ts';
 import { type HelperOutput, runHelper } from './helper-process.ts';
 import { Secret } from '../lib/secret.ts';

@@ -3,7 +3,14 @@
  * `.dockerconfigjson`, or the older .dockercfg, which is the inner map alone. Errors name keys, never values: a JSON
  * parser's own message quotes the text around the fault, so it is not passed on.
  */
-import { field, isJsonObject, type JsonObject, parseJson as readJson, textField, textMapField } from '../oci/json.ts';
+import {
+  field,
+  isJsonObject,
+  type JsonObject,
+  parseJson as readJson,
+  textField,
+  textMapField,
+} from '../lib/json/json.ts';
 import { type Credential, CredentialError, credentialIdentity, hubHosts } from './credentials.ts';
 import { Secret } from '../lib/secret.ts';
 import { trimmedEnd } from '../lib/trim.ts';

@@ -5,7 +5,7 @@ import type { AuthExchange, Authorizer } from './auth.ts';
 import { statusFailure } from './answer.ts';
 import type { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
-import { firstOf, linesOf } from './framing.ts';
+import { firstOf, linesOf } from '../headers/content-length.ts';
 import type { Line } from './line.ts';
 import type { PatienceFlag } from './patience.ts';
 import type { OriginHealth } from './origin-health.ts';

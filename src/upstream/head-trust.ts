@@ -3,7 +3,7 @@
  * companies refuse HEAD of what they have; everywhere else HEAD is right, and free where GET counts as a pull.
  */
 import type { UpstreamError } from './errors.ts';
-import { lruOf } from './lru.ts';
+import { lruOf } from '../lib/lru.ts';
 
 /** A HEAD that was answered counts for this long, milliseconds. */
 const provenMs = 24 * 60 * 60_000;

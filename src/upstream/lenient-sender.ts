@@ -1,7 +1,7 @@
 /** A second try for answers whose heads are loose but clear (`loose-head.ts`), and from then on the first one there. */
 import type { Clock } from '../lib/clock.ts';
 import { UpstreamError } from './errors.ts';
-import { lruOf } from './lru.ts';
+import { lruOf } from '../lib/lru.ts';
 import type { IncomingResponse, OutgoingRequest, Sender } from './sender.ts';
 
 export interface LenientSenderOptions {

@@ -4,7 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Connection, ConnectionPool } from './connection-pool.ts';
 import { UpstreamError } from './errors.ts';
 import { bodyFailure, failure, headFailure, isLeftover } from './failure.ts';
-import { framingProblem, parseContentLength } from './framing.ts';
+import { framingProblem, parseContentLength } from '../headers/content-length.ts';
 import type { LineOrder } from './line.ts';
 import { isSuspicious } from './pool-sender.ts';
 import { StallWatch } from './stall-watch.ts';

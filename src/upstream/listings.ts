@@ -1,13 +1,13 @@
 /** One page of tags/list or of referrers at one endpoint. */
 import type { Digest } from '../oci/digest.ts';
-import { nextLink, parseLinks } from '../oci/link-header.ts';
+import { nextLink, parseLinks } from '../headers/link.ts';
 import { mediaTypes, stripParameters } from '../oci/media-type.ts';
 import type { Repository } from '../oci/reference.ts';
 import { refusedAnswer } from './answer.ts';
 import { type Answer, askEndpoint, type Attempt, type Endpoint } from './endpoint.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
-import { firstOf, linesOf } from './framing.ts';
+import { firstOf, linesOf } from '../headers/content-length.ts';
 import { plainText } from './content-encoding.ts';
 import { isHtml } from './manifests.ts';
 import { withoutSecrets } from './origin.ts';

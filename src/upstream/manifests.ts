@@ -7,7 +7,7 @@ import { type Answer, type Ask, askEndpoint, type Attempt, type Endpoint } from 
 import { UpstreamError } from './errors.ts';
 import { isEncoded, plainText } from './content-encoding.ts';
 import { failure } from './failure.ts';
-import { firstOf, parseContentLength } from './framing.ts';
+import { firstOf, parseContentLength } from '../headers/content-length.ts';
 import { HeadTrust, isHeadRefusal } from './head-trust.ts';
 import { withoutSecrets } from './origin.ts';
 import { readWhole } from './small-body.ts';

@@ -11,7 +11,7 @@ import { type Connection, ConnectionPool, type Dial, poolIn } from './connection
 import { dial, type DialOptions, type TlsSessions } from './dial.ts';
 import { UpstreamError } from './errors.ts';
 import { bodyFailure, failure, headFailure, isProtocolError, isLeftover } from './failure.ts';
-import { framingProblem, parseContentLength } from './framing.ts';
+import { framingProblem, parseContentLength } from '../headers/content-length.ts';
 import { orderly } from './loose-head.ts';
 import { withoutSecrets } from './origin.ts';
 import { ResponseBody } from './response-body.ts';

@@ -12,7 +12,7 @@ import { dial } from './dial.ts';
 import type { Endpoint } from './endpoint.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
-import { firstOf, linesOf } from './framing.ts';
+import { firstOf, linesOf } from '../headers/content-length.ts';
 import { withoutSecrets } from './origin.ts';
 import type { PoolSenderOptions } from './pool-sender.ts';
 import { isRedirect, maxRedirects, nextHop, type Place, placeOf } from './redirect.ts';

@@ -8,7 +8,7 @@ import { type Digest, digestAlgorithm } from '../oci/digest.ts';
 import { isManifestType } from '../oci/media-type.ts';
 import { type Reference, referenceText, type Repository } from '../oci/reference.ts';
 import { UpstreamError } from './errors.ts';
-import { lruOf } from './lru.ts';
+import { lruOf } from '../lib/lru.ts';
 import type { Behind } from './question.ts';
 import type {
   BlobBody,

@@ -1,7 +1,7 @@
 /** Questions that failed, each by itself: answered from memory for a while, so that whoever repeats one costs nothing. */
 import type { Clock } from '../lib/clock.ts';
 import { UpstreamError } from './errors.ts';
-import { lruOf } from './lru.ts';
+import { lruOf } from '../lib/lru.ts';
 
 interface Failure {
   readonly error: UpstreamError;

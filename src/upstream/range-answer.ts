@@ -2,8 +2,8 @@
  * Whether an answer to a Range request is the range that was asked for. Bytes are written where this says, so only an
  * exact one counts; everything else says something about Range at this place, and nothing about the blob.
  */
-import { formatRange, parseContentRange, type Span } from '../oci/range.ts';
-import { firstOf, parseContentLength } from './framing.ts';
+import { formatRange, parseContentRange, type Span } from '../headers/range.ts';
+import { firstOf, parseContentLength } from '../headers/content-length.ts';
 import type { AskedRange, BlobBody } from './upstream.ts';
 
 type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;

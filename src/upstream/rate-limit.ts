@@ -4,7 +4,7 @@
  * brought one. A long wait is a hold: until it is over nobody asks, and then one question asks anew.
  */
 import type { Clock } from '../lib/clock.ts';
-import { longestRetryAfterMs } from '../lib/retry.ts';
+import { longestRetryAfterMs } from '../headers/retry-after.ts';
 import { UpstreamError } from './errors.ts';
 import type { Gate } from './gate.ts';
 

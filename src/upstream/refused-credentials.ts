@@ -6,7 +6,7 @@ import { abortable, abortReason } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Credential } from './credentials.ts';
 import type { UpstreamError } from './errors.ts';
-import { lruOf } from './lru.ts';
+import { lruOf } from '../lib/lru.ts';
 import { QuestionMemory } from './question-memory.ts';
 
 /** Some registries say 401 where they mean that this repository is not for this user. Three of them mean the user. */

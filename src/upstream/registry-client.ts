@@ -1,7 +1,7 @@
 /** Upstream over HTTP: each call is a question to one endpoint after the other, under the limits of this upstream. */
 import type { Clock } from '../lib/clock.ts';
 import { abortReason } from '../lib/abort.ts';
-import { Party } from '../lib/party.ts';
+import { Party } from '../lib/sharing/party.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
 import { Bandwidth, type Flow } from './bandwidth.ts';

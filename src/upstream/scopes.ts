@@ -4,7 +4,7 @@
  * that only fails is asked slowly as a whole.
  */
 import { type Gate, PacedGate } from './gate.ts';
-import { lruOf } from './lru.ts';
+import { lruOf } from '../lib/lru.ts';
 import { type Question, questionKey, repositoryAndKind } from './question.ts';
 
 /** So many different members have to fail. One that fails often is one fact. */

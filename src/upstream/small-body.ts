@@ -1,5 +1,5 @@
 /** Bodies that are read whole: manifests, listings and what registries say about errors. Always with a limit. */
-import { parseJson } from '../oci/json.ts';
+import { parseJson } from '../lib/json/json.ts';
 import type { UpstreamError } from './errors.ts';
 import type { IncomingResponse } from './sender.ts';
 

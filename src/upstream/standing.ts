@@ -1,7 +1,7 @@
 /** How one endpoint stands with its questions: which wait, which are answered from memory, and what their answers teach. */
 import type { Clock } from '../lib/clock.ts';
 import { UpstreamError } from './errors.ts';
-import { lruOf } from './lru.ts';
+import { lruOf } from '../lib/lru.ts';
 import { limitKey, type Question, questionKey } from './question.ts';
 import { QuestionMemory } from './question-memory.ts';
 import { RateLimit } from './rate-limit.ts';

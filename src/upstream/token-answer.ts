@@ -1,5 +1,5 @@
 /** What a token server says: the JSON of distribution's docs/content/spec/auth/token.md and of its OAuth2 form. */
-import { field, isJsonObject, parseJson, textField } from '../oci/json.ts';
+import { field, isJsonObject, parseJson, textField } from '../lib/json/json.ts';
 import { Secret } from '../lib/secret.ts';
 
 export interface Token {

@@ -1,8 +1,8 @@
 /** Tokens in memory: one request per question however many ask, and a new one before the old one runs out. */
 import type { Clock } from '../lib/clock.ts';
-import { Coalesce } from '../lib/coalesce.ts';
+import { Coalesce } from '../lib/single-flight.ts';
 import type { Secret } from '../lib/secret.ts';
-import { lruOf } from './lru.ts';
+import { lruOf } from '../lib/lru.ts';
 import type { Token } from './token-answer.ts';
 
 /** What a token was asked for. Equal questions share a token; nothing else does. */

@@ -5,10 +5,10 @@
  * an identity token has to go by POST.
  */
 import type { Clock } from '../lib/clock.ts';
-import { retryWait } from '../lib/retry.ts';
+import { retryWait } from '../headers/retry-after.ts';
 import type { Credential } from './credentials.ts';
 import { UpstreamError, type UpstreamErrorKind } from './errors.ts';
-import { firstOf } from './framing.ts';
+import { firstOf } from '../headers/content-length.ts';
 import { isSameOrigin, withoutSecrets } from './origin.ts';
 import type { IncomingResponse, OutgoingRequest, Sender } from './sender.ts';
 import { errorCodeIn, readWhole } from './small-body.ts';

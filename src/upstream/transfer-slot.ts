@@ -1,7 +1,7 @@
 /** The leave to bring one blob, as it is given and used. */
 import type { Clock } from '../lib/clock.ts';
-import type { Party } from '../lib/party.ts';
-import type { SlotTerms } from '../lib/slot.ts';
+import type { Party } from '../lib/sharing/party.ts';
+import type { SlotTerms } from '../lib/sharing/slot.ts';
 import type { PatienceFlag } from './patience.ts';
 
 export type TransferTerms = Omit<SlotTerms, 'onWanted'>;

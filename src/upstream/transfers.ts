@@ -1,7 +1,7 @@
 /** Leave to bring blobs from one upstream: as many at once as it has `connections`, shared out among clients. */
 import { abortReason } from '../lib/abort.ts';
-import { Shares } from '../lib/shares.ts';
-import { CrowdedError } from '../lib/slot.ts';
+import { Shares } from '../lib/sharing/shares.ts';
+import { CrowdedError } from '../lib/sharing/slot.ts';
 import { Aside } from './aside.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';

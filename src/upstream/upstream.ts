@@ -5,7 +5,7 @@
  * rejects with UpstreamError only. `behind` says for whom it is: whoever waits in a queue waits in turn with other client
  * addresses.
  */
-import type { Party } from '../lib/party.ts';
+import type { Party } from '../lib/sharing/party.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
 import type { Line, LineBody } from './line.ts';

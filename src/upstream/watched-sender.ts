@@ -3,7 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import { trimmedEnd } from '../lib/trim.ts';
 import { UpstreamError } from './errors.ts';
 import { failure } from './failure.ts';
-import { lruOf } from './lru.ts';
+import { lruOf } from '../lib/lru.ts';
 import { OriginHealth, type ProbeResult } from './origin-health.ts';
 import { withoutSecrets } from './origin.ts';
 import type { OutgoingRequest, Sender } from './sender.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
-import { type RequestRange, resolveRanges } from '../../src/oci/range.ts';
+import { type RequestRange, resolveRanges } from '../../src/headers/range.ts';
 import { eventually } from '../support/gate.ts';
 import { BlobUpstream, type Script } from './support/blob-upstream.ts';
 import { Engine, content } from './support/engine.ts';

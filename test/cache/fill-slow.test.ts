@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { UpstreamError } from '../../src/upstream/errors.ts';
 import { ResponseBody } from '../../src/upstream/response-body.ts';
 import type { BlobBody, BlobRequest } from '../../src/upstream/upstream.ts';
-import { Party } from '../../src/lib/party.ts';
+import { Party } from '../../src/lib/sharing/party.ts';
 import type { StallLimits } from '../../src/upstream/stall-watch.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { BlobUpstream } from './support/blob-upstream.ts';

@@ -5,7 +5,7 @@ import { createRights } from '../../src/cache/access.ts';
 import { createManifests } from '../../src/cache/manifests.ts';
 import { defaultPolicyOptions, type Manifests } from '../../src/cache/policy-deps.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import { Generations } from '../../src/lib/generations.ts';
+import { Generations } from '../../src/lib/change-counters.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { digestHex } from '../../src/oci/digest.ts';
 import type { BlobStore } from '../../src/store/blob-store.ts';

@@ -4,7 +4,7 @@ import type { Generation } from '../../src/cache/generation.ts';
 import { move } from '../../src/cache/move.ts';
 import { PieceMap } from '../../src/cache/piece-map.ts';
 import { Sources } from '../../src/cache/sources.ts';
-import { Party } from '../../src/lib/party.ts';
+import { Party } from '../../src/lib/sharing/party.ts';
 import type { Digest } from '../../src/oci/digest.ts';
 import { StoreError } from '../../src/store/blob-store.ts';
 import type { LineBody } from '../../src/upstream/line.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Negatives, RememberedRefusal } from '../../src/cache/negative.ts';
-import { formatCacheStatus } from '../../src/cache/outcome.ts';
+import { formatCacheStatus } from '../../src/headers/cache-status.ts';
 import { UpstreamError } from '../../src/upstream/errors.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatCacheStatus } from '../../src/cache/outcome.ts';
+import { formatCacheStatus } from '../../src/headers/cache-status.ts';
 import { type Digest, parseDigest } from '../../src/oci/digest.ts';
 import { mediaTypes } from '../../src/oci/media-type.ts';
 import { eventually } from '../support/gate.ts';

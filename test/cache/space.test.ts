@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Space } from '../../src/cache/space.ts';
-import { Generations } from '../../src/lib/generations.ts';
+import { Generations } from '../../src/lib/change-counters.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import type { SealedBlob } from '../../src/store/catalog.ts';

@@ -1,6 +1,6 @@
 /** Lists of tags in pages of weir's own size, whatever the client asks for and the upstream accepts. */
 import { describe, expect, it } from 'vitest';
-import { nextLink } from '../../src/oci/link-header.ts';
+import { nextLink } from '../../src/headers/link.ts';
 import { errorOf, WeirUnderTest } from '../conformance/support/weir.ts';
 import { buildImage } from '../support/image-builder.ts';
 import { answer, body, encode, headers } from '../support/upstream/behaviour.ts';

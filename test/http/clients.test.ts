@@ -1,6 +1,6 @@
 /** Who a request is said to come from: for all that is asked of the cache, by any way. */
 import { describe, expect, it } from 'vitest';
-import { ClientAddresses } from '../../src/lib/client-address.ts';
+import { ClientAddresses } from '../../src/lib/sharing/client-address.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { ask } from './support/ask.ts';
 import { type Front, startFront } from './support/front.ts';

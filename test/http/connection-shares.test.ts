@@ -5,7 +5,7 @@ import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ConnectionShares, patienceMs } from '../../src/http/connection-shares.ts';
 import { Listener, type ListenOptions } from '../../src/http/server.ts';
-import { ClientAddresses } from '../../src/lib/client-address.ts';
+import { ClientAddresses } from '../../src/lib/sharing/client-address.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { eventually } from '../support/gate.ts';

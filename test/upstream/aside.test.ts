@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Party } from '../../src/lib/party.ts';
+import { Party } from '../../src/lib/sharing/party.ts';
 import { Aside, type Late } from '../../src/upstream/aside.ts';
 
 function rig() {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Lane, Party } from '../../src/lib/party.ts';
+import { type Lane, Party } from '../../src/lib/sharing/party.ts';
 import type { BlobBody, Upstream } from '../../src/upstream/upstream.ts';
 import { eventually } from '../support/gate.ts';
 import { expectNoLeaks, type ResourceSnapshot, takeSnapshot } from '../support/leaks.ts';

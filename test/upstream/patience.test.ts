@@ -1,6 +1,6 @@
 /** A body that stands still: broken off where it can be continued, or where somebody else waits for its connection. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Party } from '../../src/lib/party.ts';
+import { Party } from '../../src/lib/sharing/party.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import type { Line } from '../../src/upstream/line.ts';
 import type { BlobBody } from '../../src/upstream/upstream.ts';

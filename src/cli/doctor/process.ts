@@ -1,11 +1,11 @@
 /** What this process may do: the version of Node, and how many files it may have open. */
-import { connectionsFor } from '../../lib/open-files.ts';
+import { connectionsFor } from '../../lib/files/limit.ts';
 import { type Finding, Findings } from './finding.ts';
 import type { Machine } from '../frame/machine.ts';
 
 /** package.json's engines. */
 const oldestNode = 24;
-/** Below this, weir cannot even limit its connections (lib/open-files.ts). */
+/** Below this, weir cannot even limit its connections (lib/files/limit.ts). */
 const fewestFiles = 1024;
 const enoughFiles = 8192;
 

@@ -1,6 +1,6 @@
 /** What the checks ask of the machine; tests give them another one. */
 import { type Clock, systemClock } from '../../lib/clock.ts';
-import { openFileLimit } from '../../lib/open-files.ts';
+import { openFileLimit } from '../../lib/files/limit.ts';
 import { type FileSystem, fileSystemOf, probeRoot, type RootReport } from '../../store/root-probe.ts';
 
 export interface Machine {

@@ -4,7 +4,7 @@ import type { Cache } from '../../../src/cache/answers.ts';
 import { createCache, type RunningCache } from '../../../src/cache/create.ts';
 import { BrokenBodyError } from '../../../src/cache/errors.ts';
 import type { CacheEvents } from '../../../src/cache/events.ts';
-import { type Outcome, outcomeLabel } from '../../../src/cache/outcome.ts';
+import { type Outcome, outcomeLabel } from '../../../src/headers/cache-status.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
 import { parseReference } from '../../../src/oci/reference.ts';

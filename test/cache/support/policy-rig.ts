@@ -20,7 +20,7 @@ import {
   type PolicyOptions,
   type RepositoryRights,
 } from '../../../src/cache/policy-deps.ts';
-import { Generations } from '../../../src/lib/generations.ts';
+import { Generations } from '../../../src/lib/change-counters.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import { parseReference, parseTag, type Reference, type Repository, type Tag } from '../../../src/oci/reference.ts';

@@ -3,7 +3,7 @@ import type { ManifestAnswer } from '../../../src/cache/answers.ts';
 import type { BlobView } from '../../../src/cache/blob-view.ts';
 import { createCache, type RunningCache } from '../../../src/cache/create.ts';
 import type { CacheEvents, FillResult, PrefetchResult } from '../../../src/cache/events.ts';
-import { outcomeLabel } from '../../../src/cache/outcome.ts';
+import { outcomeLabel } from '../../../src/headers/cache-status.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
 import { parseReference } from '../../../src/oci/reference.ts';

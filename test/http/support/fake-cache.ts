@@ -13,7 +13,7 @@ import type {
 } from '../../../src/cache/answers.ts';
 import type { BlobReader, BlobView, BodySpan } from '../../../src/cache/blob-view.ts';
 import { CacheError } from '../../../src/cache/errors.ts';
-import type { Outcome } from '../../../src/cache/outcome.ts';
+import type { Outcome } from '../../../src/headers/cache-status.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { referenceText } from '../../../src/oci/reference.ts';
 

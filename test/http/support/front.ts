@@ -11,11 +11,11 @@ import type { Sendfile } from '../../../src/http/sendfile.ts';
 import { Listener } from '../../../src/http/server.ts';
 import { Backlogs } from '../../../src/http/backlogs.ts';
 import { StallWatch } from '../../../src/http/stall-watch.ts';
-import { ClientAddresses } from '../../../src/lib/client-address.ts';
+import { ClientAddresses } from '../../../src/lib/sharing/client-address.ts';
 import { type Clock, systemClock } from '../../../src/lib/clock.ts';
-import { Generations } from '../../../src/lib/generations.ts';
+import { Generations } from '../../../src/lib/change-counters.ts';
 import type { LogFields, Logger } from '../../../src/lib/log.ts';
-import { createRouter } from '../../../src/upstream/routing.ts';
+import { createRouter } from '../../../src/routing/router.ts';
 import { FakeCache } from './fake-cache.ts';
 
 export type EndedRequest = Parameters<HttpEvents['requestEnded']>[0];

@@ -4,8 +4,8 @@
  */
 import { chown, copyFile, constants, lstat, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
-import { writeFileAtomic } from '../../../lib/atomic-file.ts';
-import { makeDirectories } from '../../../lib/make-directories.ts';
+import { writeFileAtomic } from '../../../lib/files/atomic-file.ts';
+import { makeDirectories } from '../../../lib/files/make-directories.ts';
 import { SetupError, type SetupFile } from '../contract/client-setup.ts';
 import { merge, type Merged } from './merge.ts';
 

@@ -1,6 +1,6 @@
 /** The frame of multipart/byteranges (RFC 9110 §14.6): what stands between the parts, so that its length is known ahead. */
 import { randomBytes } from 'node:crypto';
-import { formatContentRange, type Span } from '../oci/range.ts';
+import { formatContentRange, type Span } from './range.ts';
 
 export interface Multipart {
   readonly contentType: string;

@@ -1,8 +1,8 @@
 /** Lists of referrers (distribution-spec, "Listing Referrers"): reading the upstream's pages, cutting weir's own. */
-import { isDigestGrammar } from '../oci/digest.ts';
-import { field, isJsonObject, textField } from '../oci/json.ts';
-import { isIndexType, mediaTypes, stripParameters } from '../oci/media-type.ts';
-import { parseLongJson } from './long-json.ts';
+import { isDigestGrammar } from './digest.ts';
+import { field, isJsonObject, textField } from '../lib/json/json.ts';
+import { isIndexType, mediaTypes, stripParameters } from './media-type.ts';
+import { parseLongJson } from '../lib/json/long.ts';
 
 /**
  * An index, its descriptors, their annotations and platforms, with room to spare: members of all descriptors together are

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cutReferrers, readReferrers, type Referrer, referrersOf } from '../../src/cache/referrers-index.ts';
+import { cutReferrers, readReferrers, type Referrer, referrersOf } from '../../src/oci/referrers.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 
 const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));

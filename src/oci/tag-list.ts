@@ -1,7 +1,7 @@
 /** One page of tags/list (distribution-spec, "Listing Tags"): what upstreams send, and what a client gets of it. */
-import { isJsonObject, field } from '../oci/json.ts';
-import { parseTag, type Tag } from '../oci/reference.ts';
-import { parseLongJson } from './long-json.ts';
+import { isJsonObject, field } from '../lib/json/json.ts';
+import { parseTag, type Tag } from './reference.ts';
+import { parseLongJson } from '../lib/json/long.ts';
 
 /** Tags in one page. Upstreams that ignore `n` send all at once. */
 const maxTags = 200_000;

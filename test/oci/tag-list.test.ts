@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cutPage, readTags } from '../../src/cache/tags-page.ts';
-import { tag } from './support/policy-rig.ts';
+import { cutPage, readTags } from '../../src/oci/tag-list.ts';
+import { tag } from '../cache/support/policy-rig.ts';
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 const read = (value: unknown): Promise<readonly string[] | undefined> => readTags(encode(JSON.stringify(value)));

@@ -9,7 +9,7 @@ import {
   parseRange,
   type RequestRange,
   resolveRanges,
-} from '../../src/oci/range.ts';
+} from '../../src/headers/range.ts';
 
 /** The answer to a Range header over a blob of `size` bytes, written as short as possible. */
 function answer(header: string, size: number): string {

@@ -9,7 +9,7 @@
  *
  * What is done for several clients counts as the one's who holds the fewest at that moment.
  */
-import { abortReason } from './abort.ts';
+import { abortReason } from '../abort.ts';
 import { Party } from './party.ts';
 import { CrowdedError, type SlotTerms } from './slot.ts';
 import { leastOf, Turns, Uses } from './uses.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Pause } from '../../src/lib/pause.ts';
+import { Pause } from '../../src/lib/backoff.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 function rig(): { clock: FakeClock; pause: Pause; over: number[] } {

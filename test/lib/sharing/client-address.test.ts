@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ClientAddresses, clientAddress, parseBlock } from '../../src/lib/client-address.ts';
+import { ClientAddresses, clientAddress, parseBlock } from '../../../src/lib/sharing/client-address.ts';
 
 describe('the address of a client', () => {
   it.each([

@@ -1,9 +1,9 @@
 import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Party } from '../../src/lib/party.ts';
-import { Shares } from '../../src/lib/shares.ts';
-import { CrowdedError, type SlotTerms } from '../../src/lib/slot.ts';
+import { Party } from '../../../src/lib/sharing/party.ts';
+import { Shares } from '../../../src/lib/sharing/shares.ts';
+import { CrowdedError, type SlotTerms } from '../../../src/lib/sharing/slot.ts';
 
 /** A slot that `client` has, or waits for. */
 interface Held {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Generations } from '../../src/lib/generations.ts';
+import { Generations } from '../../src/lib/change-counters.ts';
 
 describe('Generations', () => {
   it('a stamp is current until one of its keys is bumped, on any object over the same memory', () => {

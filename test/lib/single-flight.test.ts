@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Coalesce } from '../../src/lib/coalesce.ts';
+import { Coalesce } from '../../src/lib/single-flight.ts';
 
 describe('coalesce', () => {
   it('runs the work once for all who ask meanwhile, and again afterwards', async () => {

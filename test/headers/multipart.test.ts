@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { multipart } from '../../src/http/multipart.ts';
+import { multipart } from '../../src/headers/multipart.ts';
 
 describe('multipart/byteranges', () => {
   it('looks as RFC 9110 shows it', () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { admitsRange, etagOf, matchesEtag } from '../../src/http/conditional.ts';
+import { admitsRange, etagOf, matchesEtag } from '../../src/headers/etag.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 
 const digest = digestOf('content');

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { lruOf } from '../../src/upstream/lru.ts';
+import { lruOf } from '../../src/lib/lru.ts';
 
 it('what was used least recently is forgotten beyond the bound', () => {
   const memory = lruOf<string, number>(3);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { backoff, parseRetryAfter } from '../../src/lib/retry.ts';
+import { backoff, parseRetryAfter } from '../../src/headers/retry-after.ts';
 
 const now = Date.UTC(2026, 10, 22, 12, 0, 0);
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { builtinUpstreams } from '../../src/oci/known-registries.ts';
-import { createRouter, type Routed, type RoutedRequest, RoutingError } from '../../src/upstream/routing.ts';
+import { createRouter, type Routed, type RoutedRequest, RoutingError } from '../../src/routing/router.ts';
 
 const upstreams = [
   { key: 'docker.io', hosts: [], isDefault: true },

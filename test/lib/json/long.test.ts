@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseLongJson } from '../../src/cache/long-json.ts';
-import { readReferrers } from '../../src/cache/referrers-index.ts';
-import { readTags } from '../../src/cache/tags-page.ts';
-import { parseJson } from '../../src/oci/json.ts';
+import { parseLongJson } from '../../../src/lib/json/long.ts';
+import { readReferrers } from '../../../src/oci/referrers.ts';
+import { readTags } from '../../../src/oci/tag-list.ts';
+import { parseJson } from '../../../src/lib/json/json.ts';
 
 const bounds = { depth: 64, items: 300_000 };
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);

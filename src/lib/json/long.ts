@@ -6,7 +6,7 @@
  * A thread of its own was tried first: what it had read had to be copied back, which cost as much here, and 200 MB.
  */
 import { setImmediate } from 'node:timers/promises';
-import { isJsonObject, type JsonBounds, parseJson } from '../oci/json.ts';
+import { isJsonObject, type JsonBounds, parseJson } from './json.ts';
 
 export interface Steps {
   /** Looked through, or parsed, in one step. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { chooseChallenge, parseChallenges } from '../../src/upstream/challenge.ts';
+import { chooseChallenge, parseChallenges } from '../../src/headers/www-authenticate.ts';
 
 /** As plain values: [scheme, parameters]. */
 function parsed(...lines: readonly string[]): readonly (readonly [string, Record<string, string>])[] {

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { writeFileAtomic } from '../../src/lib/atomic-file.ts';
+import { writeFileAtomic } from '../../../src/lib/files/atomic-file.ts';
 
 let directory: string;
 beforeEach(async () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { jsonExcess, parseJson } from '../../src/oci/json.ts';
+import { jsonExcess, parseJson } from '../../../src/lib/json/json.ts';
 
 const bytesOf = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
 

@@ -3,7 +3,7 @@
  * through a codec, because cloning forgets their classes.
  */
 import type { MessagePort } from 'node:worker_threads';
-import { abortReason } from './abort.ts';
+import { abortReason } from '../abort.ts';
 
 /** What a port answers, by name. The signal aborts when the caller gives up or the port is closed. */
 export type Handlers = Readonly<Record<string, (argument: never, signal: AbortSignal) => unknown>>;

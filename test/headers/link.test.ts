@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { formatNextLink, nextLink, parseLinks } from '../../src/oci/link-header.ts';
+import { formatNextLink, nextLink, parseLinks } from '../../src/headers/link.ts';
 
 describe('link header', () => {
   it.each([
