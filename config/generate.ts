@@ -1,13 +1,13 @@
 /**
- * Writes config/weir.schema.json and docs/configuration.md from src/config/schema.ts: `npm run schema`. A test fails
+ * Writes config/weir.schema.json and docs/configuration.md from src/config/schema/schema.ts: `npm run schema`. A test fails
  * when they are stale.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { toJsonSchema } from '@valibot/to-json-schema';
-import { configSchema } from '../src/config/schema.ts';
-import { type Node, type Path, pathText, treeOf, variableName } from '../src/config/tree.ts';
-import { defaultUrl } from '../src/config/upstreams.ts';
+import { configSchema } from '../src/config/schema/schema.ts';
+import { type Node, type Path, pathText, treeOf, variableName } from '../src/config/values/tree.ts';
+import { defaultUrl } from '../src/config/read/upstreams.ts';
 import { builtinUpstreams } from '../src/oci/known-registries.ts';
 
 /** For editors: `# yaml-language-server: $schema=…`. */
@@ -117,7 +117,7 @@ function table(all: readonly Row[], hasVariables: boolean): string {
 
 const introduction = `# Configuration
 
-<!-- Written by \`npm run schema\` from src/config/schema.ts. Change that file, not this one. -->
+<!-- Written by \`npm run schema\` from src/config/schema/schema.ts. Change that file, not this one. -->
 
 weir needs no configuration. What it has comes from three places, the later one winning:
 

@@ -1,7 +1,7 @@
 /** Upstreams as the configuration describes them: the way there, the credentials for it, and the operator's rules. */
 import type { UpstreamPolicy } from './cache/policy.ts';
-import type { Config, UpstreamConfig } from './config/config.ts';
-import { tagMatcher } from './config/tag-matcher.ts';
+import type { Config, UpstreamConfig } from './config/values/config.ts';
+import { tagMatcher } from './config/values/tag-matcher.ts';
 import type { Clock } from './lib/clock.ts';
 import { type Logger, silentLogger } from './lib/log.ts';
 import { createUpstream, type UpstreamOptions } from './upstream/create-upstream.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { startDaemon } from '../src/app.ts';
 import type { Daemon } from '../src/cli/frame/command.ts';
-import type { Config } from '../src/config/config.ts';
+import type { Config } from '../src/config/values/config.ts';
 import { ListenError } from '../src/http/listen-error.ts';
 import { StoreError } from '../src/store/blob-store.ts';
 import { digestOfSource, randomSource } from './support/byte-source.ts';

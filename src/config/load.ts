@@ -3,18 +3,18 @@
  * variables, the last word being theirs. Either a Config, or every problem at once.
  */
 import * as v from 'valibot';
-import { type Contradiction, findContradictions } from './checks.ts';
-import type { Config } from './config.ts';
-import { type ParsedDocument, parseYaml } from './document.ts';
-import { findProxies } from './environment.ts';
-import { absolute, type Place, readText } from './files.ts';
-import { isPlain, keepKnown, type Plain } from './known-keys.ts';
-import { type ConfigProblem, type Origin, showValue } from './problem.ts';
-import { resolveConfig } from './resolve.ts';
-import { configSchema, type Settings } from './schema.ts';
-import { type Path, pathText, treeOf, variablesOf } from './tree.ts';
-import { withBuiltins, withDefaultUpstream } from './upstreams.ts';
-import { configVariable, defaultUpstreamVariable, type Env, readVariables, removeAt, setAt } from './variables.ts';
+import { type Contradiction, findContradictions } from './read/checks.ts';
+import type { Config } from './values/config.ts';
+import { type ParsedDocument, parseYaml } from './read/document.ts';
+import { findProxies } from './read/environment.ts';
+import { absolute, type Place, readText } from './read/files.ts';
+import { isPlain, keepKnown, type Plain } from './schema/known-keys.ts';
+import { type ConfigProblem, type Origin, showValue } from './read/problem.ts';
+import { resolveConfig } from './read/resolve.ts';
+import { configSchema, type Settings } from './schema/schema.ts';
+import { type Path, pathText, treeOf, variablesOf } from './values/tree.ts';
+import { withBuiltins, withDefaultUpstream } from './read/upstreams.ts';
+import { configVariable, defaultUpstreamVariable, type Env, readVariables, removeAt, setAt } from './read/variables.ts';
 
 export interface LoadOptions {
   /** From the command line; wins over WEIR_CONFIG. */

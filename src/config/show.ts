@@ -1,10 +1,10 @@
 /** The configuration in effect, as YAML that could be a configuration file, each value with where it comes from. */
 import { Document, Scalar, YAMLSeq } from 'yaml';
-import { maskUserInfo } from './addresses.ts';
-import { isPlain } from './known-keys.ts';
+import { maskUserInfo } from './schema/addresses.ts';
+import { isPlain } from './schema/known-keys.ts';
 import { configTree, type Loaded } from './load.ts';
-import { formatOrigin, type Origin } from './problem.ts';
-import type { Node, Path } from './tree.ts';
+import { formatOrigin, type Origin } from './read/problem.ts';
+import type { Node, Path } from './values/tree.ts';
 
 type LoadedConfig = Extract<Loaded, { readonly kind: 'config' }>;
 

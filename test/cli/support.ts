@@ -4,7 +4,7 @@ import { thisMachine } from '../../src/cli/frame/machine.ts';
 import type { CliDeps, Daemon } from '../../src/cli/frame/command.ts';
 import { run } from '../../src/cli/main.ts';
 import type { CliIo } from '../../src/cli/frame/output.ts';
-import type { Config } from '../../src/config/config.ts';
+import type { Config } from '../../src/config/values/config.ts';
 
 export interface FakeDaemon extends Daemon {
   readonly stops: number;

@@ -5,8 +5,8 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { jsonSchemaText, referenceText } from '../../config/generate.ts';
 import { configTree, configVariables, loadConfig } from '../../src/config/load.ts';
-import { formatProblem } from '../../src/config/problem.ts';
-import type { Node } from '../../src/config/tree.ts';
+import { formatProblem } from '../../src/config/read/problem.ts';
+import type { Node } from '../../src/config/values/tree.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');

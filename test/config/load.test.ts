@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { Config, UpstreamConfig } from '../../src/config/config.ts';
+import type { Config, UpstreamConfig } from '../../src/config/values/config.ts';
 import { configVariables, loadConfig } from '../../src/config/load.ts';
-import { formatProblem } from '../../src/config/problem.ts';
-import type { Env } from '../../src/config/variables.ts';
+import { formatProblem } from '../../src/config/read/problem.ts';
+import type { Env } from '../../src/config/read/variables.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'weir-config-'));
 afterAll(() => rmSync(dir, { recursive: true }));

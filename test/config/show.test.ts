@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { formatProblem } from '../../src/config/problem.ts';
+import { formatProblem } from '../../src/config/read/problem.ts';
 import { showPlain, showYaml } from '../../src/config/show.ts';
-import type { Env } from '../../src/config/variables.ts';
+import type { Env } from '../../src/config/read/variables.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'weir-show-'));
 afterAll(() => rmSync(dir, { recursive: true }));

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { placeIn } from '../../src/lib/json/long.ts';
 import { referrersBounds, referrersOf } from '../../src/oci/referrers.ts';
 import { cutPage, tagsBounds, tagsOf } from '../../src/oci/tag-list.ts';
-import { tagMatcher } from '../../src/config/tag-matcher.ts';
+import { tagMatcher } from '../../src/config/values/tag-matcher.ts';
 import { matchesEtag } from '../../src/headers/etag.ts';
 import { parseSimpleHead } from '../../src/http/simple-head.ts';
 import { escaped, readable } from '../../src/http/text.ts';

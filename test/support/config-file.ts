@@ -1,6 +1,6 @@
 /** A configuration for a test: written into a file, and read as the program reads it. */
 import { writeFile } from 'node:fs/promises';
-import type { Config } from '../../src/config/config.ts';
+import type { Config } from '../../src/config/values/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { TempDirectory } from './temp.ts';
 

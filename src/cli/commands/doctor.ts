@@ -1,7 +1,7 @@
 /** `weir doctor`: looks at everything that a newcomer gets wrong, and says what to do. */
-import type { Config } from '../../config/config.ts';
+import type { Config } from '../../config/values/config.ts';
 import { loadConfig } from '../../config/load.ts';
-import { formatProblem, oneLine } from '../../config/problem.ts';
+import { formatProblem, oneLine } from '../../config/read/problem.ts';
 import { Semaphore } from '../../lib/semaphore.ts';
 import type { EndpointProbe } from '../../upstream/probe.ts';
 import type { Options } from '../frame/args.ts';

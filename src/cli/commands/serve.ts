@@ -1,6 +1,6 @@
 /** `weir serve`: starts the daemon, tells a person how to use it, and stops it when asked. */
-import { formatListen } from '../../config/addresses.ts';
-import type { Config } from '../../config/config.ts';
+import { formatListen } from '../../config/schema/addresses.ts';
+import type { Config } from '../../config/values/config.ts';
 import type { CliDeps, Command, Daemon, ExitCode } from '../frame/command.ts';
 import { explainError } from '../frame/failure.ts';
 import { loadOrExplain } from '../frame/load.ts';

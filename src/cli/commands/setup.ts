@@ -1,7 +1,7 @@
 /** `weir setup CLIENT`: the client's configuration on standard output, or in its place. */
 import { resolve } from 'node:path';
-import type { Config } from '../../config/config.ts';
-import { closest } from '../../config/suggest.ts';
+import type { Config } from '../../config/values/config.ts';
+import { closest } from '../../config/values/suggest.ts';
 import { type Options, UsageError } from '../frame/args.ts';
 import type { Command, ExitCode } from '../frame/command.ts';
 import { loadOrExplain } from '../frame/load.ts';

@@ -2,9 +2,9 @@
 import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { formatListen, isLoopback } from '../../config/addresses.ts';
-import type { Config, ListenAddress } from '../../config/config.ts';
-import { readText } from '../../config/files.ts';
+import { formatListen, isLoopback } from '../../config/schema/addresses.ts';
+import type { Config, ListenAddress } from '../../config/values/config.ts';
+import { readText } from '../../config/read/files.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { createProbes } from '../../upstream/probe.ts';
 import { endsSoon, type Finding, Findings } from './finding.ts';

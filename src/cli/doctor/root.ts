@@ -1,6 +1,6 @@
 /** The cache root: is it weir's, can it be written, does the file system keep its promises, is there room. */
-import type { Config } from '../../config/config.ts';
-import { minFreeBytes } from '../../config/units.ts';
+import type { Config } from '../../config/values/config.ts';
+import { minFreeBytes } from '../../config/values/units.ts';
 import type { FileSystem, RootReport } from '../../store/root-probe.ts';
 import { type Finding, Findings, sizeText } from './finding.ts';
 import type { Machine } from '../frame/machine.ts';

@@ -1,6 +1,6 @@
 /** The command line as a value: which command, with which options. Strict: what is not known is an error. */
 import { parseArgs } from 'node:util';
-import { closest } from '../../config/suggest.ts';
+import { closest } from '../../config/values/suggest.ts';
 
 export interface Options {
   /** Words after the command, where it takes any. */

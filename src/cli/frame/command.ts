@@ -1,5 +1,5 @@
 /** What a command is, and what it is given. */
-import type { Config, ListenAddress } from '../../config/config.ts';
+import type { Config, ListenAddress } from '../../config/values/config.ts';
 import type { CommandSyntax, Options } from './args.ts';
 import type { EndpointProbe } from '../../upstream/probe.ts';
 import type { Machine } from './machine.ts';

@@ -1,7 +1,7 @@
 /** The first step of every command that needs a configuration. */
 import { type Loaded, loadConfig } from '../../config/load.ts';
-import { type ConfigProblem, formatProblem } from '../../config/problem.ts';
-import { pathText } from '../../config/tree.ts';
+import { type ConfigProblem, formatProblem } from '../../config/read/problem.ts';
+import { pathText } from '../../config/values/tree.ts';
 import type { Options } from './args.ts';
 import { type CliIo, printJson, printLine } from './output.ts';
 

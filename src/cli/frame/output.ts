@@ -2,9 +2,9 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import type { Writable } from 'node:stream';
-import { processEnvironment } from '../../config/environment.ts';
-import { oneLine } from '../../config/problem.ts';
-import type { Env } from '../../config/variables.ts';
+import { processEnvironment } from '../../config/read/environment.ts';
+import { oneLine } from '../../config/read/problem.ts';
+import type { Env } from '../../config/read/variables.ts';
 
 export interface Terminal {
   readonly isTTY: boolean;

@@ -1,10 +1,10 @@
 /** Where clients find weir: what was said on the command line, else what follows from the configuration. */
 import { X509Certificate } from 'node:crypto';
 import { hostname } from 'node:os';
-import { formatListen, isLoopback, parseUrl } from '../../config/addresses.ts';
-import type { Config } from '../../config/config.ts';
-import { absolute, readText } from '../../config/files.ts';
-import type { Env } from '../../config/variables.ts';
+import { formatListen, isLoopback, parseUrl } from '../../config/schema/addresses.ts';
+import type { Config } from '../../config/values/config.ts';
+import { absolute, readText } from '../../config/read/files.ts';
+import type { Env } from '../../config/read/variables.ts';
 import { UsageError } from '../frame/args.ts';
 import type { Listener } from './contract/client-setup.ts';
 

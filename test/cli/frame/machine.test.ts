@@ -4,7 +4,7 @@ import { sizeText } from '../../../src/cli/doctor/finding.ts';
 import { type Machine, thisMachine } from '../../../src/cli/frame/machine.ts';
 import { checkProcess } from '../../../src/cli/doctor/process.ts';
 import { checkRoot } from '../../../src/cli/doctor/root.ts';
-import type { Config } from '../../../src/config/config.ts';
+import type { Config } from '../../../src/config/values/config.ts';
 import { loadConfig } from '../../../src/config/load.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLogger } from '../../../src/lib/log.ts';

@@ -2,8 +2,8 @@
  * The configuration as the rest of weir sees it: checked, complete, frozen, in plain values. `load` makes it from the
  * file and the environment; docs/configuration.md says what each key means.
  */
-import type { AddressBlock } from '../lib/sharing/client-address.ts';
-import type { Secret } from '../lib/secret.ts';
+import type { AddressBlock } from '../../lib/sharing/client-address.ts';
+import type { Secret } from '../../lib/secret.ts';
 import type { SizeOrPercent } from './units.ts';
 
 export interface Config {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { tagMatcher } from '../../src/config/tag-matcher.ts';
+import { tagMatcher } from '../../../src/config/values/tag-matcher.ts';
 
 describe('tag patterns', () => {
   it.each([

@@ -1,10 +1,10 @@
 /** What a single key cannot know: keys that need or exclude each other, files and variables that must be there. */
-import { hubAliases, hubKey } from '../oci/known-registries.ts';
-import { formatListen } from './addresses.ts';
-import type { ListenAddress } from './config.ts';
+import { hubAliases, hubKey } from '../../oci/known-registries.ts';
+import { formatListen } from '../schema/addresses.ts';
+import type { ListenAddress } from '../values/config.ts';
 import { absolute, fileProblem, isOnPath, type Place } from './files.ts';
-import type { Settings, UpstreamSettings } from './schema.ts';
-import type { Path } from './tree.ts';
+import type { Settings, UpstreamSettings } from '../schema/schema.ts';
+import type { Path } from '../values/tree.ts';
 
 export interface Contradiction {
   readonly path: Path;

@@ -4,8 +4,8 @@
  * a clean copy that holds known keys only, so that everything else can be checked in the same go.
  */
 import { keyProblem } from './addresses.ts';
-import { closest } from './suggest.ts';
-import { type Node, type Path, pathText } from './tree.ts';
+import { closest } from '../values/suggest.ts';
+import { type Node, type Path, pathText } from '../values/tree.ts';
 
 export interface Misplaced {
   readonly path: Path;

@@ -1,7 +1,7 @@
 /** The YAML file as plain values, with the line of each. Whatever YAML could mean in two ways is a problem. */
 import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { ConfigProblem } from './problem.ts';
-import type { Path } from './tree.ts';
+import type { Path } from '../values/tree.ts';
 
 export interface ParsedDocument {
   /** Maps are objects without a prototype's keys; undefined for an empty file or one that could not be read. */

@@ -1,10 +1,10 @@
 /** Settings that passed every check, as the Config that the rest of weir reads. */
-import type { Config, CredentialSources, SecretSource, UpstreamAuth, UpstreamConfig } from './config.ts';
+import type { Config, CredentialSources, SecretSource, UpstreamAuth, UpstreamConfig } from '../values/config.ts';
 import { findCredentials, findProxies } from './environment.ts';
 import { absolute, type Place } from './files.ts';
-import type { Settings, UpstreamSettings } from './schema.ts';
-import { Secret } from '../lib/secret.ts';
-import { hubKey, isHubName } from '../oci/known-registries.ts';
+import type { Settings, UpstreamSettings } from '../schema/schema.ts';
+import { Secret } from '../../lib/secret.ts';
+import { hubKey, isHubName } from '../../oci/known-registries.ts';
 import { defaultUrl } from './upstreams.ts';
 
 /** `builtin`: keys of upstreams that nobody wrote. */

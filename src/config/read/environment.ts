@@ -1,9 +1,9 @@
 /** What the environment says besides `WEIR_*`: where other tools keep credentials, and which proxy to use. */
 import { join } from 'node:path';
-import type { CredentialSources, ProxyEnvironment } from './config.ts';
+import type { CredentialSources, ProxyEnvironment } from '../values/config.ts';
 import type { ConfigProblem } from './problem.ts';
-import { maskUserInfo } from './addresses.ts';
-import { Secret } from '../lib/secret.ts';
+import { maskUserInfo } from '../schema/addresses.ts';
+import { Secret } from '../../lib/secret.ts';
 import type { Env } from './variables.ts';
 
 /** The environment of this process: the only place that reads it. */

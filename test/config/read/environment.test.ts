@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { findCredentials, findProxies } from '../../src/config/environment.ts';
+import { findCredentials, findProxies } from '../../../src/config/read/environment.ts';
 
 describe('credentials of other tools', () => {
   it('are looked for where podman and docker keep them, in their order', () => {

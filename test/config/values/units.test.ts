@@ -10,7 +10,7 @@ import {
   parseSizeOrPercent,
   percentPattern,
   sizePattern,
-} from '../../src/config/units.ts';
+} from '../../../src/config/values/units.ts';
 
 describe('sizes', () => {
   it.each([

@@ -1,6 +1,6 @@
 /** What is wrong with a configuration, where it was written, and how that is said: one line, no secrets. */
-import { maskUserInfo } from './addresses.ts';
-import { pathText, type Path } from './tree.ts';
+import { maskUserInfo } from '../schema/addresses.ts';
+import { pathText, type Path } from '../values/tree.ts';
 
 export type Origin =
   | { readonly kind: 'file'; readonly file: string; readonly line: number | undefined }

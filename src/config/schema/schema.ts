@@ -4,8 +4,8 @@
  */
 import * as v from 'valibot';
 import { keyPattern, parseHostName, parseListen, parseProxy } from './addresses.ts';
-import { boolean, duration, integer, list, oneOf, path, size, sizeOrPercent, text } from './leaf.ts';
-import { upstreamSchema } from './schema-upstream.ts';
+import { boolean, duration, integer, list, oneOf, path, size, sizeOrPercent, text } from '../values/leaf.ts';
+import { upstreamSchema } from './upstream.ts';
 
 const platformPattern = '^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?$';
 

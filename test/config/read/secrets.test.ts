@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config/load.ts';
-import { formatProblem } from '../../src/config/problem.ts';
-import { showPlain, showYaml } from '../../src/config/show.ts';
-import type { Env } from '../../src/config/variables.ts';
+import { loadConfig } from '../../../src/config/load.ts';
+import { formatProblem } from '../../../src/config/read/problem.ts';
+import { showPlain, showYaml } from '../../../src/config/show.ts';
+import type { Env } from '../../../src/config/read/variables.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'weir-secrets-'));
 afterAll(() => rmSync(dir, { recursive: true }));

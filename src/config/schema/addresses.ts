@@ -1,9 +1,9 @@
 /** Addresses as people write them: where to listen, which host is meant, which URL to ask. */
 import { isIP, isIPv4 } from 'node:net';
-import { type AddressBlock, parseBlock } from '../lib/sharing/client-address.ts';
-import type { ListenAddress } from './config.ts';
-import type { Parsed } from './units.ts';
-import { trimmedEnd } from '../lib/trim.ts';
+import { type AddressBlock, parseBlock } from '../../lib/sharing/client-address.ts';
+import type { ListenAddress } from '../values/config.ts';
+import type { Parsed } from '../values/units.ts';
+import { trimmedEnd } from '../../lib/trim.ts';
 
 /** A DNS name; underscores because container networks have them. IDNs are written in their `xn--` form. */
 const hostName = /^(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*$/;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { closest, editDistance } from '../../src/config/suggest.ts';
+import { closest, editDistance } from '../../../src/config/values/suggest.ts';
 
 describe('suggestions', () => {
   it.each([

@@ -1,8 +1,8 @@
 /** `WEIR_*` variables: which keys they set, and which of them nobody knows. */
-import { isPlain, type Plain } from './known-keys.ts';
+import { isPlain, type Plain } from '../schema/known-keys.ts';
 import type { ConfigProblem } from './problem.ts';
-import { closest } from './suggest.ts';
-import { type Path, pathText, type VariableKey } from './tree.ts';
+import { closest } from '../values/suggest.ts';
+import { type Path, pathText, type VariableKey } from '../values/tree.ts';
 
 export type Env = Readonly<Record<string, string | undefined>>;
 

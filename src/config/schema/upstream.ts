@@ -1,9 +1,9 @@
 /** The keys of one upstream: everything below `upstreams.<name>`. */
 import * as v from 'valibot';
-import { parseRepository } from '../oci/reference.ts';
+import { parseRepository } from '../../oci/reference.ts';
 import { parseHost, parseRealm, parseRegistryUrl, parseUrl } from './addresses.ts';
-import { boolean, duration, integer, list, oneOf, path, rate, text } from './leaf.ts';
-import type { Parsed } from './units.ts';
+import { boolean, duration, integer, list, oneOf, path, rate, text } from '../values/leaf.ts';
+import type { Parsed } from '../values/units.ts';
 
 const variableName = '^[A-Za-z_][A-Za-z0-9_]*$';
 const helperName = '^[A-Za-z0-9][A-Za-z0-9._-]*$';

@@ -8,7 +8,7 @@ import {
   parseListen,
   parseRealm,
   parseUrl,
-} from '../../src/config/addresses.ts';
+} from '../../../src/config/schema/addresses.ts';
 
 describe('listen addresses', () => {
   it.each([

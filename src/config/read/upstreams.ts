@@ -1,7 +1,7 @@
 /** Which upstreams there are: the user's, the built-in ones, the one that WEIR_DEFAULT_UPSTREAM names. */
-import { builtinUpstreams, hubAliases, hubKey, isHubName } from '../oci/known-registries.ts';
-import { keyProblem, parseRegistryUrl } from './addresses.ts';
-import { isPlain, type Plain } from './known-keys.ts';
+import { builtinUpstreams, hubAliases, hubKey, isHubName } from '../../oci/known-registries.ts';
+import { keyProblem, parseRegistryUrl } from '../schema/addresses.ts';
+import { isPlain, type Plain } from '../schema/known-keys.ts';
 
 /** The base URL of an upstream that has none written. */
 export function defaultUrl(key: string): string {
