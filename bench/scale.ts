@@ -9,7 +9,7 @@ import { Space } from '../src/cache/space.ts';
 import { systemClock } from '../src/lib/clock.ts';
 import { Generations } from '../src/lib/change-counters.ts';
 import { silentLogger } from '../src/lib/log.ts';
-import { openStore } from '../src/store/open-store.ts';
+import { openStore } from '../src/store/open.ts';
 import { Daemon } from '../test/faults/support/daemon.ts';
 import { eventually } from '../test/support/gate.ts';
 import { makeManyBlobs, type ManyBlobs } from '../test/support/many-blobs.ts';

@@ -18,7 +18,7 @@ import { withoutSecrets } from './http/text.ts';
 import { systemClock } from './lib/clock.ts';
 import type { Logger } from './lib/log.ts';
 import { Metrics } from './metrics/metrics.ts';
-import { catalogShare, type OpenedStore, openStore } from './store/open-store.ts';
+import { catalogShare, type OpenedStore, openStore } from './store/open.ts';
 import { serve } from './serve.ts';
 
 export interface DaemonOptions {

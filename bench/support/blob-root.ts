@@ -4,10 +4,10 @@ import { lstatSync, rmSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { parseDigest } from '../../src/oci/digest.ts';
 import { silentLogger } from '../../src/lib/log.ts';
-import { formatStamp, stampOf } from '../../src/store/file-stamp.ts';
-import { blobPath, type StorePaths, storePaths } from '../../src/store/paths.ts';
-import { openRoot, writeCleanMarker } from '../../src/store/root.ts';
-import { markComplete, migrate } from '../../src/store/schema.ts';
+import { formatStamp, stampOf } from '../../src/store/contract/file-stamp.ts';
+import { blobPath, type StorePaths, storePaths } from '../../src/store/files/paths.ts';
+import { openRoot, writeCleanMarker } from '../../src/store/root/root.ts';
+import { markComplete, migrate } from '../../src/store/sqlite/schema.ts';
 
 /** What a file of a few bytes takes on disk; eviction reckons with it. */
 const allocatedBytes = 4096;

@@ -2,14 +2,14 @@
 import { LRUCache } from 'lru-cache';
 import type { Digest } from '../oci/digest.ts';
 import { isIndexType, isManifestType } from '../oci/media-type.ts';
-import type { ContentKind, LinkRecord, RepositoryKey } from '../store/catalog.ts';
-import { originOf } from '../store/origin.ts';
+import type { ContentKind, LinkRecord, RepositoryKey } from '../store/contract/metadata.ts';
+import { originOf } from '../store/contract/origin.ts';
 import { certificatePlace } from '../upstream/credentials.ts';
 import { isNotFound, UpstreamError } from '../upstream/errors.ts';
 import { provedBy } from '../upstream/public-upstream.ts';
 import type { FromClient } from './answers.ts';
 import { CacheError } from './errors.ts';
-import { contentText } from './keys.ts';
+import { contentText } from '../store/contract/keys.ts';
 import { Naming } from './naming.ts';
 import { Negatives } from './negative.ts';
 import { onBehalf } from './on-behalf.ts';

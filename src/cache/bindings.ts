@@ -7,9 +7,9 @@ import type { Clock } from '../lib/clock.ts';
 import type { Generations } from '../lib/change-counters.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isIndexType } from '../oci/media-type.ts';
-import type { Catalog, ManifestRecord, RepositoryKey, TagKey, TagRecord } from '../store/catalog.ts';
+import type { Catalog, ManifestRecord, RepositoryKey, TagKey, TagRecord } from '../store/contract/metadata.ts';
 import { type Age, ageOf, Ages, type Moment } from './age.ts';
-import { contentText, repositoryText, tagText } from './keys.ts';
+import { contentText, repositoryText, tagText } from '../store/contract/keys.ts';
 import { isAttachment } from './tag-rule.ts';
 
 export interface Binding extends TagRecord {

@@ -1,7 +1,7 @@
 /** What a repository still has to prove before it may read a blob that lies here or is on its way. */
 import type { Digest } from '../oci/digest.ts';
-import type { BlobStore } from '../store/blob-store.ts';
-import type { Catalog, RepositoryKey } from '../store/catalog.ts';
+import type { BlobStore } from '../store/contract/blob-store.ts';
+import type { Catalog, RepositoryKey } from '../store/contract/metadata.ts';
 import type { Logger } from '../lib/log.ts';
 import type { BlobQuery } from './answers.ts';
 import { CacheError } from './errors.ts';

@@ -4,7 +4,7 @@ import type { Upstream } from '../upstream/upstream.ts';
 import type { BlobQuery } from './answers.ts';
 import type { BlobView } from './blob-view.ts';
 import { BrokenBodyError } from './errors.ts';
-import { contentText } from './keys.ts';
+import { contentText } from '../store/contract/keys.ts';
 import type { Rights } from './rights.ts';
 
 export class BlobSizes {

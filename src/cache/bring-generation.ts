@@ -1,7 +1,7 @@
 /** From an opened spool to a proved blob in the store: the transfer, the hash, and what becomes of the file. */
 import type { Digest } from '../oci/digest.ts';
 import type { RequestRange } from '../headers/range.ts';
-import { StoreError } from '../store/blob-store.ts';
+import { StoreError } from '../store/contract/blob-store.ts';
 import { BrokenBodyError } from './errors.ts';
 import type { FillResult } from './events.ts';
 import type { FillContext } from './fill-context.ts';

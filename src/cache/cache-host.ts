@@ -8,7 +8,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { answerCalls } from '../lib/threads/calls.ts';
 import type { Digest } from '../oci/digest.ts';
-import { type FilePlace, placeOf } from '../store/file-place.ts';
+import { type FilePlace, placeOf } from '../store/files/shared-between-threads.ts';
 import type { BlobQuery, Cache, CatalogQuery, ManifestQuery, PeekQuery, ReferrersQuery, TagsQuery } from './answers.ts';
 import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
 import { BrokenBodyError } from './errors.ts';

@@ -3,8 +3,8 @@ import { setImmediate } from 'node:timers/promises';
 import type { Generations } from '../lib/change-counters.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Digest } from '../oci/digest.ts';
-import { type BlobStore, StoreError } from '../store/blob-store.ts';
-import type { Catalog, SealedBlob } from '../store/catalog.ts';
+import { type BlobStore, StoreError } from '../store/contract/blob-store.ts';
+import type { Catalog, SealedBlob } from '../store/contract/metadata.ts';
 import type { CacheEvents } from './events.ts';
 
 export interface EvictionDeps {

@@ -7,7 +7,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Semaphore } from '../lib/semaphore.ts';
 import { Watermark } from '../lib/watermark.ts';
-import type { PositionalReader } from '../store/blob-store.ts';
+import type { PositionalReader } from '../store/contract/blob-store.ts';
 import { BrokenBodyError } from './errors.ts';
 import type { MoverPair } from './mover-pool.ts';
 import { PieceMap } from './piece-map.ts';

@@ -5,7 +5,7 @@
 import type { Digest, DigestAlgorithm, Hasher } from '../oci/digest.ts';
 import { hasher } from '../oci/digest.ts';
 import type { Semaphore } from '../lib/semaphore.ts';
-import type { PositionalReader } from '../store/blob-store.ts';
+import type { PositionalReader } from '../store/contract/blob-store.ts';
 
 /** Small enough that other fills get their turn between two slices. */
 const sliceBytes = 1024 * 1024;

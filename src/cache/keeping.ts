@@ -3,7 +3,7 @@
  * them its name (read-only since, no links and no renames, a disk that fails) looks well until the end of each fill: what
  * is brought ahead of clients would be brought for nothing then, and again for them.
  */
-import type { StoreError } from '../store/blob-store.ts';
+import type { StoreError } from '../store/contract/blob-store.ts';
 
 export class Keeping {
   #isRefused = false;

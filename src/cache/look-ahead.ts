@@ -9,7 +9,7 @@ import { UpstreamError } from '../upstream/errors.ts';
 import type { BodySource } from './continued-body.ts';
 import type { FillConnections } from './fill-connections.ts';
 import type { Generation } from './generation.ts';
-import type { Interval } from '../store/blob-store.ts';
+import type { Interval } from '../store/contract/blob-store.ts';
 import type { Claim } from './piece-map.ts';
 import { Ramp, minSplitBytes } from './ramp.ts';
 import { pieceBytes } from './wants.ts';

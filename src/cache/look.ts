@@ -1,7 +1,7 @@
 /** What the store has under a digest. A store that cannot tell has nothing: the bytes are passed through then. */
 import type { Logger } from '../lib/log.ts';
 import type { Digest } from '../oci/digest.ts';
-import { type BlobInfo, type BlobStore, StoreError } from '../store/blob-store.ts';
+import { type BlobInfo, type BlobStore, StoreError } from '../store/contract/blob-store.ts';
 
 export async function look(
   { store, logger }: { readonly store: BlobStore; readonly logger: Logger },

@@ -1,5 +1,5 @@
 /** Putting an answer together from a manifest and from what had to be done for it. */
-import type { ManifestRecord } from '../store/catalog.ts';
+import type { ManifestRecord } from '../store/contract/metadata.ts';
 import type { ManifestAnswer, ManifestQuery } from './answers.ts';
 import type { ProvedManifest } from './manifest-check.ts';
 import type { Outcome } from '../headers/cache-status.ts';

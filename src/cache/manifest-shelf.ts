@@ -5,7 +5,7 @@ import { Semaphore } from '../lib/semaphore.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { isManifestType } from '../oci/media-type.ts';
 import { edgesOf, maxManifestBytes } from '../oci/manifest.ts';
-import type { ManifestRecord } from '../store/catalog.ts';
+import type { ManifestRecord } from '../store/contract/metadata.ts';
 import type { ProvedManifest } from './manifest-check.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 

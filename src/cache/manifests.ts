@@ -1,12 +1,12 @@
 /** Manifests by tag and by digest, from here or from upstream. Rights first, then look-ups. */
 import type { Digest } from '../oci/digest.ts';
-import type { RepositoryKey } from '../store/catalog.ts';
+import type { RepositoryKey } from '../store/contract/metadata.ts';
 import { isAborted, isOutage } from '../upstream/errors.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { FromClient, LeasedAnswer, ManifestAnswer, ManifestQuery } from './answers.ts';
 import { TagBindings } from './bindings.ts';
 import { CacheError } from './errors.ts';
-import { repositoryText } from './keys.ts';
+import { repositoryText } from '../store/contract/keys.ts';
 import { lease } from './lease.ts';
 import { answerOf, contentOf, typed } from './manifest-answer.ts';
 import { ManifestFetch } from './manifest-fetch.ts';

@@ -2,9 +2,9 @@
 import { LRUCache } from 'lru-cache';
 import type { Digest } from '../oci/digest.ts';
 import { maxManifestBytes, readManifest } from '../oci/manifest.ts';
-import { StoreError } from '../store/blob-store.ts';
-import type { LinkRecord, RepositoryKey } from '../store/catalog.ts';
-import { contentText } from './keys.ts';
+import { StoreError } from '../store/contract/blob-store.ts';
+import type { LinkRecord, RepositoryKey } from '../store/contract/metadata.ts';
+import { contentText } from '../store/contract/keys.ts';
 import type { RightsDeps } from './policy-deps.ts';
 
 /** Of one repository, for one blob. */

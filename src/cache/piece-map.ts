@@ -5,7 +5,7 @@
  * written byte is never asked for again: that is what "one transfer per digest" and "one writer per piece" rest on.
  */
 import { IntervalSet } from '../lib/interval-set.ts';
-import type { Interval } from '../store/blob-store.ts';
+import type { Interval } from '../store/contract/blob-store.ts';
 
 /** An interval that one transfer is bringing. `[position, end)` is still asked; what lay before `position` is written. */
 export interface Claim {

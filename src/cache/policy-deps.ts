@@ -2,9 +2,9 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Generations } from '../lib/change-counters.ts';
 import type { Logger } from '../lib/log.ts';
-import type { BlobStore } from '../store/blob-store.ts';
+import type { BlobStore } from '../store/contract/blob-store.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Catalog, RepositoryKey } from '../store/catalog.ts';
+import type { Catalog, RepositoryKey } from '../store/contract/metadata.ts';
 import type {
   CatalogAnswer,
   CatalogQuery,

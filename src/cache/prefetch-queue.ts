@@ -3,7 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
-import type { Catalog } from '../store/catalog.ts';
+import type { Catalog } from '../store/contract/metadata.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { CacheError } from './errors.ts';
 import type { CacheEvents, FillResult, PrefetchResult } from './events.ts';

@@ -11,11 +11,11 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Digest } from '../oci/digest.ts';
 import { readManifest } from '../oci/manifest.ts';
-import type { Catalog, RepositoryKey } from '../store/catalog.ts';
+import type { Catalog, RepositoryKey } from '../store/contract/metadata.ts';
 import type { BlobQuery, FromClient, ManifestQuery } from './answers.ts';
 import type { CacheEvents } from './events.ts';
 import type { FillTable } from './fill-table.ts';
-import { repositoryText } from './keys.ts';
+import { repositoryText } from '../store/contract/keys.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import { type PrefetchJob, PrefetchQueue, type WantedBlob } from './prefetch-queue.ts';
 

@@ -6,11 +6,11 @@
 import type { Digest } from '../oci/digest.ts';
 import { LRUCache } from 'lru-cache';
 import { isJsonObject } from '../lib/json/json.ts';
-import type { RepositoryKey } from '../store/catalog.ts';
+import type { RepositoryKey } from '../store/contract/metadata.ts';
 import { isNotFound, isOutage, isUnsupported, UpstreamError } from '../upstream/errors.ts';
 import type { ListingPage } from '../upstream/upstream.ts';
 import type { ReferrersAnswer, ReferrersQuery } from './answers.ts';
-import { contentText, repositoryText } from './keys.ts';
+import { contentText, repositoryText } from '../store/contract/keys.ts';
 import { type Fetched, ListingCache, type ListingKey } from './listing-cache.ts';
 import { RememberedRefusal } from './negative.ts';
 import type { Outcome } from '../headers/cache-status.ts';

@@ -19,7 +19,7 @@ import type {
   TagsQuery,
 } from './answers.ts';
 import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
-import { openPlace, type PlacedFile } from '../store/file-place.ts';
+import { openPlace, type PlacedFile } from '../store/files/shared-between-threads.ts';
 import type { CacheCalls, RemoteOpened, RemoteReadable, RemoteView } from './cache-host.ts';
 import { BrokenBodyError } from './errors.ts';
 import { remoteErrors } from './remote-errors.ts';

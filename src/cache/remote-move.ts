@@ -3,8 +3,8 @@
  * which are paid for, and which no other transfer will be asked to bring.
  */
 import { abortReason } from '../lib/abort.ts';
-import { StoreError } from '../store/blob-store.ts';
-import { storeError } from '../store/io-errors.ts';
+import { StoreError } from '../store/contract/blob-store.ts';
+import { storeError } from '../store/files/errors.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import { fromLineFailure, type LineBody } from '../upstream/line.ts';
 import type { Moved } from './continued-body.ts';

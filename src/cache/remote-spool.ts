@@ -1,6 +1,6 @@
 /** The owner's view of a spool that mover threads hash and write to. */
 import { type Digest, type DigestAlgorithm, parseDigest } from '../oci/digest.ts';
-import type { FilePlace } from '../store/file-place.ts';
+import type { FilePlace } from '../store/files/shared-between-threads.ts';
 import type { MoverPair } from './mover-pool.ts';
 import type { MoverThread } from './mover-thread.ts';
 

@@ -2,13 +2,13 @@
  * Tag policy: fresh for a while, then one HEAD decides for everybody; during an outage the last known answer; a 404 or a
  * denial is an answer and is followed.
  */
-import type { TagKey } from '../store/catalog.ts';
+import type { TagKey } from '../store/contract/metadata.ts';
 import { isDeniedForGood, isNotFound, isOffline, UpstreamError } from '../upstream/errors.ts';
 import type { Age } from './age.ts';
 import type { ManifestAnswer, ManifestQuery } from './answers.ts';
 import type { Binding } from './bindings.ts';
 import { CacheError } from './errors.ts';
-import { tagText } from './keys.ts';
+import { tagText } from '../store/contract/keys.ts';
 import { answerOf, contentOf, typed } from './manifest-answer.ts';
 import { Nones } from './nones.ts';
 import type { Outcome } from '../headers/cache-status.ts';

@@ -1,10 +1,10 @@
 /**
  * Who may be given what. Bytes are shared by digest; the right to read them is not: a repository may serve a digest
  * only over a link, and a link exists only because the upstream, asked through that repository, had it. What a link is
- * worth depends on whose word it rests on (`store/origin.ts`) and on what is configured now.
+ * worth depends on whose word it rests on (`store/contract/origin.ts`) and on what is configured now.
  */
 import type { Digest } from '../oci/digest.ts';
-import type { ContentKind, RepositoryKey } from '../store/catalog.ts';
+import type { ContentKind, RepositoryKey } from '../store/contract/metadata.ts';
 import type { CacheError } from './errors.ts';
 import type { Linker, Word } from './word.ts';
 import type { FromClient } from './answers.ts';

@@ -4,8 +4,8 @@
  */
 import type { Semaphore } from '../lib/semaphore.ts';
 import type { Digest, DigestAlgorithm, Hasher } from '../oci/digest.ts';
-import type { Interval, PositionalReader } from '../store/blob-store.ts';
-import { placeOf } from '../store/file-place.ts';
+import type { Interval, PositionalReader } from '../store/contract/blob-store.ts';
+import { placeOf } from '../store/files/shared-between-threads.ts';
 import { HashFollower, hashPrefix } from './hash-follower.ts';
 import type { MoverPair } from './mover-pool.ts';
 import { RemoteSpool } from './remote-spool.ts';

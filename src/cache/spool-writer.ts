@@ -2,7 +2,7 @@
  * Writes what arrives for one claim. The first chunk is written at once, so that readers start; while a write runs, chunks
  * gather and go out as one, so that a fast upstream costs few writes.
  */
-import { StoreError } from '../store/blob-store.ts';
+import { StoreError } from '../store/contract/blob-store.ts';
 import { BrokenBodyError } from './errors.ts';
 import type { Generation } from './generation.ts';
 import type { Claim } from './piece-map.ts';

@@ -12,7 +12,7 @@ import {
   type Interval,
   type SpoolReader,
   StoreError,
-} from '../store/blob-store.ts';
+} from '../store/contract/blob-store.ts';
 import type { Keeping } from './keeping.ts';
 
 export interface Spool {

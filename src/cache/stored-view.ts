@@ -1,6 +1,6 @@
 /** A blob that lies in the store. Nothing is opened before a body is wanted. */
 import type { Digest } from '../oci/digest.ts';
-import type { BlobInfo, BlobStore, OpenBlob } from '../store/blob-store.ts';
+import type { BlobInfo, BlobStore, OpenBlob } from '../store/contract/blob-store.ts';
 import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
 import { BrokenBodyError } from './errors.ts';
 import type { Outcome } from '../headers/cache-status.ts';

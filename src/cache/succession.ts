@@ -2,7 +2,7 @@
  * Which generation answers the clients of a fill. When one is given up and another will follow, those who were given no
  * byte of it move on, and whoever comes from then on waits for the next one.
  */
-import type { BlobInfo } from '../store/blob-store.ts';
+import type { BlobInfo } from '../store/contract/blob-store.ts';
 import type { Generation } from './generation.ts';
 import { Waiting } from './waiting.ts';
 

@@ -1,6 +1,6 @@
 /** Asking the upstream what a tag points to now: by HEAD where that is enough, and what the answer links. */
 import { isManifestType } from '../oci/media-type.ts';
-import type { TagKey } from '../store/catalog.ts';
+import type { TagKey } from '../store/contract/metadata.ts';
 import { provedBy } from '../upstream/public-upstream.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { ManifestQuery } from './answers.ts';

@@ -1,9 +1,9 @@
 /** How long each tag counts as fresh, and what is worth remembering of one that is not there. */
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import type { Tag } from '../oci/reference.ts';
-import type { Catalog, TagKey, TagRecord } from '../store/catalog.ts';
+import type { Catalog, TagKey, TagRecord } from '../store/contract/metadata.ts';
 import { type Age, freshSeconds, staleSeconds } from './age.ts';
-import { tagText } from './keys.ts';
+import { tagText } from '../store/contract/keys.ts';
 import type { ManifestShelf } from './manifest-shelf.ts';
 import type { NoneKey } from './nones.ts';
 import type { Outcome } from '../headers/cache-status.ts';

@@ -4,10 +4,10 @@
  * be larger than what is read of one answer. One answer is held at a time, and what was gathered of it.
  */
 import { LRUCache } from 'lru-cache';
-import type { RepositoryKey } from '../store/catalog.ts';
+import type { RepositoryKey } from '../store/contract/metadata.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { ListingPage, Upstream } from '../upstream/upstream.ts';
-import { repositoryText } from './keys.ts';
+import { repositoryText } from '../store/contract/keys.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 import { cutPage, maxPageSize, readTags, type TagsPage } from '../oci/tag-list.ts';

@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto';
 import { isJsonObject } from '../lib/json/json.ts';
 import { parseTag, type Tag } from '../oci/reference.ts';
-import type { RepositoryKey } from '../store/catalog.ts';
+import type { RepositoryKey } from '../store/contract/metadata.ts';
 import type { TagsAnswer, TagsQuery } from './answers.ts';
-import { repositoryText } from './keys.ts';
+import { repositoryText } from '../store/contract/keys.ts';
 import { type Fetched, ListingCache } from './listing-cache.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';

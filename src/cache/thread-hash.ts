@@ -4,7 +4,7 @@
  */
 import { IntervalSet } from '../lib/interval-set.ts';
 import { digestHex, hasher, type Hasher } from '../oci/digest.ts';
-import { SpoolReadHand } from '../store/spool-hand.ts';
+import { SpoolReadHand } from '../store/files/part-file.ts';
 import type { SpoolOrder, SpoolReply } from './mover-messages.ts';
 
 export class ThreadHash {

@@ -2,8 +2,8 @@
  * On a mover's thread: one body on its way into one spool. What arrives is gathered and written in few, large writes; the
  * first bytes of a move are written at once, and nothing waits long. Never writes beyond what was granted.
  */
-import { errorCode } from '../store/io-errors.ts';
-import { SpoolWriteHand } from '../store/spool-hand.ts';
+import { errorCode } from '../store/files/errors.ts';
+import { SpoolWriteHand } from '../store/files/part-file.ts';
 import type { UpstreamError } from '../upstream/errors.ts';
 import type { LineExchange, LineSink } from '../upstream/line-exchange.ts';
 import { toLineFailure } from '../upstream/line.ts';

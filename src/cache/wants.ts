@@ -2,7 +2,7 @@
  * Who needs which bytes before the contiguous prefix gets there. A want is never more than a window ahead of its client:
  * an open-ended range wants the next pieces, not the tail.
  */
-import type { Interval } from '../store/blob-store.ts';
+import type { Interval } from '../store/contract/blob-store.ts';
 import type { PieceMap } from './piece-map.ts';
 
 /** Most that one request for wanted bytes asks for. */

@@ -1,6 +1,6 @@
 /** What a fill learns about the right to what it brings, and whom it tells. */
 import type { Digest } from '../oci/digest.ts';
-import type { ContentKind, RepositoryKey } from '../store/catalog.ts';
+import type { ContentKind, RepositoryKey } from '../store/contract/metadata.ts';
 
 /** What an upstream said of a digest through a repository. */
 export interface Word {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { StoreError } from '../../src/store/blob-store.ts';
+import { StoreError } from '../../src/store/contract/blob-store.ts';
 import { Gate, eventually } from '../support/gate.ts';
 import { BlobUpstream } from './support/blob-upstream.ts';
 import { Engine, content } from './support/engine.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CacheError } from '../../src/cache/errors.ts';
-import { byAnybody } from '../../src/store/origin.ts';
+import { byAnybody } from '../../src/store/contract/origin.ts';
 import { Gate, eventually, patienceMs, within } from '../support/gate.ts';
 import { BlobUpstream } from './support/blob-upstream.ts';
 import { Engine, content, repository } from './support/engine.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BrokenBodyError } from '../../src/cache/errors.ts';
-import { StoreError } from '../../src/store/blob-store.ts';
-import { byAnybody } from '../../src/store/origin.ts';
+import { StoreError } from '../../src/store/contract/blob-store.ts';
+import { byAnybody } from '../../src/store/contract/origin.ts';
 import { Gate, eventually } from '../support/gate.ts';
 import { BlobUpstream } from './support/blob-upstream.ts';
 import { Engine, content } from './support/engine.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BrokenBodyError, CacheError } from '../../src/cache/errors.ts';
 import { UpstreamError } from '../../src/upstream/errors.ts';
-import { byAnybody } from '../../src/store/origin.ts';
+import { byAnybody } from '../../src/store/contract/origin.ts';
 import { Gate, eventually } from '../support/gate.ts';
 import { BlobUpstream } from './support/blob-upstream.ts';
 import { Engine, content } from './support/engine.ts';

@@ -8,7 +8,7 @@ import { silentLogger } from '../../src/lib/log.ts';
 import { Semaphore } from '../../src/lib/semaphore.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import type { Repository } from '../../src/oci/reference.ts';
-import type { Interval } from '../../src/store/blob-store.ts';
+import type { Interval } from '../../src/store/contract/blob-store.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { Gate, eventually } from '../support/gate.ts';
 

@@ -5,8 +5,8 @@ import type { BlobView } from '../../src/cache/blob-view.ts';
 import { longestInMemory, withLargeAnswers } from '../../src/cache/large-answers.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { parseRepository, type Repository } from '../../src/oci/reference.ts';
-import { type BlobInfo, type BlobStore, type OpenBlob, StoreError } from '../../src/store/blob-store.ts';
-import { ScratchFiles } from '../../src/store/scratch-files.ts';
+import { type BlobInfo, type BlobStore, type OpenBlob, StoreError } from '../../src/store/contract/blob-store.ts';
+import { ScratchFiles } from '../../src/store/files/scratch.ts';
 import { tempDirectory } from '../support/temp.ts';
 
 const repository = parseRepository('team/app') as Repository;

@@ -1,7 +1,7 @@
 /** A digest is a manifest in a repository, or a blob, and each is found by its own route alone. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
-import { byAnybody } from '../../src/store/origin.ts';
+import { byAnybody } from '../../src/store/contract/origin.ts';
 import { FakeUpstream, imageManifest } from './support/fake-upstream.ts';
 import { PolicyRig } from './support/policy-rig.ts';
 

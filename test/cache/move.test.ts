@@ -6,7 +6,7 @@ import { PieceMap } from '../../src/cache/piece-map.ts';
 import { Sources } from '../../src/cache/sources.ts';
 import { Party } from '../../src/lib/sharing/party.ts';
 import type { Digest } from '../../src/oci/digest.ts';
-import { StoreError } from '../../src/store/blob-store.ts';
+import { StoreError } from '../../src/store/contract/blob-store.ts';
 import type { LineBody } from '../../src/upstream/line.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 import { FakeClock } from '../support/fake-clock.ts';

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeUpstream, imageManifest } from './support/fake-upstream.ts';
 import { PolicyRig } from './support/policy-rig.ts';
 import { RepositoryLists } from '../../src/cache/repositories.ts';
-import { byAnybody } from '../../src/store/origin.ts';
+import { byAnybody } from '../../src/store/contract/origin.ts';
 
 const all = { upstream: undefined, n: undefined, last: undefined };
 

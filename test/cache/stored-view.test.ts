@@ -4,7 +4,7 @@ import { StoredView } from '../../src/cache/stored-view.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { digestOf } from '../../src/oci/digest.ts';
-import { openStore } from '../../src/store/open-store.ts';
+import { openStore } from '../../src/store/open.ts';
 import { eventually } from '../support/gate.ts';
 import { tempDirectory } from '../support/temp.ts';
 import { BlobUpstream } from './support/blob-upstream.ts';

@@ -5,7 +5,7 @@ import { cp, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
-import { probeRoot } from '../../src/store/root-probe.ts';
+import { probeRoot } from '../../src/store/try-root.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { randomBytesOf } from '../support/byte-source.ts';
 import { tempDirectory } from '../support/temp.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
-import { StoreError } from '../../src/store/blob-store.ts';
+import { StoreError } from '../../src/store/contract/blob-store.ts';
 import { UpstreamError } from '../../src/upstream/errors.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { eventually } from '../support/gate.ts';

@@ -6,8 +6,13 @@ import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
-import { type BlobStore, type PositionalReader, StoreError, type StoreErrorKind } from '../../src/store/blob-store.ts';
-import type { Catalog } from '../../src/store/catalog.ts';
+import {
+  type BlobStore,
+  type PositionalReader,
+  StoreError,
+  type StoreErrorKind,
+} from '../../src/store/contract/blob-store.ts';
+import type { Catalog } from '../../src/store/contract/metadata.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { content } from './support/harness.ts';
 

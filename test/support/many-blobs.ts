@@ -9,12 +9,12 @@ import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { mediaTypes } from '../../src/oci/media-type.ts';
-import { formatStamp, stampOf } from '../../src/store/file-stamp.ts';
-import { IndexFile } from '../../src/store/index-file.ts';
-import { openStore } from '../../src/store/open-store.ts';
-import { blobPath, storePaths } from '../../src/store/paths.ts';
-import { writeCleanMarker } from '../../src/store/root.ts';
-import { SqliteCatalog } from '../../src/store/sqlite-catalog.ts';
+import { formatStamp, stampOf } from '../../src/store/contract/file-stamp.ts';
+import { IndexFile } from '../../src/store/layout/index-file.ts';
+import { openStore } from '../../src/store/open.ts';
+import { blobPath, storePaths } from '../../src/store/files/paths.ts';
+import { writeCleanMarker } from '../../src/store/root/root.ts';
+import { SqliteCatalog } from '../../src/store/metadata/sqlite.ts';
 
 export interface ManyBlobsOptions {
   /** Absent or empty; made and filled. */

@@ -1,7 +1,7 @@
 /** The cache root: is it weir's, can it be written, does the file system keep its promises, is there room. */
 import type { Config } from '../../config/values/config.ts';
 import { minFreeBytes } from '../../config/values/units.ts';
-import type { FileSystem, RootReport } from '../../store/root-probe.ts';
+import type { FileSystem, RootReport } from '../../store/try-root.ts';
 import { type Finding, Findings, sizeText } from './finding.ts';
 import type { Machine } from '../frame/machine.ts';
 

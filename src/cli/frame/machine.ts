@@ -1,7 +1,7 @@
 /** What the checks ask of the machine; tests give them another one. */
 import { type Clock, systemClock } from '../../lib/clock.ts';
 import { openFileLimit } from '../../lib/files/limit.ts';
-import { type FileSystem, fileSystemOf, probeRoot, type RootReport } from '../../store/root-probe.ts';
+import { type FileSystem, fileSystemOf, probeRoot, type RootReport } from '../../store/try-root.ts';
 
 export interface Machine {
   readonly clock: Clock;

@@ -8,7 +8,7 @@ import { type Outcome, outcomeLabel } from '../../../src/headers/cache-status.ts
 import { silentLogger } from '../../../src/lib/log.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
 import { parseReference } from '../../../src/oci/reference.ts';
-import { SqliteCatalog } from '../../../src/store/sqlite-catalog.ts';
+import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
 import type { UpstreamOptions } from '../../../src/upstream/create-upstream.ts';
 import { PublicUpstream } from '../../../src/upstream/public-upstream.ts';
 import type { Upstream } from '../../../src/upstream/upstream.ts';

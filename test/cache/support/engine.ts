@@ -16,13 +16,13 @@ import { Shares } from '../../../src/lib/sharing/shares.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { type RequestRange, resolveRanges } from '../../../src/headers/range.ts';
 import { type Repository, parseRepository } from '../../../src/oci/reference.ts';
-import type { BlobStore } from '../../../src/store/blob-store.ts';
-import type { Catalog } from '../../../src/store/catalog.ts';
-import { SqliteCatalog } from '../../../src/store/sqlite-catalog.ts';
+import type { BlobStore } from '../../../src/store/contract/blob-store.ts';
+import type { Catalog } from '../../../src/store/contract/metadata.ts';
+import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { patienceMs, within } from '../../support/gate.ts';
 import type { Upstream } from '../../../src/upstream/upstream.ts';
-import { byAnybody } from '../../../src/store/origin.ts';
+import { byAnybody } from '../../../src/store/contract/origin.ts';
 import type { BlobUpstream } from './blob-upstream.ts';
 import { FaultyStore } from './faulty-store.ts';
 

@@ -10,8 +10,8 @@ import {
   type PartialInfo,
   StoreError,
   type StoreUsage,
-} from '../../../src/store/blob-store.ts';
-import type { Catalog } from '../../../src/store/catalog.ts';
+} from '../../../src/store/contract/blob-store.ts';
+import type { Catalog } from '../../../src/store/contract/metadata.ts';
 
 interface Partial {
   readonly key: IngestKey;

@@ -8,7 +8,7 @@ import { silentLogger } from '../../../src/lib/log.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { Secret } from '../../../src/lib/secret.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
-import type { Catalog } from '../../../src/store/catalog.ts';
+import type { Catalog } from '../../../src/store/contract/metadata.ts';
 import { type Credential, type CredentialSource, credentialIdentity } from '../../../src/upstream/credentials.ts';
 import type { FakeClock } from '../../support/fake-clock.ts';
 import { ScriptedUpstream } from '../../support/scripted-upstream.ts';

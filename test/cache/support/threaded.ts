@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { MoverPool } from '../../../src/cache/mover-pool.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
-import type { BlobStore, Ingest, IngestKey } from '../../../src/store/blob-store.ts';
+import type { BlobStore, Ingest, IngestKey } from '../../../src/store/contract/blob-store.ts';
 import type { UpstreamOptions } from '../../../src/upstream/create-upstream.ts';
 import { UpstreamError } from '../../../src/upstream/errors.ts';
 import { openTestStore, type TestStore } from '../../store/support/harness.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { StoreError } from '../../../src/store/blob-store.ts';
+import { StoreError } from '../../../src/store/contract/blob-store.ts';
 import { CommandLine, fakeDaemon } from '../support.ts';
 
 /** Resolves once everything that is already decided has been carried out. */

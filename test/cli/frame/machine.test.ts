@@ -9,7 +9,7 @@ import { loadConfig } from '../../../src/config/load.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
-import { openStore } from '../../../src/store/open-store.ts';
+import { openStore } from '../../../src/store/open.ts';
 import { tempDirectory } from '../../support/temp.ts';
 import { verdicts } from '../doctor/support.ts';
 

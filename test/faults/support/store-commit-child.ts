@@ -4,8 +4,8 @@
  */
 import { systemClock } from '../../../src/lib/clock.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
-import { StoreError } from '../../../src/store/blob-store.ts';
-import { openStore } from '../../../src/store/open-store.ts';
+import { StoreError } from '../../../src/store/contract/blob-store.ts';
+import { openStore } from '../../../src/store/open.ts';
 import { randomBytesOf } from '../../support/byte-source.ts';
 import { say } from '../../store/support/child.ts';
 import { RecordingLogger, tagKey } from '../../store/support/harness.ts';

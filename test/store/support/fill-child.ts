@@ -5,8 +5,8 @@
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
-import type { Interval } from '../../../src/store/blob-store.ts';
-import { openStore } from '../../../src/store/open-store.ts';
+import type { Interval } from '../../../src/store/contract/blob-store.ts';
+import { openStore } from '../../../src/store/open.ts';
 import { randomBytesOf } from '../../support/byte-source.ts';
 import { say } from './child.ts';
 import { blobSize } from './fill-content.ts';

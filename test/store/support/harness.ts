@@ -6,8 +6,8 @@ import type { Clock } from '../../../src/lib/clock.ts';
 import type { Logger, LogFields } from '../../../src/lib/log.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { parseRepository, parseTag } from '../../../src/oci/reference.ts';
-import type { RepositoryKey, TagKey } from '../../../src/store/catalog.ts';
-import { type OpenedStore, openStore } from '../../../src/store/open-store.ts';
+import type { RepositoryKey, TagKey } from '../../../src/store/contract/metadata.ts';
+import { type OpenedStore, openStore } from '../../../src/store/open.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
 export interface LogLine {

@@ -1,8 +1,8 @@
 /** Uses a cache root under a resource limit set by its parent, and says how each step ended. */
 import { systemClock } from '../../../src/lib/clock.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
-import { type OpenBlob, StoreError } from '../../../src/store/blob-store.ts';
-import { openStore } from '../../../src/store/open-store.ts';
+import { type OpenBlob, StoreError } from '../../../src/store/contract/blob-store.ts';
+import { openStore } from '../../../src/store/open.ts';
 import { say } from './child.ts';
 import { RecordingLogger } from './harness.ts';
 

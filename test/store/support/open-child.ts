@@ -2,8 +2,8 @@
 import { once } from 'node:events';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
-import { StoreError } from '../../../src/store/blob-store.ts';
-import { openStore } from '../../../src/store/open-store.ts';
+import { StoreError } from '../../../src/store/contract/blob-store.ts';
+import { openStore } from '../../../src/store/open.ts';
 import { say } from './child.ts';
 
 const [root = ''] = process.argv.slice(2);

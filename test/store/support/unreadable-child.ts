@@ -2,7 +2,7 @@
 import { chmod } from 'node:fs/promises';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
-import { openStore } from '../../../src/store/open-store.ts';
+import { openStore } from '../../../src/store/open.ts';
 import { say } from './child.ts';
 import { blobFile, RecordingLogger } from './harness.ts';
 

@@ -1,0 +1,57 @@
+/**
+ * Handing an open file to another thread of this process without handing over its descriptor: the number could stand for
+ * another file by the time it is used, and closing it is its owner's business. The other thread opens the same file anew
+ * through `/proc/self/fd` (Linux), whatever names it has by then, and makes sure that it is the one that was meant.
+ */
+import { fstatSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { storeError } from './errors.ts';
+
+/** Plain values; good for as long as the descriptor that it was made of stays open. */
+export interface FilePlace {
+  readonly path: string;
+  readonly device: bigint;
+  readonly inode: bigint;
+}
+
+/** A descriptor of the thread that opened it. Whoever opens it closes it once. */
+export interface PlacedFile {
+  readonly descriptor: number;
+  read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<number>;
+  /** Idempotent. */
+  close(): void;
+}
+
+/** Where another thread finds the file of an open descriptor. Throws what fstat throws. */
+export function placeOf(descriptor: number): FilePlace {
+  const { dev, ino } = fstatSync(descriptor, { bigint: true });
+  return { path: `/proc/self/fd/${descriptor}`, device: dev, inode: ino };
+}
+
+/** Undefined when another file is there by now, or none. Rejects with StoreError when it cannot be opened. */
+export async function openPlace({ path, device, inode }: FilePlace): Promise<PlacedFile | undefined> {
+  let handle;
+  try {
+    handle = await open(path, 'r');
+    const { dev, ino } = await handle.stat({ bigint: true });
+    if (dev !== device || ino !== inode) {
+      await handle.close();
+      return undefined;
+    }
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw storeError(error, 'opening a file of another thread');
+  }
+  const opened = handle;
+  let isOpen = true;
+  return {
+    descriptor: opened.fd,
+    read: async (buffer, offset, length, position) => (await opened.read(buffer, offset, length, position)).bytesRead,
+    close() {
+      if (!isOpen) return;
+      isOpen = false;
+      // Owned here: a read-only descriptor, and nobody is left to tell about a failure.
+      void opened.close().catch(() => undefined);
+    },
+  };
+}

@@ -1,0 +1,36 @@
+/** Learning what stored manifests name, beside serving. Until one has been read, its document is read when it matters. */
+import { setImmediate } from 'node:timers/promises';
+import type { Logger } from '../../lib/log.ts';
+import { edgesOf, maxManifestBytes } from '../../oci/manifest.ts';
+import type { BlobStore } from '../contract/blob-store.ts';
+import type { Catalog } from '../contract/metadata.ts';
+
+const pageRows = 64;
+
+export interface EdgesOptions {
+  readonly store: BlobStore;
+  readonly catalog: Catalog;
+  readonly logger: Logger;
+}
+
+/** Never rejects; what is left is learnt at the next start. */
+export async function learnEdges({ store, catalog, logger }: EdgesOptions, signal: AbortSignal): Promise<void> {
+  try {
+    for (let after = ''; !signal.aborted;) {
+      const digests = catalog.manifestsToRead(after, pageRows);
+      for (const digest of digests) {
+        const bytes = await store.readAll(digest, maxManifestBytes);
+        // Other work gets its turn in between.
+        await setImmediate();
+        if (signal.aborted) return;
+        catalog.recordEdges(digest, bytes === undefined ? undefined : edgesOf(bytes));
+      }
+      const last = digests.at(-1);
+      if (last === undefined) return;
+      after = last;
+    }
+  } catch (error) {
+    if (!signal.aborted)
+      logger.warn({ err: error }, 'what stored manifests name was not learnt; they are read when needed');
+  }
+}
