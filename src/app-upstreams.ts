@@ -4,16 +4,16 @@ import type { Config, UpstreamConfig } from './config/values/config.ts';
 import { tagMatcher } from './config/values/tag-matcher.ts';
 import type { Clock } from './lib/clock.ts';
 import { type Logger, silentLogger } from './lib/log.ts';
-import { createUpstream, type UpstreamOptions } from './upstream/create-upstream.ts';
-import { CredentialHelpers } from './upstream/credential-helper.ts';
+import { createUpstream, type UpstreamOptions } from './upstream/create.ts';
+import { CredentialHelpers } from './upstream/credentials/helper.ts';
 import type { LegacyUpstream } from './store/recovery/legacy.ts';
 import { originOf } from './store/contract/origin.ts';
-import { configuredCredential, placeOfConfigured } from './upstream/credentials-config.ts';
-import { CredentialStore, storedPlace } from './upstream/credentials-store.ts';
-import { certificatePlace, type CredentialSource, firstOf } from './upstream/credentials.ts';
-import { createProbes, type EndpointProbe } from './upstream/probe.ts';
+import { configuredCredential, placeOfConfigured } from './upstream/credentials/configured.ts';
+import { CredentialStore, storedPlace } from './upstream/credentials/stored.ts';
+import { certificatePlace, type CredentialSource, firstOf } from './upstream/credentials/credentials.ts';
+import { createProbes, type EndpointProbe } from './upstream/try-endpoint.ts';
 import { PublicUpstream } from './upstream/public-upstream.ts';
-import type { Upstream, UpstreamEvents } from './upstream/upstream.ts';
+import type { Upstream, UpstreamEvents } from './upstream/contract/upstream.ts';
 
 export interface UpstreamDeps {
   readonly clock: Clock;

@@ -1,6 +1,6 @@
 /** HEAD of a blob that is not here: the upstream's word about its size, and nothing is brought. */
 import { Coalesce } from '../lib/single-flight.ts';
-import type { Upstream } from '../upstream/upstream.ts';
+import type { Upstream } from '../upstream/contract/upstream.ts';
 import type { BlobQuery } from './answers.ts';
 import type { BlobView } from './blob-view.ts';
 import { BrokenBodyError } from './errors.ts';

@@ -4,7 +4,7 @@ import { Party } from '../lib/sharing/party.ts';
 import { type Digest, digestAlgorithm, digestOf, hasher } from '../oci/digest.ts';
 import { type RequestRange, resolveRanges } from '../headers/range.ts';
 import type { Repository } from '../oci/reference.ts';
-import type { BlobBody, Upstream } from '../upstream/upstream.ts';
+import type { BlobBody, Upstream } from '../upstream/contract/upstream.ts';
 import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
 import { BrokenBodyError, CacheError } from './errors.ts';
 import type { CacheEvents } from './events.ts';

@@ -6,10 +6,10 @@ import type { Clock } from '../lib/clock.ts';
 import type { Party } from '../lib/sharing/party.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
-import { UpstreamError } from '../upstream/errors.ts';
-import type { Line, LineBody } from '../upstream/line.ts';
-import type { TransferSlot } from '../upstream/transfer-slot.ts';
-import type { AskedRange, BlobBody, Upstream } from '../upstream/upstream.ts';
+import { UpstreamError } from '../upstream/contract/errors.ts';
+import type { Line, LineBody } from '../upstream/contract/worker-protocol.ts';
+import type { TransferSlot } from '../upstream/contract/transfer-slot.ts';
+import type { AskedRange, BlobBody, Upstream } from '../upstream/contract/upstream.ts';
 
 /** Attempts in a row that may add no byte. */
 const maxIdleAttempts = 5;

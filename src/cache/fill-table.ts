@@ -5,7 +5,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { RequestRange } from '../headers/range.ts';
 import type { Repository } from '../oci/reference.ts';
-import type { Upstream } from '../upstream/upstream.ts';
+import type { Upstream } from '../upstream/contract/upstream.ts';
 import type { PrefetchTerms } from './attendance.ts';
 import { Deserted } from './deserted.ts';
 import { BrokenBodyError, CacheError } from './errors.ts';

@@ -4,8 +4,8 @@
  */
 import type { Repository } from '../oci/reference.ts';
 import type { Digest } from '../oci/digest.ts';
-import { UpstreamError } from '../upstream/errors.ts';
-import type { Upstream } from '../upstream/upstream.ts';
+import { UpstreamError } from '../upstream/contract/errors.ts';
+import type { Upstream } from '../upstream/contract/upstream.ts';
 import { Attendance } from './attendance.ts';
 import { bringGeneration } from './bring-generation.ts';
 import { BrokenBodyError, CacheError } from './errors.ts';

@@ -1,6 +1,6 @@
 /** Waiting for the head of a fill that may have been begun for nobody. */
 import type { Repository } from '../oci/reference.ts';
-import { isDenied, isNotFound, UpstreamError } from '../upstream/errors.ts';
+import { isDenied, isNotFound, UpstreamError } from '../upstream/contract/errors.ts';
 import type { Fill } from './fill.ts';
 import type { FillHead } from './succession.ts';
 

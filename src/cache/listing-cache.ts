@@ -4,8 +4,8 @@
  */
 import { LRUCache } from 'lru-cache';
 import { isJsonObject, type JsonBounds } from '../lib/json/json.ts';
-import { certificatePlace } from '../upstream/credentials.ts';
-import { isDeniedForGood, isNotFound, isOffline, UpstreamError } from '../upstream/errors.ts';
+import { certificatePlace } from '../upstream/credentials/credentials.ts';
+import { isDeniedForGood, isNotFound, isOffline, UpstreamError } from '../upstream/contract/errors.ts';
 import { Ages, freshSeconds, staleSeconds } from './age.ts';
 import { parseLongJson } from '../lib/json/long.ts';
 import { Nones } from './nones.ts';

@@ -14,7 +14,7 @@ import type { UpstreamPolicy } from './policy.ts';
 import type { Listings, PolicyDeps } from './policy-deps.ts';
 import { ReferrerLists } from './referrers.ts';
 import { shuttingDown } from './refusals.ts';
-import { isAborted } from '../upstream/errors.ts';
+import { isAborted } from '../upstream/contract/errors.ts';
 import { RepositoryLists } from './repositories.ts';
 import { TagLists } from './tags.ts';
 

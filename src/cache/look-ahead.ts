@@ -5,7 +5,7 @@
 import type { Timer } from '../lib/clock.ts';
 import type { Pause } from '../lib/backoff.ts';
 import type { RequestRange } from '../headers/range.ts';
-import { UpstreamError } from '../upstream/errors.ts';
+import { UpstreamError } from '../upstream/contract/errors.ts';
 import type { BodySource } from './continued-body.ts';
 import type { FillConnections } from './fill-connections.ts';
 import type { Generation } from './generation.ts';

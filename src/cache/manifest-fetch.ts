@@ -6,14 +6,14 @@ import { isManifestType } from '../oci/media-type.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { ManifestRecord, RepositoryKey } from '../store/contract/metadata.ts';
 import { provedBy } from '../upstream/public-upstream.ts';
-import type { ManifestBody, Upstream } from '../upstream/upstream.ts';
+import type { ManifestBody, Upstream } from '../upstream/contract/upstream.ts';
 import { CacheError } from './errors.ts';
 import { contentText } from '../store/contract/keys.ts';
 import { proveManifest } from './manifest-check.ts';
 import type { KeptManifest, ManifestShelf } from './manifest-shelf.ts';
 import { Negatives } from './negative.ts';
 import type { PolicyDeps } from './policy-deps.ts';
-import { isNotFound, isOutage } from '../upstream/errors.ts';
+import { isNotFound, isOutage } from '../upstream/contract/errors.ts';
 
 const maxHeard = 4096;
 

@@ -1,8 +1,8 @@
 /** Manifests by tag and by digest, from here or from upstream. Rights first, then look-ups. */
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryKey } from '../store/contract/metadata.ts';
-import { isAborted, isOutage } from '../upstream/errors.ts';
-import type { Upstream } from '../upstream/upstream.ts';
+import { isAborted, isOutage } from '../upstream/contract/errors.ts';
+import type { Upstream } from '../upstream/contract/upstream.ts';
 import type { FromClient, LeasedAnswer, ManifestAnswer, ManifestQuery } from './answers.ts';
 import { TagBindings } from './bindings.ts';
 import { CacheError } from './errors.ts';

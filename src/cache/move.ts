@@ -1,6 +1,6 @@
 /** One transfer: the bytes of one claim from the upstream into the spool. Who moves what, and when, is for `movers`. */
-import type { LineBody } from '../upstream/line.ts';
-import type { BlobBody } from '../upstream/upstream.ts';
+import type { LineBody } from '../upstream/contract/worker-protocol.ts';
+import type { BlobBody } from '../upstream/contract/upstream.ts';
 import { type BodySource, continuedBody, type Moved } from './continued-body.ts';
 import type { Generation } from './generation.ts';
 import type { Claim } from './piece-map.ts';

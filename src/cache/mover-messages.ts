@@ -1,7 +1,7 @@
 /** What the owner and its mover threads say to each other. Only plain values: all of it is copied. */
 import type { DigestAlgorithm } from '../oci/digest.ts';
 import type { FilePlace } from '../store/files/shared-between-threads.ts';
-import type { LineCommand, LineFailure, LineReply } from '../upstream/line.ts';
+import type { LineCommand, LineFailure, LineReply } from '../upstream/contract/worker-protocol.ts';
 
 /** A spool that the thread hashes. */
 export interface SpoolOrder {

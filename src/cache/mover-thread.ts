@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
-import type { Line, LineCall, LineOrder, LineReply } from '../upstream/line.ts';
+import type { Line, LineCall, LineOrder, LineReply } from '../upstream/contract/worker-protocol.ts';
 import type {
   MoveCommand,
   MoveReply,

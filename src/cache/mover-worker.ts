@@ -4,7 +4,7 @@
  */
 import { parentPort } from 'node:worker_threads';
 import { systemClock } from '../lib/clock.ts';
-import { LineEnd } from '../upstream/line-end.ts';
+import { LineEnd } from '../upstream/worker/server.ts';
 import type { MoveCommand, MoverCommand, MoverReply, SpoolCommand } from './mover-messages.ts';
 import { HashTurns, ThreadHash } from './thread-hash.ts';
 import { BufferStack, ThreadMove } from './thread-move.ts';

@@ -9,8 +9,8 @@
  */
 import { Pause } from '../lib/backoff.ts';
 import type { RequestRange } from '../headers/range.ts';
-import { UpstreamError } from '../upstream/errors.ts';
-import type { BlobBody } from '../upstream/upstream.ts';
+import { UpstreamError } from '../upstream/contract/errors.ts';
+import type { BlobBody } from '../upstream/contract/upstream.ts';
 import type { BodySource } from './continued-body.ts';
 import type { FillConnections } from './fill-connections.ts';
 import type { Generation } from './generation.ts';

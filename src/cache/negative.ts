@@ -1,7 +1,7 @@
 /** The upstream's "there is no such thing", remembered for moments: a push may be about to change it. */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../lib/clock.ts';
-import { UpstreamError } from '../upstream/errors.ts';
+import { UpstreamError } from '../upstream/contract/errors.ts';
 import type { Outcome } from '../headers/cache-status.ts';
 
 /** A refusal given from memory; the upstream was not asked. */

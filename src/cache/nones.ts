@@ -8,7 +8,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { isJsonObject, parseJson, textField } from '../lib/json/json.ts';
-import { isOffline, UpstreamError } from '../upstream/errors.ts';
+import { isOffline, UpstreamError } from '../upstream/contract/errors.ts';
 import { Ages, staleSeconds } from './age.ts';
 import { Negatives, RememberedRefusal } from './negative.ts';
 import type { UpstreamPolicy } from './policy.ts';

@@ -1,6 +1,6 @@
 /** The way to an upstream as one client goes it: its questions name the client, whose share of those that wait they are. */
-import type { Behind } from '../upstream/question.ts';
-import type { Upstream } from '../upstream/upstream.ts';
+import type { Behind } from '../upstream/contract/question.ts';
+import type { Upstream } from '../upstream/contract/upstream.ts';
 import type { FromClient } from './answers.ts';
 import type { UpstreamPolicy } from './policy.ts';
 

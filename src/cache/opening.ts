@@ -3,9 +3,9 @@
  * part, or because the rest is better fetched beside it. Its answer also tells the size.
  */
 import type { RequestRange } from '../headers/range.ts';
-import { UpstreamError } from '../upstream/errors.ts';
-import type { Line } from '../upstream/line.ts';
-import type { AskedRange, BlobBody } from '../upstream/upstream.ts';
+import { UpstreamError } from '../upstream/contract/errors.ts';
+import type { Line } from '../upstream/contract/worker-protocol.ts';
+import type { AskedRange, BlobBody } from '../upstream/contract/upstream.ts';
 import type { BodySource } from './continued-body.ts';
 import type { PieceMap } from './piece-map.ts';
 import { pieceBytes } from './wants.ts';

@@ -1,5 +1,5 @@
 /** What the cache knows about one upstream: the way to it and the operator's rules for it. */
-import type { Upstream } from '../upstream/upstream.ts';
+import type { Upstream } from '../upstream/contract/upstream.ts';
 
 export interface UpstreamPolicy {
   readonly upstream: Upstream;

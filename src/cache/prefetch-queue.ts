@@ -4,7 +4,7 @@ import type { Logger } from '../lib/log.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { Catalog } from '../store/contract/metadata.ts';
-import type { Upstream } from '../upstream/upstream.ts';
+import type { Upstream } from '../upstream/contract/upstream.ts';
 import { CacheError } from './errors.ts';
 import type { CacheEvents, FillResult, PrefetchResult } from './events.ts';
 import type { FillTable } from './fill-table.ts';

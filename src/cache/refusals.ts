@@ -1,5 +1,5 @@
 /** Telling errors apart by what they mean for policy. */
-import { isOutage, type UpstreamError } from '../upstream/errors.ts';
+import { isOutage, type UpstreamError } from '../upstream/contract/errors.ts';
 import { CacheError } from './errors.ts';
 
 /** Nothing that the upstream meant to say: an outage, or bytes that are not what they should be. */

@@ -1,7 +1,7 @@
 /** The errors of the façade as plain values, for callers on other threads that tell them apart by class and kind. */
 import { OciError, type OciErrorCode } from '../oci/errors.ts';
 import { StoreError, type StoreErrorKind } from '../store/contract/blob-store.ts';
-import { UpstreamError, type UpstreamErrorKind } from '../upstream/errors.ts';
+import { UpstreamError, type UpstreamErrorKind } from '../upstream/contract/errors.ts';
 import { BrokenBodyError, CacheError, type CacheErrorKind } from './errors.ts';
 import { RememberedRefusal } from './negative.ts';
 import type { Outcome } from '../headers/cache-status.ts';

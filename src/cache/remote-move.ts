@@ -5,8 +5,8 @@
 import { abortReason } from '../lib/abort.ts';
 import { StoreError } from '../store/contract/blob-store.ts';
 import { storeError } from '../store/files/errors.ts';
-import { UpstreamError } from '../upstream/errors.ts';
-import { fromLineFailure, type LineBody } from '../upstream/line.ts';
+import { UpstreamError } from '../upstream/contract/errors.ts';
+import { fromLineFailure, type LineBody } from '../upstream/contract/worker-protocol.ts';
 import type { Moved } from './continued-body.ts';
 import { BrokenBodyError } from './errors.ts';
 import type { Generation } from './generation.ts';

@@ -1,7 +1,7 @@
 /** _catalog: what is cached and may be told to anybody. */
 import { setImmediate } from 'node:timers/promises';
 import { Semaphore } from '../lib/semaphore.ts';
-import { certificatePlace } from '../upstream/credentials.ts';
+import { certificatePlace } from '../upstream/credentials/credentials.ts';
 import type { CatalogAnswer, CatalogQuery } from './answers.ts';
 import type { PolicyDeps } from './policy-deps.ts';
 

@@ -3,7 +3,7 @@
  * denial is an answer and is followed.
  */
 import type { TagKey } from '../store/contract/metadata.ts';
-import { isDeniedForGood, isNotFound, isOffline, UpstreamError } from '../upstream/errors.ts';
+import { isDeniedForGood, isNotFound, isOffline, UpstreamError } from '../upstream/contract/errors.ts';
 import type { Age } from './age.ts';
 import type { ManifestAnswer, ManifestQuery } from './answers.ts';
 import type { Binding } from './bindings.ts';

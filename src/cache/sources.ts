@@ -6,9 +6,9 @@ import type { Clock } from '../lib/clock.ts';
 import type { Party } from '../lib/sharing/party.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
-import type { UpstreamError } from '../upstream/errors.ts';
-import type { TransferSlot } from '../upstream/transfer-slot.ts';
-import type { Upstream } from '../upstream/upstream.ts';
+import type { UpstreamError } from '../upstream/contract/errors.ts';
+import type { TransferSlot } from '../upstream/contract/transfer-slot.ts';
+import type { Upstream } from '../upstream/contract/upstream.ts';
 import type { BodySource } from './continued-body.ts';
 import type { Linker, Word } from './word.ts';
 

@@ -2,14 +2,14 @@
 import { isManifestType } from '../oci/media-type.ts';
 import type { TagKey } from '../store/contract/metadata.ts';
 import { provedBy } from '../upstream/public-upstream.ts';
-import type { Upstream } from '../upstream/upstream.ts';
+import type { Upstream } from '../upstream/contract/upstream.ts';
 import type { ManifestQuery } from './answers.ts';
 import type { Binding, TagBindings } from './bindings.ts';
 import { type Content, contentOf } from './manifest-answer.ts';
 import type { ManifestFetch } from './manifest-fetch.ts';
 import type { ManifestShelf } from './manifest-shelf.ts';
 import type { PolicyDeps } from './policy-deps.ts';
-import { isNotFound } from '../upstream/errors.ts';
+import { isNotFound } from '../upstream/contract/errors.ts';
 
 export interface ResolveParts {
   readonly shelf: ManifestShelf;

@@ -5,8 +5,8 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { RepositoryKey } from '../store/contract/metadata.ts';
-import { UpstreamError } from '../upstream/errors.ts';
-import type { ListingPage, Upstream } from '../upstream/upstream.ts';
+import { UpstreamError } from '../upstream/contract/errors.ts';
+import type { ListingPage, Upstream } from '../upstream/contract/upstream.ts';
 import { repositoryText } from '../store/contract/keys.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';

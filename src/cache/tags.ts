@@ -8,7 +8,7 @@ import { repositoryText } from '../store/contract/keys.ts';
 import { type Fetched, ListingCache } from './listing-cache.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { PolicyDeps } from './policy-deps.ts';
-import { isOffline } from '../upstream/errors.ts';
+import { isOffline } from '../upstream/contract/errors.ts';
 import { type PageQuery, TagPages } from './tags-fetch.ts';
 import { maxPageSize, tagsBounds, type TagsPage } from '../oci/tag-list.ts';
 

@@ -4,7 +4,7 @@
  */
 import { abortable } from '../lib/abort.ts';
 import type { Digest, Hasher } from '../oci/digest.ts';
-import type { BlobBody } from '../upstream/upstream.ts';
+import type { BlobBody } from '../upstream/contract/upstream.ts';
 import type { BlobReader, BodySpan } from './blob-view.ts';
 import { type BodySource, continuedBody } from './continued-body.ts';
 import { BrokenBodyError } from './errors.ts';

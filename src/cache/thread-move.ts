@@ -4,9 +4,9 @@
  */
 import { errorCode } from '../store/files/errors.ts';
 import { SpoolWriteHand } from '../store/files/part-file.ts';
-import type { UpstreamError } from '../upstream/errors.ts';
-import type { LineExchange, LineSink } from '../upstream/line-exchange.ts';
-import { toLineFailure } from '../upstream/line.ts';
+import type { UpstreamError } from '../upstream/contract/errors.ts';
+import type { LineExchange, LineSink } from '../upstream/worker/exchange.ts';
+import { toLineFailure } from '../upstream/contract/worker-protocol.ts';
 import type { Grant, MoveCommand, MoveOrder, MoveReply } from './mover-messages.ts';
 import type { ThreadHash } from './thread-hash.ts';
 

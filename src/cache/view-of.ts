@@ -1,6 +1,6 @@
 /** What one client sees of a blob that is on its way: the fill that it follows, or a transfer of its own. */
 import type { Clock } from '../lib/clock.ts';
-import { UpstreamError } from '../upstream/errors.ts';
+import { UpstreamError } from '../upstream/contract/errors.ts';
 import type { BlobQuery } from './answers.ts';
 import type { BlobView } from './blob-view.ts';
 import { openBypass, proveFirstBytes } from './bypass-view.ts';

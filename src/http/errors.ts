@@ -7,7 +7,7 @@ import { RememberedRefusal } from '../cache/negative.ts';
 import type { Outcome } from '../headers/cache-status.ts';
 import { OciError, type OciErrorCode } from '../oci/errors.ts';
 import { StoreError, type StoreErrorKind } from '../store/contract/blob-store.ts';
-import { UpstreamError, type UpstreamErrorKind } from '../upstream/errors.ts';
+import { UpstreamError, type UpstreamErrorKind } from '../upstream/contract/errors.ts';
 import { readable } from './text.ts';
 import { upstreamSentence } from './upstream-sentence.ts';
 

@@ -2,7 +2,7 @@
  * What a client is told of an upstream that failed: its key and what happened, out of a closed set. Where it happened
  * (mirrors, storage, addresses of the inner network) is for the log.
  */
-import { UpstreamError, type UpstreamErrorKind } from '../upstream/errors.ts';
+import { UpstreamError, type UpstreamErrorKind } from '../upstream/contract/errors.ts';
 
 const sentences: Readonly<Record<UpstreamErrorKind, string>> = {
   notFound: 'there is no such thing',

@@ -6,7 +6,7 @@
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { CacheEvents, FillResult, PrefetchResult } from '../cache/events.ts';
-import type { UpstreamEvents } from '../upstream/upstream.ts';
+import type { UpstreamEvents } from '../upstream/contract/upstream.ts';
 import { amount, codeLabel, GrowingLabelSet, LabelSet } from './labels.ts';
 import { requestMetrics } from './request-metrics.ts';
 import { type RequestEnd, type RequestSeries, RequestTally } from './request-tally.ts';

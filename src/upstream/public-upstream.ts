@@ -7,9 +7,9 @@ import type { Logger } from '../lib/log.ts';
 import { type Digest, digestAlgorithm } from '../oci/digest.ts';
 import { isManifestType } from '../oci/media-type.ts';
 import { type Reference, referenceText, type Repository } from '../oci/reference.ts';
-import { UpstreamError } from './errors.ts';
+import { UpstreamError } from './contract/errors.ts';
 import { lruOf } from '../lib/lru.ts';
-import type { Behind } from './question.ts';
+import type { Behind } from './contract/question.ts';
 import type {
   BlobBody,
   BlobRequest,
@@ -19,7 +19,7 @@ import type {
   ManifestHead,
   Upstream,
   UpstreamEvents,
-} from './upstream.ts';
+} from './contract/upstream.ts';
 
 export interface PublicUpstreamOptions {
   /** Has no credential. */

@@ -4,19 +4,27 @@ import { abortReason } from '../lib/abort.ts';
 import { Party } from '../lib/sharing/party.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
-import { Bandwidth, type Flow } from './bandwidth.ts';
-import { openBlobAt, statBlobAt } from './blobs.ts';
-import type { Endpoint } from './endpoint.ts';
-import { type AskOptions, type Endpoints, lateAfterMs, type Work } from './endpoints.ts';
-import { failure } from './failure.ts';
-import { listReferrersAt, listTagsAt, referrersPage, tagsPage } from './listings.ts';
-import { getManifestAt, headManifestAt } from './manifests.ts';
-import { below } from './prefix.ts';
-import { type Asker, type Behind, type Kind, manifestQuestion, type Question } from './question.ts';
-import { transferOf } from './transfer.ts';
-import { Transfers } from './transfers.ts';
-import type { TransferSlot, TransferTerms } from './transfer-slot.ts';
-import type { BlobBody, BlobRequest, BlobStat, ListingPage, ManifestBody, ManifestHead, Upstream } from './upstream.ts';
+import { Bandwidth, type Flow } from './limits/bandwidth.ts';
+import { openBlobAt, statBlobAt } from './requests/blobs.ts';
+import type { Endpoint } from './requests/endpoint.ts';
+import { type AskOptions, type Endpoints, lateAfterMs, type Work } from './requests/failover.ts';
+import { failure } from './contract/failure.ts';
+import { listReferrersAt, listTagsAt, referrersPage, tagsPage } from './requests/lists.ts';
+import { getManifestAt, headManifestAt } from './requests/manifests.ts';
+import { below } from './requests/prefix.ts';
+import { type Asker, type Behind, type Kind, manifestQuestion, type Question } from './contract/question.ts';
+import { transferOf } from './requests/body.ts';
+import { Transfers } from './limits/transfers.ts';
+import type { TransferSlot, TransferTerms } from './contract/transfer-slot.ts';
+import type {
+  BlobBody,
+  BlobRequest,
+  BlobStat,
+  ListingPage,
+  ManifestBody,
+  ManifestHead,
+  Upstream,
+} from './contract/upstream.ts';
 
 export interface RegistryClientOptions {
   readonly key: string;

@@ -1,9 +1,9 @@
 /** Each cell of the table of docs/operations.md (what happened × what is slowed, refused or stale × how long) is a test. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { Standing } from '../../src/upstream/standing.ts';
-import { UpstreamError } from '../../src/upstream/errors.ts';
-import type { Question } from '../../src/upstream/question.ts';
+import { Standing } from '../../src/upstream/limits/standing.ts';
+import { UpstreamError } from '../../src/upstream/contract/errors.ts';
+import type { Question } from '../../src/upstream/contract/question.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { buildImage } from '../support/image-builder.ts';
 import { countingLookup, MortalRegistry } from '../support/mortal-registry.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Transfers } from '../../src/upstream/transfers.ts';
+import { Transfers } from '../../src/upstream/limits/transfers.ts';
 import { Gate, eventually } from '../support/gate.ts';
 import { BlobUpstream } from './support/blob-upstream.ts';
 import { Engine, content } from './support/engine.ts';

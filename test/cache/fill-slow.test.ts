@@ -1,11 +1,11 @@
 /** A transfer may take as long as it takes: what ends one is silence or a drip, never its age. */
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { UpstreamError } from '../../src/upstream/errors.ts';
-import { ResponseBody } from '../../src/upstream/response-body.ts';
-import type { BlobBody, BlobRequest } from '../../src/upstream/upstream.ts';
+import { UpstreamError } from '../../src/upstream/contract/errors.ts';
+import { ResponseBody } from '../../src/upstream/exchange/response-body.ts';
+import type { BlobBody, BlobRequest } from '../../src/upstream/contract/upstream.ts';
 import { Party } from '../../src/lib/sharing/party.ts';
-import type { StallLimits } from '../../src/upstream/stall-watch.ts';
+import type { StallLimits } from '../../src/upstream/contract/stall-watch.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { BlobUpstream } from './support/blob-upstream.ts';
 import { Engine, content } from './support/engine.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BrokenBodyError, CacheError } from '../../src/cache/errors.ts';
-import { UpstreamError } from '../../src/upstream/errors.ts';
+import { UpstreamError } from '../../src/upstream/contract/errors.ts';
 import { byAnybody } from '../../src/store/contract/origin.ts';
 import { Gate, eventually } from '../support/gate.ts';
 import { BlobUpstream } from './support/blob-upstream.ts';

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { mediaTypes } from '../../src/oci/media-type.ts';
-import { UpstreamError } from '../../src/upstream/errors.ts';
+import { UpstreamError } from '../../src/upstream/contract/errors.ts';
 import { StoreError } from '../../src/store/contract/blob-store.ts';
 import { Gate } from '../support/gate.ts';
 import { type FakeManifest, FakeUpstream, imageManifest } from './support/fake-upstream.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Negatives, RememberedRefusal } from '../../src/cache/negative.ts';
 import { formatCacheStatus } from '../../src/headers/cache-status.ts';
-import { UpstreamError } from '../../src/upstream/errors.ts';
+import { UpstreamError } from '../../src/upstream/contract/errors.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const refusal = new UpstreamError('notFound', 'no such tag', {

@@ -1,7 +1,7 @@
 /** Every way in which an upstream can be away, times everything that is asked for while it is. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Outcome } from '../../src/headers/cache-status.ts';
-import type { UpstreamErrorKind } from '../../src/upstream/errors.ts';
+import type { UpstreamErrorKind } from '../../src/upstream/contract/errors.ts';
 import { Gate } from '../support/gate.ts';
 import { FakeUpstream, imageManifest } from './support/fake-upstream.ts';
 import { PolicyRig, tag } from './support/policy-rig.ts';

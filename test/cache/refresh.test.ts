@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { CacheError } from '../../src/cache/errors.ts';
 import { Overdue } from '../../src/cache/overdue.ts';
 import { Refresh } from '../../src/cache/refresh.ts';
-import { UpstreamError, type UpstreamErrorKind } from '../../src/upstream/errors.ts';
+import { UpstreamError, type UpstreamErrorKind } from '../../src/upstream/contract/errors.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { Gate } from '../support/gate.ts';
 

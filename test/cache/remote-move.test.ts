@@ -9,7 +9,7 @@ import type { Spool } from '../../src/cache/spool.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { Semaphore } from '../../src/lib/semaphore.ts';
 import { digestOf } from '../../src/oci/digest.ts';
-import type { LineBody } from '../../src/upstream/line.ts';
+import type { LineBody } from '../../src/upstream/contract/worker-protocol.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { eventually } from '../support/gate.ts';
 

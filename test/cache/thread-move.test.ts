@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Grant, MoveReply } from '../../src/cache/mover-messages.ts';
 import { BufferStack, ThreadMove } from '../../src/cache/thread-move.ts';
-import type { LineExchange } from '../../src/upstream/line-exchange.ts';
+import type { LineExchange } from '../../src/upstream/worker/exchange.ts';
 import { tempDirectory } from '../support/temp.ts';
 import { eventually } from '../support/gate.ts';
 import { content } from './support/engine.ts';

@@ -5,7 +5,7 @@ import { remoteErrors } from '../../src/cache/remote-errors.ts';
 import { outcomeOfFailure, type Subject, toErrorAnswer } from '../../src/http/errors.ts';
 import { OciError } from '../../src/oci/errors.ts';
 import { StoreError, type StoreErrorKind } from '../../src/store/contract/blob-store.ts';
-import { UpstreamError, type UpstreamErrorKind } from '../../src/upstream/errors.ts';
+import { UpstreamError, type UpstreamErrorKind } from '../../src/upstream/contract/errors.ts';
 
 type Expected = readonly [status: number, code: string, retryAfter?: string];
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
-import { UpstreamError } from '../../src/upstream/errors.ts';
+import { UpstreamError } from '../../src/upstream/contract/errors.ts';
 import { ask } from './support/ask.ts';
 import { startFront } from './support/front.ts';
 

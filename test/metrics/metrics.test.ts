@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { CacheEvents } from '../../src/cache/events.ts';
 import type { HttpEvents } from '../../src/http/context.ts';
 import { Metrics, type MetricsOptions } from '../../src/metrics/metrics.ts';
-import type { UpstreamEvents } from '../../src/upstream/upstream.ts';
+import type { UpstreamEvents } from '../../src/upstream/contract/upstream.ts';
 
 function create(options: Partial<MetricsOptions> = {}): Metrics {
   return new Metrics({

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { LookupAddress } from 'node:dns';
 import { connect, type Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
-import type { TransportOptions } from '../../src/upstream/create-upstream.ts';
+import type { TransportOptions } from '../../src/upstream/create.ts';
 import { eventually } from './gate.ts';
 import { ScriptedUpstream } from './scripted-upstream.ts';
 import { stall } from './upstream/behaviour.ts';

@@ -5,7 +5,7 @@ import { silentLogger } from '../../src/lib/log.ts';
 import { Secret } from '../../src/lib/secret.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { mediaTypes } from '../../src/oci/media-type.ts';
-import { type CredentialSource, credentialIdentity } from '../../src/upstream/credentials.ts';
+import { type CredentialSource, credentialIdentity } from '../../src/upstream/credentials/credentials.ts';
 import { provedBy, PublicUpstream } from '../../src/upstream/public-upstream.ts';
 import { ScriptedUpstream } from '../support/scripted-upstream.ts';
 import { TokenIssuer } from '../support/upstream/auth.ts';

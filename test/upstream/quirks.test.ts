@@ -3,7 +3,11 @@ import { gunzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { mediaTypes } from '../../src/oci/media-type.ts';
-import { type Credential, credentialIdentity, type CredentialSource } from '../../src/upstream/credentials.ts';
+import {
+  type Credential,
+  credentialIdentity,
+  type CredentialSource,
+} from '../../src/upstream/credentials/credentials.ts';
 import { Secret } from '../../src/lib/secret.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { expectNoLeaks, type ResourceSnapshot, takeSnapshot } from '../support/leaks.ts';

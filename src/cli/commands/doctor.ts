@@ -3,7 +3,7 @@ import type { Config } from '../../config/values/config.ts';
 import { loadConfig } from '../../config/load.ts';
 import { formatProblem, oneLine } from '../../config/read/problem.ts';
 import { Semaphore } from '../../lib/semaphore.ts';
-import type { EndpointProbe } from '../../upstream/probe.ts';
+import type { EndpointProbe } from '../../upstream/try-endpoint.ts';
 import type { Options } from '../frame/args.ts';
 import type { CliDeps, Command, ExitCode } from '../frame/command.ts';
 import { type Finding, Findings, type Level } from '../doctor/finding.ts';

@@ -6,7 +6,7 @@ import { formatListen, isLoopback } from '../../config/schema/addresses.ts';
 import type { Config, ListenAddress } from '../../config/values/config.ts';
 import { readText } from '../../config/read/files.ts';
 import { silentLogger } from '../../lib/log.ts';
-import { createProbes } from '../../upstream/probe.ts';
+import { createProbes } from '../../upstream/try-endpoint.ts';
 import { endsSoon, type Finding, Findings } from './finding.ts';
 import type { Machine } from '../frame/machine.ts';
 

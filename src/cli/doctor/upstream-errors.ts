@@ -1,7 +1,7 @@
 /** What a failure on the way to an upstream means for whoever set it up. */
-import type { UpstreamError } from '../../upstream/errors.ts';
-import { plainMessage } from '../../upstream/failure.ts';
-import type { EndpointProbe } from '../../upstream/probe.ts';
+import type { UpstreamError } from '../../upstream/contract/errors.ts';
+import { plainMessage } from '../../upstream/contract/failure.ts';
+import type { EndpointProbe } from '../../upstream/try-endpoint.ts';
 
 export interface Advice {
   /** The step that failed, where that is known better than by what was being done. */

@@ -2,8 +2,8 @@
 import type { Clock } from '../../lib/clock.ts';
 import { isHubName } from '../../oci/known-registries.ts';
 import { parseRepository, type Repository } from '../../oci/reference.ts';
-import { UpstreamError } from '../../upstream/errors.ts';
-import type { EndpointProbe, SignedIn, Told } from '../../upstream/probe.ts';
+import { UpstreamError } from '../../upstream/contract/errors.ts';
+import type { EndpointProbe, SignedIn, Told } from '../../upstream/try-endpoint.ts';
 import { endsSoon, type Finding, Findings } from './finding.ts';
 import { adviceFor, wordsOf } from './upstream-errors.ts';
 

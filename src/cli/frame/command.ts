@@ -1,7 +1,7 @@
 /** What a command is, and what it is given. */
 import type { Config, ListenAddress } from '../../config/values/config.ts';
 import type { CommandSyntax, Options } from './args.ts';
-import type { EndpointProbe } from '../../upstream/probe.ts';
+import type { EndpointProbe } from '../../upstream/try-endpoint.ts';
 import type { Machine } from './machine.ts';
 import type { CliIo } from './output.ts';
 

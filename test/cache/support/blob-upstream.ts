@@ -4,10 +4,10 @@
  */
 import type { Digest } from '../../../src/oci/digest.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
-import { UpstreamError } from '../../../src/upstream/errors.ts';
-import { Transfers } from '../../../src/upstream/transfers.ts';
-import type { TransferSlot, TransferTerms } from '../../../src/upstream/transfer-slot.ts';
-import type { BlobBody, BlobRequest, Upstream } from '../../../src/upstream/upstream.ts';
+import { UpstreamError } from '../../../src/upstream/contract/errors.ts';
+import { Transfers } from '../../../src/upstream/limits/transfers.ts';
+import type { TransferSlot, TransferTerms } from '../../../src/upstream/contract/transfer-slot.ts';
+import type { BlobBody, BlobRequest, Upstream } from '../../../src/upstream/contract/upstream.ts';
 import type { Gate } from '../../support/gate.ts';
 
 export interface Asked {

@@ -21,7 +21,7 @@ import type { Catalog } from '../../../src/store/contract/metadata.ts';
 import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { patienceMs, within } from '../../support/gate.ts';
-import type { Upstream } from '../../../src/upstream/upstream.ts';
+import type { Upstream } from '../../../src/upstream/contract/upstream.ts';
 import { byAnybody } from '../../../src/store/contract/origin.ts';
 import type { BlobUpstream } from './blob-upstream.ts';
 import { FaultyStore } from './faulty-store.ts';

@@ -5,8 +5,8 @@
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { mediaTypes } from '../../../src/oci/media-type.ts';
 import { type Reference, referenceText, type Repository } from '../../../src/oci/reference.ts';
-import { UpstreamError, type UpstreamErrorKind } from '../../../src/upstream/errors.ts';
-import type { TransferSlot } from '../../../src/upstream/transfer-slot.ts';
+import { UpstreamError, type UpstreamErrorKind } from '../../../src/upstream/contract/errors.ts';
+import type { TransferSlot } from '../../../src/upstream/contract/transfer-slot.ts';
 import type {
   BlobBody,
   BlobStat,
@@ -14,7 +14,7 @@ import type {
   ManifestBody,
   ManifestHead,
   Upstream,
-} from '../../../src/upstream/upstream.ts';
+} from '../../../src/upstream/contract/upstream.ts';
 import type { Gate } from '../../support/gate.ts';
 
 export interface FakeManifest {

@@ -5,16 +5,16 @@
 import type { Clock } from '../../../src/lib/clock.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
-import { Authorizer } from '../../../src/upstream/auth.ts';
-import type { CredentialSource } from '../../../src/upstream/credentials.ts';
-import type { Endpoint } from '../../../src/upstream/endpoint.ts';
-import { Endpoints } from '../../../src/upstream/endpoints.ts';
-import { UpstreamError } from '../../../src/upstream/errors.ts';
+import { Authorizer } from '../../../src/upstream/auth/authorizer.ts';
+import type { CredentialSource } from '../../../src/upstream/credentials/credentials.ts';
+import type { Endpoint } from '../../../src/upstream/requests/endpoint.ts';
+import { Endpoints } from '../../../src/upstream/requests/failover.ts';
+import { UpstreamError } from '../../../src/upstream/contract/errors.ts';
 import { PublicUpstream } from '../../../src/upstream/public-upstream.ts';
 import { RegistryClient } from '../../../src/upstream/registry-client.ts';
-import type { IncomingResponse, OutgoingRequest, Sender } from '../../../src/upstream/sender.ts';
-import type { Upstream, UpstreamEvents } from '../../../src/upstream/upstream.ts';
-import { Origins, watched } from '../../../src/upstream/watched-sender.ts';
+import type { IncomingResponse, OutgoingRequest, Sender } from '../../../src/upstream/exchange/sender.ts';
+import type { Upstream, UpstreamEvents } from '../../../src/upstream/contract/upstream.ts';
+import { Origins, watched } from '../../../src/upstream/health/watched-sender.ts';
 import type { BuiltManifest } from '../../support/image-builder.ts';
 
 /** Who reads a repository: anybody · anybody what its tag `pub` leads to, members the rest · members. */

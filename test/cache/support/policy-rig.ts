@@ -28,7 +28,7 @@ import { type BlobInfo, StoreError } from '../../../src/store/contract/blob-stor
 import type { RepositoryKey, TagKey } from '../../../src/store/contract/metadata.ts';
 import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
 import { PublicUpstream } from '../../../src/upstream/public-upstream.ts';
-import type { Upstream } from '../../../src/upstream/upstream.ts';
+import type { Upstream } from '../../../src/upstream/contract/upstream.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { patienceMs, within } from '../../support/gate.ts';
 import { repository } from './engine.ts';

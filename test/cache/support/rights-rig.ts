@@ -9,7 +9,11 @@ import { systemClock } from '../../../src/lib/clock.ts';
 import { Secret } from '../../../src/lib/secret.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import type { Catalog } from '../../../src/store/contract/metadata.ts';
-import { type Credential, type CredentialSource, credentialIdentity } from '../../../src/upstream/credentials.ts';
+import {
+  type Credential,
+  type CredentialSource,
+  credentialIdentity,
+} from '../../../src/upstream/credentials/credentials.ts';
 import type { FakeClock } from '../../support/fake-clock.ts';
 import { ScriptedUpstream } from '../../support/scripted-upstream.ts';
 import { TokenIssuer } from '../../support/upstream/auth.ts';

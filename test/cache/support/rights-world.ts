@@ -1,7 +1,7 @@
 /** What decides who may read what, changing at random: content, rights, what registries do wrong, weir's credential, its lives. */
 import { rename, writeFile } from 'node:fs/promises';
-import { CredentialHelpers } from '../../../src/upstream/credential-helper.ts';
-import { CredentialStore } from '../../../src/upstream/credentials-store.ts';
+import { CredentialHelpers } from '../../../src/upstream/credentials/helper.ts';
+import { CredentialStore } from '../../../src/upstream/credentials/stored.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import { type BuiltManifest, buildImage } from '../../support/image-builder.ts';
 import { CacheLife } from './cache-life.ts';

@@ -10,7 +10,7 @@ import { Metrics } from '../../../src/metrics/metrics.ts';
 import { type Serving, serve } from '../../../src/serve.ts';
 import { MemoryStore } from '../../../src/store/memory/store.ts';
 import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
-import type { Upstream } from '../../../src/upstream/upstream.ts';
+import type { Upstream } from '../../../src/upstream/contract/upstream.ts';
 import type { FakeClock } from '../../support/fake-clock.ts';
 import { type RawResponse, type RequestOptions, rawFetch } from '../../support/raw-client.ts';
 import { ScriptedUpstream, type UpstreamOptions } from '../../support/scripted-upstream.ts';

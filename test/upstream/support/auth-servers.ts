@@ -2,8 +2,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { type Repository, parseRepository } from '../../../src/oci/reference.ts';
-import { Authorizer, type AuthorizerOptions } from '../../../src/upstream/auth.ts';
-import { type Credential, type CredentialSource, credentialIdentity } from '../../../src/upstream/credentials.ts';
+import { Authorizer, type AuthorizerOptions } from '../../../src/upstream/auth/authorizer.ts';
+import {
+  type Credential,
+  type CredentialSource,
+  credentialIdentity,
+} from '../../../src/upstream/credentials/credentials.ts';
 import { Secret } from '../../../src/lib/secret.ts';
 import { bytesOf, get, senderFor } from './senders.ts';
 import { serve, type TestServer } from './servers.ts';

@@ -2,9 +2,9 @@ import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { parseReference, parseRepository, type Reference, type Repository } from '../../../src/oci/reference.ts';
-import { createUpstream, type UpstreamOptions } from '../../../src/upstream/create-upstream.ts';
-import { UpstreamError } from '../../../src/upstream/errors.ts';
-import type { BlobBody, Upstream, UpstreamEvents } from '../../../src/upstream/upstream.ts';
+import { createUpstream, type UpstreamOptions } from '../../../src/upstream/create.ts';
+import { UpstreamError } from '../../../src/upstream/contract/errors.ts';
+import type { BlobBody, Upstream, UpstreamEvents } from '../../../src/upstream/contract/upstream.ts';
 import { noTls } from './senders.ts';
 
 export const never: AbortSignal = new AbortController().signal;

@@ -1,7 +1,13 @@
 /** A line whose far end is on the same thread: what is said is copied and takes a turn of the loop, as between threads. */
 import { type Clock, systemClock } from '../../../src/lib/clock.ts';
-import { LineEnd } from '../../../src/upstream/line-end.ts';
-import type { Line, LineCall, LineCommand, LineOrder, LineReply } from '../../../src/upstream/line.ts';
+import { LineEnd } from '../../../src/upstream/worker/server.ts';
+import type {
+  Line,
+  LineCall,
+  LineCommand,
+  LineOrder,
+  LineReply,
+} from '../../../src/upstream/contract/worker-protocol.ts';
 
 type OnReply = Parameters<Line['call']>[1];
 

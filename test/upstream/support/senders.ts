@@ -1,11 +1,11 @@
 import { systemClock } from '../../../src/lib/clock.ts';
-import { AddressPolicy, type AddressPolicyOptions } from '../../../src/upstream/address-policy.ts';
-import { LenientSender } from '../../../src/upstream/lenient-sender.ts';
-import { LineSender } from '../../../src/upstream/line-sender.ts';
-import { PoolSender, type PoolSenderOptions } from '../../../src/upstream/pool-sender.ts';
+import { AddressPolicy, type AddressPolicyOptions } from '../../../src/upstream/network/address-policy.ts';
+import { LenientSender } from '../../../src/upstream/exchange/lenient-sender.ts';
+import { LineSender } from '../../../src/upstream/worker/sender.ts';
+import { PoolSender, type PoolSenderOptions } from '../../../src/upstream/exchange/pool-sender.ts';
 import { LocalLine } from './local-line.ts';
-import type { IncomingResponse, OutgoingRequest, Sender } from '../../../src/upstream/sender.ts';
-import { TlsSettings, type TlsFiles } from '../../../src/upstream/tls.ts';
+import type { IncomingResponse, OutgoingRequest, Sender } from '../../../src/upstream/exchange/sender.ts';
+import { TlsSettings, type TlsFiles } from '../../../src/upstream/network/tls.ts';
 
 export const noTls: TlsFiles = {
   caFile: undefined,

@@ -1,8 +1,8 @@
 /** An upstream of which a part is sick, and clients that ask for everything until they have it. In simulated time. */
-import { failure } from '../../../src/upstream/failure.ts';
-import { OriginHealth } from '../../../src/upstream/origin-health.ts';
-import { type Kind, type Question, questionKey } from '../../../src/upstream/question.ts';
-import { Standing } from '../../../src/upstream/standing.ts';
+import { failure } from '../../../src/upstream/contract/failure.ts';
+import { OriginHealth } from '../../../src/upstream/health/origin.ts';
+import { type Kind, type Question, questionKey } from '../../../src/upstream/contract/question.ts';
+import { Standing } from '../../../src/upstream/limits/standing.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { repo } from './clients.ts';
 
