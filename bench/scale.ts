@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Space } from '../src/cache/space.ts';
+import { Space } from '../src/fill/space/space.ts';
 import { systemClock } from '../src/lib/clock.ts';
 import { Generations } from '../src/lib/change-counters.ts';
 import { silentLogger } from '../src/lib/log.ts';

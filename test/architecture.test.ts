@@ -94,7 +94,7 @@ const allowedIn: Readonly<Record<string, readonly string[]>> = {
   valibot: ['config'],
   yaml: ['config'],
   koffi: ['http'],
-  'lru-cache': ['lib', 'store', 'upstream', 'cache', 'http'],
+  'lru-cache': ['lib', 'store', 'upstream', 'fill', 'cache', 'http'],
   'node:sqlite': ['store'],
   'node:fs': [
     'store',
@@ -104,7 +104,7 @@ const allowedIn: Readonly<Record<string, readonly string[]>> = {
     'dashboard',
     'http/body.ts',
     'lib',
-    'cache/mover-worker.ts',
+    'fill/worker/worker.ts',
     'cli/setup/files/place.ts',
     'serve-worker.ts',
   ],

@@ -8,7 +8,7 @@ import { certificatePlace } from '../upstream/credentials/credentials.ts';
 import { isNotFound, UpstreamError } from '../upstream/contract/errors.ts';
 import { provedBy } from '../upstream/public-upstream.ts';
 import type { FromClient } from './answers.ts';
-import { CacheError } from './errors.ts';
+import { CacheError } from '../fill/contract/errors.ts';
 import { contentText } from '../store/contract/keys.ts';
 import { Naming } from './naming.ts';
 import { Negatives } from './negative.ts';
@@ -17,7 +17,7 @@ import type { UpstreamPolicy } from './policy.ts';
 import type { RepositoryRights, RightsDeps } from './policy-deps.ts';
 import { Refresh } from './refresh.ts';
 import type { Standing } from './rights.ts';
-import type { Word } from './word.ts';
+import type { Word } from '../fill/contract/linker.ts';
 
 /** Words about bytes that are not here, or not this upstream's. */
 const maxWords = 16_384;

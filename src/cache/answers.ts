@@ -6,7 +6,7 @@ import type { Stamp } from '../lib/change-counters.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { RequestRange } from '../headers/range.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
-import type { BlobView } from './blob-view.ts';
+import type { BlobView } from '../fill/contract/blob-view.ts';
 import type { Outcome } from '../headers/cache-status.ts';
 
 /** A repository of a configured upstream, after routing. */

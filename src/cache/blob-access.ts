@@ -4,10 +4,10 @@ import type { BlobStore } from '../store/contract/blob-store.ts';
 import type { Catalog, RepositoryKey } from '../store/contract/metadata.ts';
 import type { Logger } from '../lib/log.ts';
 import type { BlobQuery } from './answers.ts';
-import { CacheError } from './errors.ts';
-import type { Fill } from './fill.ts';
-import type { FillTable } from './fill-table.ts';
-import { look } from './look.ts';
+import { CacheError } from '../fill/contract/errors.ts';
+import type { Fill } from '../fill/fill.ts';
+import type { FillTable } from '../fill/fills.ts';
+import { look } from '../fill/contract/look.ts';
 import type { Rights } from './rights.ts';
 
 export interface BlobAccessOptions {

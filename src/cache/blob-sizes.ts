@@ -2,8 +2,8 @@
 import { Coalesce } from '../lib/single-flight.ts';
 import type { Upstream } from '../upstream/contract/upstream.ts';
 import type { BlobQuery } from './answers.ts';
-import type { BlobView } from './blob-view.ts';
-import { BrokenBodyError } from './errors.ts';
+import type { BlobView } from '../fill/contract/blob-view.ts';
+import { BrokenBodyError } from '../fill/contract/errors.ts';
 import { contentText } from '../store/contract/keys.ts';
 import type { Rights } from './rights.ts';
 

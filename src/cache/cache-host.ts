@@ -10,8 +10,8 @@ import { answerCalls } from '../lib/threads/calls.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type FilePlace, placeOf } from '../store/files/shared-between-threads.ts';
 import type { BlobQuery, Cache, CatalogQuery, ManifestQuery, PeekQuery, ReferrersQuery, TagsQuery } from './answers.ts';
-import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
-import { BrokenBodyError } from './errors.ts';
+import type { BlobReader, BlobView, BodySpan } from '../fill/contract/blob-view.ts';
+import { BrokenBodyError } from '../fill/contract/errors.ts';
 import type { Outcome } from '../headers/cache-status.ts';
 import { remoteErrors } from './remote-errors.ts';
 

@@ -10,18 +10,18 @@ import type { BlobStore } from '../store/contract/blob-store.ts';
 import { createRights } from './access.ts';
 import type { BlobQuery, Cache, LeasedAnswer, PeekQuery } from './answers.ts';
 import { Blobs } from './blobs.ts';
-import type { CacheEvents } from './events.ts';
-import { FillConnections } from './fill-connections.ts';
-import { FillTable } from './fill-table.ts';
-import { Keeping } from './keeping.ts';
+import type { CacheEvents } from '../fill/contract/events.ts';
+import { FillConnections } from '../fill/schedule/connections.ts';
+import { FillTable } from '../fill/fills.ts';
+import { Keeping } from '../fill/contract/keeping.ts';
 import { createListings } from './listings.ts';
 import { createManifests } from './manifests.ts';
-import { MoverPool } from './mover-pool.ts';
+import { MoverPool } from '../fill/worker/pool.ts';
 import { Overdue } from './overdue.ts';
 import { type PolicyOptions, defaultPolicyOptions } from './policy-deps.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import { Prefetch } from './prefetch.ts';
-import { Space, type SpaceLimits } from './space.ts';
+import { Space, type SpaceLimits } from '../fill/space/space.ts';
 
 export interface CacheOptions {
   readonly store: BlobStore;

@@ -10,10 +10,10 @@ import { referenceText } from '../oci/reference.ts';
 import { type BlobStore, StoreError } from '../store/contract/blob-store.ts';
 import type { ScratchFile, ScratchFiles } from '../store/files/scratch.ts';
 import type { Cache, ManifestAnswer, ManifestQuery, ReferrersQuery, TagsQuery } from './answers.ts';
-import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
-import { BrokenBodyError } from './errors.ts';
+import type { BlobReader, BlobView, BodySpan } from '../fill/contract/blob-view.ts';
+import { BrokenBodyError } from '../fill/contract/errors.ts';
 import type { Outcome } from '../headers/cache-status.ts';
-import { StoredView } from './stored-view.ts';
+import { StoredView } from '../fill/readers/stored-view.ts';
 
 /** Shorter ones cost no more than the buffer that a reader of a file has. */
 export const longestInMemory = 64 * 1024;

@@ -8,7 +8,7 @@ import type {
   TagsAnswer,
   TagsQuery,
 } from './answers.ts';
-import { CacheError } from './errors.ts';
+import { CacheError } from '../fill/contract/errors.ts';
 import { onBehalf } from './on-behalf.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { Listings, PolicyDeps } from './policy-deps.ts';

@@ -7,7 +7,7 @@ import type { Tag } from '../oci/reference.ts';
 import type { ManifestRecord, RepositoryKey } from '../store/contract/metadata.ts';
 import { provedBy } from '../upstream/public-upstream.ts';
 import type { ManifestBody, Upstream } from '../upstream/contract/upstream.ts';
-import { CacheError } from './errors.ts';
+import { CacheError } from '../fill/contract/errors.ts';
 import { contentText } from '../store/contract/keys.ts';
 import { proveManifest } from './manifest-check.ts';
 import type { KeptManifest, ManifestShelf } from './manifest-shelf.ts';

@@ -5,7 +5,7 @@ import { isAborted, isOutage } from '../upstream/contract/errors.ts';
 import type { Upstream } from '../upstream/contract/upstream.ts';
 import type { FromClient, LeasedAnswer, ManifestAnswer, ManifestQuery } from './answers.ts';
 import { TagBindings } from './bindings.ts';
-import { CacheError } from './errors.ts';
+import { CacheError } from '../fill/contract/errors.ts';
 import { repositoryText } from '../store/contract/keys.ts';
 import { lease } from './lease.ts';
 import { answerOf, contentOf, typed } from './manifest-answer.ts';

@@ -16,7 +16,7 @@ import type {
   TagsAnswer,
   TagsQuery,
 } from './answers.ts';
-import type { CacheEvents } from './events.ts';
+import type { CacheEvents } from '../fill/contract/events.ts';
 import type { Overdue } from './overdue.ts';
 import type { UpstreamPolicy } from './policy.ts';
 import type { Rights } from './rights.ts';

@@ -5,9 +5,9 @@ import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { Catalog } from '../store/contract/metadata.ts';
 import type { Upstream } from '../upstream/contract/upstream.ts';
-import { CacheError } from './errors.ts';
-import type { CacheEvents, FillResult, PrefetchResult } from './events.ts';
-import type { FillTable } from './fill-table.ts';
+import { CacheError } from '../fill/contract/errors.ts';
+import type { CacheEvents, FillResult, PrefetchResult } from '../fill/contract/events.ts';
+import type { FillTable } from '../fill/fills.ts';
 
 /** Fills without a client, per upstream. Enough for many small layers, each of which costs a round trip. */
 const maxRunning = 16;

@@ -1,6 +1,6 @@
 /** Telling errors apart by what they mean for policy. */
 import { isOutage, type UpstreamError } from '../upstream/contract/errors.ts';
-import { CacheError } from './errors.ts';
+import { CacheError } from '../fill/contract/errors.ts';
 
 /** Nothing that the upstream meant to say: an outage, or bytes that are not what they should be. */
 export function isNoAnswer(error: unknown): error is UpstreamError | CacheError {

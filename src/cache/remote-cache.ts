@@ -18,10 +18,10 @@ import type {
   TagsAnswer,
   TagsQuery,
 } from './answers.ts';
-import type { BlobReader, BlobView, BodySpan } from './blob-view.ts';
+import type { BlobReader, BlobView, BodySpan } from '../fill/contract/blob-view.ts';
 import { openPlace, type PlacedFile } from '../store/files/shared-between-threads.ts';
 import type { CacheCalls, RemoteOpened, RemoteReadable, RemoteView } from './cache-host.ts';
-import { BrokenBodyError } from './errors.ts';
+import { BrokenBodyError } from '../fill/contract/errors.ts';
 import { remoteErrors } from './remote-errors.ts';
 
 type Calls = PortCaller<CacheCalls>;

@@ -2,7 +2,7 @@
 import { OciError, type OciErrorCode } from '../oci/errors.ts';
 import { StoreError, type StoreErrorKind } from '../store/contract/blob-store.ts';
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/contract/errors.ts';
-import { BrokenBodyError, CacheError, type CacheErrorKind } from './errors.ts';
+import { BrokenBodyError, CacheError, type CacheErrorKind } from '../fill/contract/errors.ts';
 import { RememberedRefusal } from './negative.ts';
 import type { Outcome } from '../headers/cache-status.ts';
 

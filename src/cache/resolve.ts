@@ -7,7 +7,7 @@ import { isDeniedForGood, isNotFound, isOffline, UpstreamError } from '../upstre
 import type { Age } from './age.ts';
 import type { ManifestAnswer, ManifestQuery } from './answers.ts';
 import type { Binding } from './bindings.ts';
-import { CacheError } from './errors.ts';
+import { CacheError } from '../fill/contract/errors.ts';
 import { tagText } from '../store/contract/keys.ts';
 import { answerOf, contentOf, typed } from './manifest-answer.ts';
 import { Nones } from './nones.ts';

@@ -5,8 +5,8 @@
  */
 import type { Digest } from '../oci/digest.ts';
 import type { ContentKind, RepositoryKey } from '../store/contract/metadata.ts';
-import type { CacheError } from './errors.ts';
-import type { Linker, Word } from './word.ts';
+import type { CacheError } from '../fill/contract/errors.ts';
+import type { Linker, Word } from '../fill/contract/linker.ts';
 import type { FromClient } from './answers.ts';
 
 /**

@@ -2,15 +2,15 @@
 import type { Clock } from '../lib/clock.ts';
 import { UpstreamError } from '../upstream/contract/errors.ts';
 import type { BlobQuery } from './answers.ts';
-import type { BlobView } from './blob-view.ts';
-import { openBypass, proveFirstBytes } from './bypass-view.ts';
-import { BrokenBodyError, CacheError } from './errors.ts';
-import type { CacheEvents } from './events.ts';
-import type { Fill } from './fill.ts';
-import type { FillTable } from './fill-table.ts';
-import { FillView } from './fill-view.ts';
+import type { BlobView } from '../fill/contract/blob-view.ts';
+import { openBypass, proveFirstBytes } from '../fill/readers/passthrough-view.ts';
+import { BrokenBodyError, CacheError } from '../fill/contract/errors.ts';
+import type { CacheEvents } from '../fill/contract/events.ts';
+import type { Fill } from '../fill/fill.ts';
+import type { FillTable } from '../fill/fills.ts';
+import { FillView } from '../fill/view.ts';
 import type { Outcome } from '../headers/cache-status.ts';
-import type { FillHead } from './succession.ts';
+import type { FillHead } from '../fill/attempts.ts';
 
 export interface OnItsWay {
   readonly query: BlobQuery;

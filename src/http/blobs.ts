@@ -1,8 +1,8 @@
 /** GET and HEAD of blobs: conditions, ranges, and the body. */
 import type { BlobQuery } from '../cache/answers.ts';
-import type { BlobView, BodySpan } from '../cache/blob-view.ts';
-import { BrokenBodyError, CacheError } from '../cache/errors.ts';
-import { isPart, isShortRange, maxUnprovedRangeBytes } from '../cache/fill-reader.ts';
+import type { BlobView, BodySpan } from '../fill/contract/blob-view.ts';
+import { BrokenBodyError, CacheError } from '../fill/contract/errors.ts';
+import { isPart, isShortRange, maxUnprovedRangeBytes } from '../fill/readers/reader.ts';
 import { OciError } from '../oci/errors.ts';
 import {
   formatContentRange,

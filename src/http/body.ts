@@ -8,8 +8,8 @@
  * clean end, and nothing is ever appended.
  */
 import type { ServerResponse } from 'node:http';
-import type { BlobReader, BodySpan } from '../cache/blob-view.ts';
-import { BrokenBodyError } from '../cache/errors.ts';
+import type { BlobReader, BodySpan } from '../fill/contract/blob-view.ts';
+import { BrokenBodyError } from '../fill/contract/errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { ClientGoneError } from './exchange.ts';

@@ -2,7 +2,7 @@
  * What a failure looks like to a client: one table from every error that weir knows to a status, an OCI code and a
  * sentence. Clients branch on status and code; people read the sentence, so it names the upstream and the cause.
  */
-import { BrokenBodyError, CacheError, type CacheErrorKind } from '../cache/errors.ts';
+import { BrokenBodyError, CacheError, type CacheErrorKind } from '../fill/contract/errors.ts';
 import { RememberedRefusal } from '../cache/negative.ts';
 import type { Outcome } from '../headers/cache-status.ts';
 import { OciError, type OciErrorCode } from '../oci/errors.ts';

@@ -1,5 +1,5 @@
 /** Sending what is too long to be held in memory: from the file that a view has, between two short texts. */
-import type { BlobView } from '../cache/blob-view.ts';
+import type { BlobView } from '../fill/contract/blob-view.ts';
 import { BodyWriter } from './body.ts';
 import type { FrontDeps } from './context.ts';
 import type { Exchange } from './exchange.ts';

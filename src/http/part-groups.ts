@@ -1,5 +1,5 @@
 /** Which parts of one answer are read together. */
-import type { BodySpan } from '../cache/blob-view.ts';
+import type { BodySpan } from '../fill/contract/blob-view.ts';
 import { smallBufferBytes } from './buffer-pool.ts';
 
 /** `count` parts from `first` on, in the order of the answer, and the place in the blob that holds them all. */

@@ -1,10 +1,10 @@
 /**
  * The readers of an answer's parts, in order. A blob that is proved has one reader for all of them: opening a file a thousand
- * times costs a thousand times as much. While a blob is still on its way, a reader is also a want (cache/wants.ts), so each
+ * times costs a thousand times as much. While a blob is still on its way, a reader is also a want (fill/attempt/demand.ts), so each
  * group of parts has its own, and the next few are opened ahead: a client that asks for a thousand places at once does not
  * wait for one round trip upstream after the other.
  */
-import type { BlobReader, BlobView, BodySpan } from '../cache/blob-view.ts';
+import type { BlobReader, BlobView, BodySpan } from '../fill/contract/blob-view.ts';
 import { everythingOf, groupsOf, type PartGroup } from './part-groups.ts';
 
 /** Readers at once, the one that is being read included. As many as a fill uses connections by default. */

@@ -10,7 +10,7 @@
  */
 import type { Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
-import { BrokenBodyError } from '../cache/errors.ts';
+import { BrokenBodyError } from '../fill/contract/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { Semaphore } from '../lib/semaphore.ts';
 import { DescriptorTable, descriptorTableMemory } from './descriptor-table.ts';

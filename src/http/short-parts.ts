@@ -3,8 +3,8 @@
  * as few writes as they fit into. One read, write and wait for each made a thousand parts of a byte cost more than a
  * second.
  */
-import type { BlobReader, BodySpan } from '../cache/blob-view.ts';
-import { BrokenBodyError } from '../cache/errors.ts';
+import type { BlobReader, BodySpan } from '../fill/contract/blob-view.ts';
+import { BrokenBodyError } from '../fill/contract/errors.ts';
 import type { BodyWriter } from './body.ts';
 import { type BufferPool, smallBufferBytes } from './buffer-pool.ts';
 import type { Multipart } from '../headers/multipart.ts';

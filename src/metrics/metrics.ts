@@ -5,7 +5,7 @@
  * Its registry is its own, so several can live in one process.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { CacheEvents, FillResult, PrefetchResult } from '../cache/events.ts';
+import type { CacheEvents, FillResult, PrefetchResult } from '../fill/contract/events.ts';
 import type { UpstreamEvents } from '../upstream/contract/upstream.ts';
 import { amount, codeLabel, GrowingLabelSet, LabelSet } from './labels.ts';
 import { requestMetrics } from './request-metrics.ts';

@@ -14,7 +14,7 @@ import { MemoryStore } from '../../src/store/memory/store.ts';
 import { openStore } from '../../src/store/open.ts';
 import { SqliteCatalog } from '../../src/store/metadata/sqlite.ts';
 import { tempDirectory } from '../support/temp.ts';
-import { repository } from './support/engine.ts';
+import { repository } from '../fill/support/engine.ts';
 import { FakeUpstream, imageManifest } from './support/fake-upstream.ts';
 import { patient, tag } from './support/policy-rig.ts';
 

@@ -4,8 +4,8 @@ import type { LeasedAnswer } from '../../src/cache/answers.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { parseReference } from '../../src/oci/reference.ts';
 import { eventually } from '../support/gate.ts';
-import { BlobUpstream } from './support/blob-upstream.ts';
-import { content, Engine, repository } from './support/engine.ts';
+import { BlobUpstream } from '../fill/support/blob-upstream.ts';
+import { content, Engine, repository } from '../fill/support/engine.ts';
 import { FakeUpstream, imageManifest } from './support/fake-upstream.ts';
 import { PolicyRig } from './support/policy-rig.ts';
 

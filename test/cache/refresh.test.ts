@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { CacheError } from '../../src/cache/errors.ts';
+import { CacheError } from '../../src/fill/contract/errors.ts';
 import { Overdue } from '../../src/cache/overdue.ts';
 import { Refresh } from '../../src/cache/refresh.ts';
 import { UpstreamError, type UpstreamErrorKind } from '../../src/upstream/contract/errors.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BrokenBodyError } from '../../src/cache/errors.ts';
+import { BrokenBodyError } from '../../src/fill/contract/errors.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { UpstreamError } from '../../src/upstream/contract/errors.ts';
 import { FakeClock } from '../support/fake-clock.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { BrokenBodyError } from '../../src/cache/errors.ts';
+import { BrokenBodyError } from '../../src/fill/contract/errors.ts';
 import { largeBufferBytes, smallBufferBytes } from '../../src/http/buffer-pool.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { FakeClock } from '../support/fake-clock.ts';

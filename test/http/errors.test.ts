@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { BrokenBodyError, CacheError, type CacheErrorKind } from '../../src/cache/errors.ts';
+import { BrokenBodyError, CacheError, type CacheErrorKind } from '../../src/fill/contract/errors.ts';
 import { RememberedRefusal } from '../../src/cache/negative.ts';
 import { remoteErrors } from '../../src/cache/remote-errors.ts';
 import { outcomeOfFailure, type Subject, toErrorAnswer } from '../../src/http/errors.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { BlobReader, BlobView, BodySpan } from '../../src/cache/blob-view.ts';
+import type { BlobReader, BlobView, BodySpan } from '../../src/fill/contract/blob-view.ts';
 import { PartReaders } from '../../src/http/part-readers.ts';
 
 const never = new AbortController().signal;

@@ -3,7 +3,7 @@
  * And what only a port can get wrong.
  */
 import { describe, expect, it } from 'vitest';
-import { BrokenBodyError } from '../../src/cache/errors.ts';
+import { BrokenBodyError } from '../../src/fill/contract/errors.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { RawConnection } from '../support/raw-client.ts';
 import { eventually } from '../support/gate.ts';

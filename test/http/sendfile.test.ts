@@ -1,6 +1,6 @@
 /** Bodies by sendfile, as clients see them: on real sockets, from a real file. */
 import { describe, expect, it } from 'vitest';
-import { BrokenBodyError } from '../../src/cache/errors.ts';
+import { BrokenBodyError } from '../../src/fill/contract/errors.ts';
 import type { Libc } from '../../src/http/libc.ts';
 import { Sendfile } from '../../src/http/sendfile.ts';
 import { silentLogger } from '../../src/lib/log.ts';

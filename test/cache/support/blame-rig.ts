@@ -2,8 +2,8 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Cache } from '../../../src/cache/answers.ts';
 import { createCache, type RunningCache } from '../../../src/cache/create.ts';
-import { BrokenBodyError } from '../../../src/cache/errors.ts';
-import type { CacheEvents } from '../../../src/cache/events.ts';
+import { BrokenBodyError } from '../../../src/fill/contract/errors.ts';
+import type { CacheEvents } from '../../../src/fill/contract/events.ts';
 import { type Outcome, outcomeLabel } from '../../../src/headers/cache-status.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
@@ -16,8 +16,8 @@ import { FakeClock } from '../../support/fake-clock.ts';
 import { Gate } from '../../support/gate.ts';
 import { ScriptedUpstream } from '../../support/scripted-upstream.ts';
 import { clientOf, recorder } from '../../upstream/support/clients.ts';
-import { repository } from './engine.ts';
-import { FaultyStore } from './faulty-store.ts';
+import { repository } from '../../fill/support/engine.ts';
+import { FaultyStore } from '../../fill/support/faulty-store.ts';
 
 export interface Asked {
   readonly what: 'manifest' | 'head' | 'blob' | 'tags' | 'referrers';

@@ -3,8 +3,8 @@ import { rm } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import type { LeasedAnswer, PeekQuery } from '../../../src/cache/answers.ts';
 import { createCache, type RunningCache } from '../../../src/cache/create.ts';
-import { BrokenBodyError } from '../../../src/cache/errors.ts';
-import type { CacheEvents } from '../../../src/cache/events.ts';
+import { BrokenBodyError } from '../../../src/fill/contract/errors.ts';
+import type { CacheEvents } from '../../../src/fill/contract/events.ts';
 import type { UpstreamPolicy } from '../../../src/cache/policy.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { type Digest, parseDigest } from '../../../src/oci/digest.ts';
@@ -14,7 +14,7 @@ import { type OpenedStore, openStore } from '../../../src/store/open.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { patienceMs } from '../../support/gate.ts';
 import { type TempDirectory, tempDirectory } from '../../support/temp.ts';
-import { repository } from './engine.ts';
+import { repository } from '../../fill/support/engine.ts';
 import { patient } from './policy-rig.ts';
 
 export interface Got {

@@ -7,7 +7,7 @@ import type {
   ReferrersAnswer,
   TagsAnswer,
 } from '../../../src/cache/answers.ts';
-import type { CacheEvents } from '../../../src/cache/events.ts';
+import type { CacheEvents } from '../../../src/fill/contract/events.ts';
 import { createListings } from '../../../src/cache/listings.ts';
 import { createManifests } from '../../../src/cache/manifests.ts';
 import { Overdue } from '../../../src/cache/overdue.ts';
@@ -31,9 +31,9 @@ import { PublicUpstream } from '../../../src/upstream/public-upstream.ts';
 import type { Upstream } from '../../../src/upstream/contract/upstream.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { patienceMs, within } from '../../support/gate.ts';
-import { repository } from './engine.ts';
+import { repository } from '../../fill/support/engine.ts';
 import type { FakeUpstream } from './fake-upstream.ts';
-import { FaultyStore } from './faulty-store.ts';
+import { FaultyStore } from '../../fill/support/faulty-store.ts';
 
 /** Adds to the fill engine's store what can go wrong with small objects. */
 export class ManifestStore extends FaultyStore {

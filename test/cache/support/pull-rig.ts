@@ -1,8 +1,8 @@
 /** A whole cache over a scripted registry on real sockets, with a clock that the test turns, and clients that pull. */
 import type { ManifestAnswer } from '../../../src/cache/answers.ts';
-import type { BlobView } from '../../../src/cache/blob-view.ts';
+import type { BlobView } from '../../../src/fill/contract/blob-view.ts';
 import { createCache, type RunningCache } from '../../../src/cache/create.ts';
-import type { CacheEvents, FillResult, PrefetchResult } from '../../../src/cache/events.ts';
+import type { CacheEvents, FillResult, PrefetchResult } from '../../../src/fill/contract/events.ts';
 import { outcomeLabel } from '../../../src/headers/cache-status.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
@@ -15,8 +15,8 @@ import { FakeClock } from '../../support/fake-clock.ts';
 import type { BuiltManifest } from '../../support/image-builder.ts';
 import { ScriptedUpstream } from '../../support/scripted-upstream.ts';
 import { clientOf } from '../../upstream/support/clients.ts';
-import { repository } from './engine.ts';
-import { FaultyStore } from './faulty-store.ts';
+import { repository } from '../../fill/support/engine.ts';
+import { FaultyStore } from '../../fill/support/faulty-store.ts';
 import { patient } from './policy-rig.ts';
 
 export interface PullRigOptions {

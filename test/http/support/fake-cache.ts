@@ -11,8 +11,8 @@ import type {
   TagsAnswer,
   TagsQuery,
 } from '../../../src/cache/answers.ts';
-import type { BlobReader, BlobView, BodySpan } from '../../../src/cache/blob-view.ts';
-import { CacheError } from '../../../src/cache/errors.ts';
+import type { BlobReader, BlobView, BodySpan } from '../../../src/fill/contract/blob-view.ts';
+import { CacheError } from '../../../src/fill/contract/errors.ts';
 import type { Outcome } from '../../../src/headers/cache-status.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { referenceText } from '../../../src/oci/reference.ts';

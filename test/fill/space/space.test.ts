@@ -1,0 +1,117 @@
+import { describe, expect, it } from 'vitest';
+import { Space } from '../../../src/fill/space/space.ts';
+import { Generations } from '../../../src/lib/change-counters.ts';
+import { silentLogger } from '../../../src/lib/log.ts';
+import { type Digest, digestOf } from '../../../src/oci/digest.ts';
+import type { SealedBlob } from '../../../src/store/contract/metadata.ts';
+import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { eventually } from '../../support/gate.ts';
+import { FaultyStore } from '../support/faulty-store.ts';
+
+const kib = 1024;
+const mib = 1024 * kib;
+
+/** A catalog that counts the rows that eviction reads. */
+class CountingCatalog extends SqliteCatalog {
+  rowsRead = 0;
+
+  override *oldestFirst(): Generator<SealedBlob, void> {
+    for (const blob of super.oldestFirst()) {
+      this.rowsRead++;
+      yield blob;
+    }
+  }
+}
+
+/** A store full of blobs of 4 KiB, the first one used longest ago. */
+async function fullStore(blobs: number, maxBytes: number) {
+  const clock = new FakeClock();
+  const catalog = new CountingCatalog({ path: ':memory:', clock, logger: silentLogger });
+  const store = new FaultyStore(catalog);
+  const digests: Digest[] = [];
+  for (let index = 0; index < blobs; index++) {
+    const bytes = Buffer.alloc(4 * kib, index.toString(36).padStart(8));
+    const digest = digestOf(bytes);
+    await store.put(digest, bytes);
+    digests.push(digest);
+    await clock.advance(1);
+  }
+  const evicted: number[] = [];
+  const events = {
+    fillStarted: () => undefined,
+    fillEnded: () => undefined,
+    fillJoined: () => undefined,
+    fillResumed: () => undefined,
+    unprovedRangeBytes: () => undefined,
+    evicted: ({ bytes }: { bytes: number }) => void evicted.push(bytes),
+    rejected: () => undefined,
+    prefetchEnded: () => undefined,
+  };
+  const limits = { maxBytes, minFreeBytes: () => 0 };
+  const space = new Space({
+    store,
+    catalog,
+    clock,
+    logger: silentLogger,
+    events,
+    limits,
+    generations: new Generations(),
+  });
+  const close = async (): Promise<void> => {
+    await space.close();
+    catalog.close();
+  };
+  return { space, catalog, store, digests, evicted, [Symbol.asyncDispose]: close };
+}
+
+describe('eviction', () => {
+  it('goes down to the low watermark beside a write, which waits for the blobs in its way only', async () => {
+    // 2000 blobs of 4 KiB and 2 MiB of slack: 12 KiB are left.
+    const maxBytes = 2000 * 4 * kib + 2 * mib + 12 * kib;
+    await using rig = await fullStore(2000, maxBytes);
+    expect(await rig.space.allot().cover(64 * kib, 8 * mib)).toBe(true);
+    expect(rig.evicted.length).toBeGreaterThanOrEqual(13);
+    expect(rig.evicted.length).toBeLessThanOrEqual(13 + 32);
+    await eventually(() => rig.evicted.length === 2000);
+    expect(rig.catalog.rowsRead).toBe(2000);
+  });
+
+  it('lets a second write through between two turns', async () => {
+    const maxBytes = 2000 * 4 * kib + 2 * mib;
+    await using rig = await fullStore(2000, maxBytes);
+    const [first, second] = [rig.space.allot(), rig.space.allot()];
+    expect(await first.cover(4 * kib, 8 * mib)).toBe(true);
+    expect(await second.cover(4 * kib, 0)).toBe(true);
+    expect(rig.evicted.length).toBeLessThanOrEqual(2 * 32 + 2);
+    await eventually(() => rig.evicted.length === 2000);
+  });
+
+  it('reads the rows of blobs that are open once, however many there are', async () => {
+    await using rig = await fullStore(2000, 2000 * 4 * kib + 2 * mib);
+    await using opened = new AsyncDisposableStack();
+    for (const digest of rig.digests.slice(0, 1500)) {
+      const blob = await rig.store.open(digest);
+      if (blob !== undefined) opened.use(blob);
+    }
+    const allotment = rig.space.allot();
+    for (let bytes = 4 * kib; bytes <= 400 * kib; bytes += 4 * kib)
+      expect(await allotment.cover(bytes, 2 * mib)).toBe(true);
+    await eventually(() => rig.evicted.length === 500);
+    expect(rig.catalog.rowsRead).toBeLessThanOrEqual(2 * 2000);
+    expect(rig.digests.slice(0, 1500).every((digest) => rig.store.blobs.has(digest))).toBe(true);
+  });
+
+  it('gives up when everything is open, and goes on when it is not any more', async () => {
+    await using rig = await fullStore(100, 100 * 4 * kib + 2 * mib);
+    const opened = new AsyncDisposableStack();
+    for (const digest of rig.digests) {
+      const blob = await rig.store.open(digest);
+      if (blob !== undefined) opened.use(blob);
+    }
+    expect(await rig.space.allot().cover(4 * kib, 0)).toBe(false);
+    await opened.disposeAsync();
+    expect(await rig.space.allot().cover(4 * kib, 0)).toBe(true);
+    expect(rig.evicted).not.toEqual([]);
+  });
+});
