@@ -1,5 +1,5 @@
 /** Upstreams as the configuration describes them: the way there, the credentials for it, and the operator's rules. */
-import type { UpstreamPolicy } from './cache/policy.ts';
+import type { UpstreamPolicy } from './cache/contract/upstream-policy.ts';
 import type { Config, UpstreamConfig } from './config/values/config.ts';
 import { tagMatcher } from './config/values/tag-matcher.ts';
 import type { Clock } from './lib/clock.ts';

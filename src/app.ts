@@ -6,7 +6,7 @@ import { maxConnections, readSecrets } from './app-settings.ts';
 import { createUpstreams, legacyUpstreams } from './app-upstreams.ts';
 import { createCache } from './cache/create.ts';
 import { withLargeAnswers } from './cache/large-answers.ts';
-import type { UpstreamPolicy } from './cache/policy.ts';
+import type { UpstreamPolicy } from './cache/contract/upstream-policy.ts';
 import type { Daemon } from './cli/frame/command.ts';
 import { formatListen, isLoopback } from './config/schema/addresses.ts';
 import type { Config, LogLevel } from './config/values/config.ts';

@@ -8,7 +8,7 @@ import { FastLane } from './http/fast-lane.ts';
 import { Sendfile } from './http/sendfile.ts';
 import { Listener, type ListenOptions } from './http/server.ts';
 import { StallWatch } from './http/stall-watch.ts';
-import type { Cache } from './cache/answers.ts';
+import type { Cache } from './cache/contract/cache.ts';
 import { type AddressBlock, ClientAddresses } from './lib/sharing/client-address.ts';
 import type { Generations } from './lib/change-counters.ts';
 import { createRouter, type RoutedUpstream } from './routing/router.ts';

@@ -1,8 +1,8 @@
 /** One thread that serves clients, as the owner sees it: its calls, what it holds, and what it leaves behind. */
 import { MessageChannel, Worker } from 'node:worker_threads';
-import type { Cache } from './cache/answers.ts';
-import { CacheHost } from './cache/cache-host.ts';
-import { remoteErrors } from './cache/remote-errors.ts';
+import type { Cache } from './cache/contract/cache.ts';
+import { CacheHost } from './cache/threads/host.ts';
+import { remoteErrors } from './cache/threads/errors.ts';
 import { closeLeftovers, descriptorTableMemory } from './http/descriptor-table.ts';
 import { loadLibc } from './http/libc.ts';
 import type { Clock } from './lib/clock.ts';

@@ -2,7 +2,7 @@
  * Several threads on one port. The kernel deals connections out among them (SO_REUSEPORT); a thread that dies takes its own
  * connections with it and is replaced.
  */
-import type { Cache } from './cache/answers.ts';
+import type { Cache } from './cache/contract/cache.ts';
 import { ListenError } from './http/listen-error.ts';
 import { Listener, type ListenOptions } from './http/server.ts';
 import type { AddressBlock } from './lib/sharing/client-address.ts';

@@ -3,8 +3,8 @@
  * says what is where, and the bytes are sent from here.
  */
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { RemoteCache } from './cache/remote-cache.ts';
-import { remoteErrors } from './cache/remote-errors.ts';
+import { RemoteCache } from './cache/threads/client.ts';
+import { remoteErrors } from './cache/threads/errors.ts';
 import { systemClock } from './lib/clock.ts';
 import { Generations } from './lib/change-counters.ts';
 import type { LogFields, Logger } from './lib/log.ts';

@@ -1,6 +1,6 @@
 /** How clients are served: by the owner itself, or by several threads. */
 import { availableParallelism } from 'node:os';
-import type { Cache } from './cache/answers.ts';
+import type { Cache } from './cache/contract/cache.ts';
 import type { AddressBlock } from './lib/sharing/client-address.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Generations } from './lib/change-counters.ts';

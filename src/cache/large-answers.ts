@@ -9,7 +9,7 @@ import { type Digest, digestOf } from '../oci/digest.ts';
 import { referenceText } from '../oci/reference.ts';
 import { type BlobStore, StoreError } from '../store/contract/blob-store.ts';
 import type { ScratchFile, ScratchFiles } from '../store/files/scratch.ts';
-import type { Cache, ManifestAnswer, ManifestQuery, ReferrersQuery, TagsQuery } from './answers.ts';
+import type { Cache, ManifestAnswer, ManifestQuery, ReferrersQuery, TagsQuery } from './contract/cache.ts';
 import type { BlobReader, BlobView, BodySpan } from '../fill/contract/blob-view.ts';
 import { BrokenBodyError } from '../fill/contract/errors.ts';
 import type { Outcome } from '../headers/cache-status.ts';

@@ -1,5 +1,5 @@
 /** GET and HEAD of blobs: conditions, ranges, and the body. */
-import type { BlobQuery } from '../cache/answers.ts';
+import type { BlobQuery } from '../cache/contract/cache.ts';
 import type { BlobView, BodySpan } from '../fill/contract/blob-view.ts';
 import { BrokenBodyError, CacheError } from '../fill/contract/errors.ts';
 import { isPart, isShortRange, maxUnprovedRangeBytes } from '../fill/readers/reader.ts';

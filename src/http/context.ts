@@ -1,5 +1,5 @@
 /** What the handlers of `/v2/` need, made once by the composition root. */
-import type { Cache } from '../cache/answers.ts';
+import type { Cache } from '../cache/contract/cache.ts';
 import type { OutcomeLabel } from '../headers/cache-status.ts';
 import type { ClientAddresses } from '../lib/sharing/client-address.ts';
 import type { Clock } from '../lib/clock.ts';

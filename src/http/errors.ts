@@ -3,7 +3,7 @@
  * sentence. Clients branch on status and code; people read the sentence, so it names the upstream and the cause.
  */
 import { BrokenBodyError, CacheError, type CacheErrorKind } from '../fill/contract/errors.ts';
-import { RememberedRefusal } from '../cache/negative.ts';
+import { RememberedRefusal } from '../cache/freshness/negative-cache.ts';
 import type { Outcome } from '../headers/cache-status.ts';
 import { OciError, type OciErrorCode } from '../oci/errors.ts';
 import { StoreError, type StoreErrorKind } from '../store/contract/blob-store.ts';

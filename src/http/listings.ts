@@ -1,5 +1,5 @@
 /** tags/list, referrers and _catalog: JSON made here, under the names that the client used. */
-import type { CatalogQuery, ReferrersQuery, TagsQuery } from '../cache/answers.ts';
+import type { CatalogQuery, ReferrersQuery, TagsQuery } from '../cache/contract/cache.ts';
 import type { BlobView } from '../fill/contract/blob-view.ts';
 import { formatNextLink } from '../headers/link.ts';
 import type { FrontDeps } from './context.ts';

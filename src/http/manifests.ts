@@ -1,5 +1,5 @@
 /** GET and HEAD of manifests. Range is not for them: some clients send it all the same and want the whole. */
-import type { ManifestAnswer, ManifestQuery } from '../cache/answers.ts';
+import type { ManifestAnswer, ManifestQuery } from '../cache/contract/cache.ts';
 import { CacheError } from '../fill/contract/errors.ts';
 import { foreverFresh } from './blobs.ts';
 import { etagOf, matchesEtag } from '../headers/etag.ts';

@@ -3,7 +3,7 @@
  * the next is put in: the request's id, the date, and how long a tag is fresh.
  */
 import { STATUS_CODES } from 'node:http';
-import type { LeasedAnswer } from '../cache/answers.ts';
+import type { LeasedAnswer } from '../cache/contract/cache.ts';
 import type { Outcome } from '../headers/cache-status.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Generations, Stamp } from '../lib/change-counters.ts';

@@ -1,5 +1,5 @@
 /** `/v2/`: parse, route, ask the cache, answer. Whatever a client claims to be is ignored: weir asks nobody to log in. */
-import type { RepositoryQuery } from '../cache/answers.ts';
+import type { RepositoryQuery } from '../cache/contract/cache.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/errors.ts';
 import { referenceText } from '../oci/reference.ts';

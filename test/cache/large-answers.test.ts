@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { Cache, ManifestAnswer, ManifestQuery } from '../../src/cache/answers.ts';
+import type { Cache, ManifestAnswer, ManifestQuery } from '../../src/cache/contract/cache.ts';
 import type { BlobView } from '../../src/fill/contract/blob-view.ts';
 import { longestInMemory, withLargeAnswers } from '../../src/cache/large-answers.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';

@@ -1,5 +1,5 @@
 /**
- * The walk of `test/cache/rights-oracle.test.ts` from other seeds: nothing private is ever given. As many
+ * The walk of `test/cache/visibility/oracle.test.ts` from other seeds: nothing private is ever given. As many
  * thousands of steps as FAULTS_WALKS says: 4, or 20 with FAULTS_LONG.
  */
 import { expect, it } from 'vitest';

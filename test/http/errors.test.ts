@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BrokenBodyError, CacheError, type CacheErrorKind } from '../../src/fill/contract/errors.ts';
-import { RememberedRefusal } from '../../src/cache/negative.ts';
-import { remoteErrors } from '../../src/cache/remote-errors.ts';
+import { RememberedRefusal } from '../../src/cache/freshness/negative-cache.ts';
+import { remoteErrors } from '../../src/cache/threads/errors.ts';
 import { outcomeOfFailure, type Subject, toErrorAnswer } from '../../src/http/errors.ts';
 import { OciError } from '../../src/oci/errors.ts';
 import { StoreError, type StoreErrorKind } from '../../src/store/contract/blob-store.ts';

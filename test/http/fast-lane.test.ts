@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { LeasedAnswer, PeekQuery } from '../../src/cache/answers.ts';
+import type { LeasedAnswer, PeekQuery } from '../../src/cache/contract/cache.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { RawConnection, type RawResponse } from '../support/raw-client.ts';
 import { FakeClock } from '../support/fake-clock.ts';

@@ -1,6 +1,6 @@
 /** A whole cache over scripted registries on real sockets, all on one clock that the test turns, and clients that ask. */
 import { setImmediate } from 'node:timers/promises';
-import type { Cache } from '../../../src/cache/answers.ts';
+import type { Cache } from '../../../src/cache/contract/cache.ts';
 import { createCache, type RunningCache } from '../../../src/cache/create.ts';
 import { BrokenBodyError } from '../../../src/fill/contract/errors.ts';
 import type { CacheEvents } from '../../../src/fill/contract/events.ts';

@@ -1,11 +1,11 @@
 /** A whole cache over one root and whatever upstreams a test has, life after life: what a restart keeps, and what it does not. */
 import { rm } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
-import type { LeasedAnswer, PeekQuery } from '../../../src/cache/answers.ts';
+import type { LeasedAnswer, PeekQuery } from '../../../src/cache/contract/cache.ts';
 import { createCache, type RunningCache } from '../../../src/cache/create.ts';
 import { BrokenBodyError } from '../../../src/fill/contract/errors.ts';
 import type { CacheEvents } from '../../../src/fill/contract/events.ts';
-import type { UpstreamPolicy } from '../../../src/cache/policy.ts';
+import type { UpstreamPolicy } from '../../../src/cache/contract/upstream-policy.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { type Digest, parseDigest } from '../../../src/oci/digest.ts';
 import { parseReference } from '../../../src/oci/reference.ts';

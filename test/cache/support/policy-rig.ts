@@ -1,17 +1,17 @@
 /** The policy half of the cache over fake upstreams, with a clock that the test turns. */
-import { createRights } from '../../../src/cache/access.ts';
+import { createRights } from '../../../src/cache/visibility/upstream-rights.ts';
 import type {
   CatalogAnswer,
   CatalogQuery,
   ManifestAnswer,
   ReferrersAnswer,
   TagsAnswer,
-} from '../../../src/cache/answers.ts';
+} from '../../../src/cache/contract/cache.ts';
 import type { CacheEvents } from '../../../src/fill/contract/events.ts';
-import { createListings } from '../../../src/cache/listings.ts';
-import { createManifests } from '../../../src/cache/manifests.ts';
-import { Overdue } from '../../../src/cache/overdue.ts';
-import type { UpstreamPolicy } from '../../../src/cache/policy.ts';
+import { createListings } from '../../../src/cache/lists/lists.ts';
+import { createManifests } from '../../../src/cache/manifests/manifests.ts';
+import { Overdue } from '../../../src/cache/contract/slow-upstreams.ts';
+import type { UpstreamPolicy } from '../../../src/cache/contract/upstream-policy.ts';
 import {
   defaultPolicyOptions,
   type Listings,
@@ -19,7 +19,7 @@ import {
   type PolicyDeps,
   type PolicyOptions,
   type RepositoryRights,
-} from '../../../src/cache/policy-deps.ts';
+} from '../../../src/cache/contract/deps.ts';
 import { Generations } from '../../../src/lib/change-counters.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import type { Digest } from '../../../src/oci/digest.ts';

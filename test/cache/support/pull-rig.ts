@@ -1,5 +1,5 @@
 /** A whole cache over a scripted registry on real sockets, with a clock that the test turns, and clients that pull. */
-import type { ManifestAnswer } from '../../../src/cache/answers.ts';
+import type { ManifestAnswer } from '../../../src/cache/contract/cache.ts';
 import type { BlobView } from '../../../src/fill/contract/blob-view.ts';
 import { createCache, type RunningCache } from '../../../src/cache/create.ts';
 import type { CacheEvents, FillResult, PrefetchResult } from '../../../src/fill/contract/events.ts';

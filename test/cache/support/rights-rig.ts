@@ -2,7 +2,7 @@
  * A whole cache over two registries on real sockets, `u` and `v`, in which some repositories are for their member alone,
  * and whatever may change between two lives of it: the credential, `access`, being offline, a lost catalog.
  */
-import type { UpstreamPolicy } from '../../../src/cache/policy.ts';
+import type { UpstreamPolicy } from '../../../src/cache/contract/upstream-policy.ts';
 import { upstreamFor } from '../../../src/app-upstreams.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { systemClock } from '../../../src/lib/clock.ts';

@@ -1,12 +1,12 @@
 /** A fill engine over a scripted upstream and a store in memory, and clients for it. */
-import { Blobs } from '../../../src/cache/blobs.ts';
+import { Blobs } from '../../../src/cache/blobs/blobs.ts';
 import type { BlobView } from '../../../src/fill/contract/blob-view.ts';
 import { CacheError } from '../../../src/fill/contract/errors.ts';
 import { FillConnections } from '../../../src/fill/schedule/connections.ts';
 import { FillTable } from '../../../src/fill/fills.ts';
 import { Keeping } from '../../../src/fill/contract/keeping.ts';
 import type { CacheEvents, FillResult } from '../../../src/fill/contract/events.ts';
-import type { Rights } from '../../../src/cache/rights.ts';
+import type { Rights } from '../../../src/cache/contract/rights.ts';
 import type { MoverPool } from '../../../src/fill/worker/pool.ts';
 import { Space } from '../../../src/fill/space/space.ts';
 import { silentLogger } from '../../../src/lib/log.ts';

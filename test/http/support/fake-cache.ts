@@ -10,7 +10,7 @@ import type {
   ReferrersQuery,
   TagsAnswer,
   TagsQuery,
-} from '../../../src/cache/answers.ts';
+} from '../../../src/cache/contract/cache.ts';
 import type { BlobReader, BlobView, BodySpan } from '../../../src/fill/contract/blob-view.ts';
 import { CacheError } from '../../../src/fill/contract/errors.ts';
 import type { Outcome } from '../../../src/headers/cache-status.ts';

@@ -1,8 +1,8 @@
 /** The front on a real listener over a fake cache, with everything that it reports kept. */
 import { MessageChannel } from 'node:worker_threads';
-import type { Cache } from '../../../src/cache/answers.ts';
-import { CacheHost } from '../../../src/cache/cache-host.ts';
-import { RemoteCache } from '../../../src/cache/remote-cache.ts';
+import type { Cache } from '../../../src/cache/contract/cache.ts';
+import { CacheHost } from '../../../src/cache/threads/host.ts';
+import { RemoteCache } from '../../../src/cache/threads/client.ts';
 import { BufferPool } from '../../../src/http/buffer-pool.ts';
 import type { HttpEvents } from '../../../src/http/context.ts';
 import { FastLane } from '../../../src/http/fast-lane.ts';

@@ -1,0 +1,163 @@
+/**
+ * What each tag points to. A binding whose manifest is stored lies in the catalog; one that was only heard of, by a HEAD
+ * or while the store was full, lives in memory until its manifest arrives, so that no tag in the catalog points to nothing.
+ */
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../../lib/clock.ts';
+import type { Generations } from '../../lib/change-counters.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { isIndexType } from '../../oci/media-type.ts';
+import type { Catalog, ManifestRecord, RepositoryKey, TagKey, TagRecord } from '../../store/contract/metadata.ts';
+import { type Age, ageOf, Ages, type Moment } from '../freshness/age.ts';
+import { contentText, repositoryText, tagText } from '../../store/contract/keys.ts';
+import { isAttachment } from './tag-ttl.ts';
+
+export interface Binding extends TagRecord {
+  /** It is in the catalog; otherwise it is only known to this process. */
+  readonly isRecorded: boolean;
+  /** Of one that is not: as `Shown` says it. */
+  readonly shown?: string | undefined;
+}
+
+interface Heard {
+  readonly key: TagKey;
+  readonly record: TagRecord;
+  readonly asked: Moment;
+  readonly shown: string | undefined;
+}
+
+/** Tags that were heard of and whose manifests nobody has fetched. */
+const maxHeard = 4096;
+/** Of one digest. More lead to the same few tags, mostly. */
+const maxParents = 16;
+
+export class TagBindings {
+  readonly #catalog: Catalog;
+  readonly #clock: Clock;
+  readonly #ages: Ages;
+  readonly #generations: Generations;
+  readonly #heard = new LRUCache<string, Heard>({ max: maxHeard });
+  /** When a repository was last said not to have a digest; monotonic. */
+  readonly #lostAtMs = new LRUCache<string, number>({ max: maxHeard });
+
+  constructor(catalog: Catalog, clock: Clock, generations: Generations) {
+    this.#catalog = catalog;
+    this.#clock = clock;
+    this.#ages = new Ages(clock);
+    this.#generations = generations;
+  }
+
+  now(): Moment {
+    return this.#ages.now();
+  }
+
+  /** The latest word of the upstream. */
+  get(key: TagKey): Binding | undefined {
+    const heard = this.#heard.get(tagText(key));
+    return heard === undefined ? this.recorded(key) : { ...heard.record, isRecorded: false, shown: heard.shown };
+  }
+
+  /** The latest one whose manifest was stored. */
+  recorded(key: TagKey): Binding | undefined {
+    const record = this.#catalog.tag(key);
+    return record === undefined ? undefined : { ...record, isRecorded: true };
+  }
+
+  age(key: TagKey, binding: Binding): Age {
+    const age = this.#ageOf(key, binding);
+    const lostAtMs = this.#lostAtMs.get(contentText(key, binding.digest));
+    const isDue = lostAtMs !== undefined && age.freshnessMs >= this.#clock.monotonic() - lostAtMs;
+    return isDue ? { ...age, freshnessMs: Infinity } : age;
+  }
+
+  #ageOf(key: TagKey, binding: Binding): Age {
+    const text = tagText(key);
+    const heard = binding.isRecorded ? undefined : this.#heard.get(text);
+    if (heard === undefined) return this.#ages.of(text, binding.checkedAtMs);
+    const elapsedMs = this.#clock.monotonic() - heard.asked.monotonicMs;
+    return ageOf(binding.checkedAtMs, this.#clock.now(), elapsedMs);
+  }
+
+  /** The upstream, asked at `asked`, says that the tag points to this manifest. */
+  confirm(key: TagKey, { digest, mediaType, sizeBytes }: ManifestRecord, asked: Moment, shown?: string): Binding {
+    const record = { digest, mediaType, sizeBytes, checkedAtMs: asked.wallMs, isDenied: false };
+    const isRecorded = this.#catalog.manifest(digest) !== undefined;
+    const content = contentText(key, digest);
+    if ((this.#lostAtMs.get(content) ?? Infinity) <= asked.monotonicMs) this.#lostAtMs.delete(content);
+    if (isRecorded) this.#record(key, record, asked);
+    else this.#heard.set(tagText(key), { key, record, asked, shown });
+    this.#changed(key);
+    return { ...record, isRecorded, shown };
+  }
+
+  /**
+   * A manifest was given to somebody who asked this repository for it: tags that were waiting for it are bound if it is
+   * stored.
+   */
+  arrived(repository: RepositoryKey, { digest, mediaType, sizeBytes }: ManifestRecord): void {
+    if (this.#heard.size === 0 || this.#catalog.manifest(digest) === undefined) return;
+    for (const { key, record, asked } of this.#heard.values()) {
+      if (record.digest !== digest || key.repository !== repository.repository) continue;
+      if (key.upstream !== repository.upstream) continue;
+      this.#record(key, { ...record, mediaType, sizeBytes }, asked);
+      this.#changed(key);
+    }
+  }
+
+  /** 401 or 403: kept, but not served until the upstream confirms it again. */
+  deny(key: TagKey): void {
+    this.#heard.delete(tagText(key));
+    const record = this.#catalog.tag(key);
+    if (record !== undefined && !record.isDenied) this.#catalog.putTag(key, { ...record, isDenied: true });
+    this.#changed(key);
+  }
+
+  /** 404: kept for an outage, unless it is a list, whose last word counts; as it is if somebody has pinned it. */
+  forget(key: TagKey): void {
+    this.#heard.delete(tagText(key));
+    const record = this.#catalog.tag(key);
+    if (record !== undefined && !this.isPinned(key)) {
+      if (isAttachment(key.tag)) this.#catalog.forgetTag(key);
+      else this.#catalog.putTag(key, { ...record, isDenied: true, isGone: true });
+    }
+    this.#changed(key);
+  }
+
+  /** 404 for a manifest: tags of that repository that point to it, or to an index of it, are due. */
+  lost(repository: RepositoryKey, digest: Digest): void {
+    this.#lose(repository, digest);
+    for (const parent of this.#catalog.namedBy(repository, digest, maxParents)) {
+      // Whoever asks for a layer asks among manifests first (containerd), and that it is none says nothing.
+      if (isIndexType(this.#catalog.manifest(parent.digest)?.mediaType ?? '')) this.#lose(repository, parent.digest);
+    }
+  }
+
+  #lose(repository: RepositoryKey, digest: Digest): void {
+    this.#lostAtMs.set(contentText(repository, digest), this.#clock.monotonic());
+    this.#generations.bump(repositoryText(repository));
+  }
+
+  /** 404 for a blob: what names it, and what names that, is of no use any more. As far as edges are kept. */
+  lostBelow(repository: RepositoryKey, digest: Digest): void {
+    for (const parent of this.#catalog.namedBy(repository, digest, maxParents)) {
+      this.#lose(repository, parent.digest);
+      for (const index of this.#catalog.namedBy(repository, parent.digest, maxParents))
+        this.#lose(repository, index.digest);
+    }
+  }
+
+  isPinned(key: TagKey): boolean {
+    return this.#catalog.isTagPinned(key);
+  }
+
+  /** After the change, and before anybody is told of it. */
+  #changed(key: TagKey): void {
+    this.#generations.bump(repositoryText(key));
+  }
+
+  #record(key: TagKey, record: TagRecord, asked: Moment): void {
+    this.#catalog.putTag(key, record);
+    this.#ages.mark(tagText(key), asked);
+    this.#heard.delete(tagText(key));
+  }
+}
