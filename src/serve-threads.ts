@@ -3,8 +3,8 @@
  * connections with it and is replaced.
  */
 import type { Cache } from './cache/contract/cache.ts';
-import { ListenError } from './http/listen-error.ts';
-import { Listener, type ListenOptions } from './http/server.ts';
+import { ListenError } from './http/listener/listen-error.ts';
+import { Listener, type ListenOptions } from './http/listener/listener.ts';
 import type { AddressBlock } from './lib/sharing/client-address.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Generations } from './lib/change-counters.ts';

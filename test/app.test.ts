@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { startDaemon } from '../src/app.ts';
 import type { Daemon } from '../src/cli/frame/command.ts';
 import type { Config } from '../src/config/values/config.ts';
-import { ListenError } from '../src/http/listen-error.ts';
+import { ListenError } from '../src/http/listener/listen-error.ts';
 import { StoreError } from '../src/store/contract/blob-store.ts';
 import { digestOfSource, randomSource } from './support/byte-source.ts';
 import { configIn } from './support/config-file.ts';

@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import { ListenError } from '../src/http/listen-error.ts';
+import { ListenError } from '../src/http/listener/listen-error.ts';
 import { type Clock, systemClock } from '../src/lib/clock.ts';
 import { Generations } from '../src/lib/change-counters.ts';
 import { silentLogger } from '../src/lib/log.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { CacheEvents } from '../../src/fill/contract/events.ts';
-import type { HttpEvents } from '../../src/http/context.ts';
+import type { HttpEvents } from '../../src/http/v2/context.ts';
 import { Metrics, type MetricsOptions } from '../../src/metrics/metrics.ts';
 import type { UpstreamEvents } from '../../src/upstream/contract/upstream.ts';
 

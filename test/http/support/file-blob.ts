@@ -1,6 +1,6 @@
 /** A blob of the fake cache whose bytes lie in a file, and sendfile as the daemon has it. */
 import { type FileHandle, open, truncate } from 'node:fs/promises';
-import { Sendfile, type SendfileOptions } from '../../../src/http/sendfile.ts';
+import { Sendfile, type SendfileOptions } from '../../../src/http/body/sendfile.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { FakeBlob, type Source } from './fake-cache.ts';
 import { type TempDirectory, tempDirectory } from '../../support/temp.ts';
