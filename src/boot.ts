@@ -1,7 +1,7 @@
 /** What main does on a Node that can run the rest. */
 import { setFlagsFromString } from 'node:v8';
-import { startDaemon, version } from './app.ts';
-import { createUpstreamProbes } from './app-upstreams.ts';
+import { startDaemon, version } from './daemon/daemon.ts';
+import { createUpstreamProbes } from './daemon/upstreams.ts';
 import { thisMachine } from './cli/frame/machine.ts';
 import { run } from './cli/main.ts';
 import { processIo } from './cli/frame/output.ts';

@@ -90,7 +90,7 @@ const allowedIn: Readonly<Record<string, readonly string[]>> = {
   '@hono/node-server': ['admin'],
   undici: ['upstream'],
   'prom-client': ['metrics'],
-  pino: ['app.ts'],
+  pino: ['daemon/daemon.ts'],
   valibot: ['config'],
   yaml: ['config'],
   koffi: ['http'],
@@ -106,7 +106,7 @@ const allowedIn: Readonly<Record<string, readonly string[]>> = {
     'lib',
     'fill/worker/worker.ts',
     'cli/setup/files/place.ts',
-    'serve-worker.ts',
+    'serving/worker.ts',
   ],
 };
 

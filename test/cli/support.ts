@@ -1,5 +1,5 @@
 /** A command line in a test: what it prints, the signals that it gets, the daemon that it starts. */
-import { createUpstreamProbes } from '../../src/app-upstreams.ts';
+import { createUpstreamProbes } from '../../src/daemon/upstreams.ts';
 import { thisMachine } from '../../src/cli/frame/machine.ts';
 import type { CliDeps, Daemon } from '../../src/cli/frame/command.ts';
 import { run } from '../../src/cli/main.ts';

@@ -3,7 +3,7 @@
  * and whatever may change between two lives of it: the credential, `access`, being offline, a lost catalog.
  */
 import type { UpstreamPolicy } from '../../../src/cache/contract/upstream-policy.ts';
-import { upstreamFor } from '../../../src/app-upstreams.ts';
+import { upstreamFor } from '../../../src/daemon/upstreams.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { Secret } from '../../../src/lib/secret.ts';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { startDaemon } from '../../../src/app.ts';
+import { startDaemon } from '../../../src/daemon/daemon.ts';
 import { checkAdmin, checkListen } from '../../../src/cli/doctor/listeners.ts';
 import { thisMachine } from '../../../src/cli/frame/machine.ts';
 import { configIn } from '../../support/config-file.ts';

@@ -1,6 +1,6 @@
 /** The daemon as it is composed, over a scripted registry with one blob, and a client that asks for parts of that. */
 import { expect } from 'vitest';
-import { startDaemon } from '../../../src/app.ts';
+import { startDaemon } from '../../../src/daemon/daemon.ts';
 import { type ByteSource, digestOfSource, randomSource } from '../../support/byte-source.ts';
 import { configIn } from '../../support/config-file.ts';
 import { eventually } from '../../support/gate.ts';

@@ -1,5 +1,5 @@
 /** The daemon as it is composed, in front of scripted registries under the names that clients know them by. */
-import { startDaemon } from '../../../src/app.ts';
+import { startDaemon } from '../../../src/daemon/daemon.ts';
 import { configIn } from '../../support/config-file.ts';
 import type { BuiltManifest } from '../../support/image-builder.ts';
 import { ScriptedUpstream, type UpstreamOptions } from '../../support/scripted-upstream.ts';

@@ -7,7 +7,7 @@ import type { Clock } from '../../../src/lib/clock.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { Metrics } from '../../../src/metrics/metrics.ts';
-import { type Serving, serve } from '../../../src/serve.ts';
+import { type Serving, serve } from '../../../src/serving/serve.ts';
 import { MemoryStore } from '../../../src/store/memory/store.ts';
 import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
 import type { Upstream } from '../../../src/upstream/contract/upstream.ts';

@@ -1,17 +1,17 @@
 /** The listener that clients talk to, with everything behind it but the cache: the same on the owner and on a thread. */
-import { Backlogs } from './http/listener/backlogs.ts';
-import type { HttpEvents } from './http/v2/context.ts';
-import { createFront } from './http/v2/front.ts';
-import { BufferPool } from './http/body/buffer-pool.ts';
-import { ConnectionShares } from './http/listener/connection-shares.ts';
-import { FastLane } from './http/hot/hot-path.ts';
-import { Sendfile } from './http/body/sendfile.ts';
-import { Listener, type ListenOptions } from './http/listener/listener.ts';
-import { StallWatch } from './http/body/stalled-clients.ts';
-import type { Cache } from './cache/contract/cache.ts';
-import { type AddressBlock, ClientAddresses } from './lib/sharing/client-address.ts';
-import type { Generations } from './lib/change-counters.ts';
-import { createRouter, type RoutedUpstream } from './routing/router.ts';
+import { Backlogs } from '../http/listener/backlogs.ts';
+import type { HttpEvents } from '../http/v2/context.ts';
+import { createFront } from '../http/v2/front.ts';
+import { BufferPool } from '../http/body/buffer-pool.ts';
+import { ConnectionShares } from '../http/listener/connection-shares.ts';
+import { FastLane } from '../http/hot/hot-path.ts';
+import { Sendfile } from '../http/body/sendfile.ts';
+import { Listener, type ListenOptions } from '../http/listener/listener.ts';
+import { StallWatch } from '../http/body/stalled-clients.ts';
+import type { Cache } from '../cache/contract/cache.ts';
+import { type AddressBlock, ClientAddresses } from '../lib/sharing/client-address.ts';
+import type { Generations } from '../lib/change-counters.ts';
+import { createRouter, type RoutedUpstream } from '../routing/router.ts';
 
 export interface ServeFrontOptions extends Omit<ListenOptions, 'name' | 'handler' | 'lane' | 'shares'> {
   readonly keepAliveMs: number;

@@ -4,20 +4,20 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { startDaemon } from '../src/app.ts';
-import type { Daemon } from '../src/cli/frame/command.ts';
-import type { Config } from '../src/config/values/config.ts';
-import { ListenError } from '../src/http/listener/listen-error.ts';
-import { StoreError } from '../src/store/contract/blob-store.ts';
-import { digestOfSource, randomSource } from './support/byte-source.ts';
-import { configIn } from './support/config-file.ts';
-import { eventually } from './support/gate.ts';
-import { buildImage } from './support/image-builder.ts';
-import { expectNoLeaks, takeSnapshot } from './support/leaks.ts';
-import { RawConnection, rawFetch } from './support/raw-client.ts';
-import { ScriptedUpstream } from './support/scripted-upstream.ts';
-import { tempDirectory } from './support/temp.ts';
-import { hold } from './support/upstream/behaviour.ts';
+import { startDaemon } from '../../src/daemon/daemon.ts';
+import type { Daemon } from '../../src/cli/frame/command.ts';
+import type { Config } from '../../src/config/values/config.ts';
+import { ListenError } from '../../src/http/listener/listen-error.ts';
+import { StoreError } from '../../src/store/contract/blob-store.ts';
+import { digestOfSource, randomSource } from '../support/byte-source.ts';
+import { configIn } from '../support/config-file.ts';
+import { eventually } from '../support/gate.ts';
+import { buildImage } from '../support/image-builder.ts';
+import { expectNoLeaks, takeSnapshot } from '../support/leaks.ts';
+import { RawConnection, rawFetch } from '../support/raw-client.ts';
+import { ScriptedUpstream } from '../support/scripted-upstream.ts';
+import { tempDirectory } from '../support/temp.ts';
+import { hold } from '../support/upstream/behaviour.ts';
 
 interface Started extends AsyncDisposable {
   readonly daemon: Daemon;
@@ -220,7 +220,7 @@ describe('the daemon', () => {
 describe('the program', () => {
   it('serves, logs JSON on standard output, and ends with code 0 on SIGTERM', { timeout: 60_000 }, async () => {
     await using temp = await tempDirectory('app');
-    const main = join(import.meta.dirname, '..', 'src', 'main.ts');
+    const main = join(import.meta.dirname, '..', '..', 'src', 'main.ts');
     const child = spawn(process.execPath, [main, 'serve'], {
       cwd: temp.path,
       env: { PATH: process.env['PATH'], WEIR_LISTEN: '127.0.0.1:0', WEIR_ADMIN_LISTEN: '127.0.0.1:0' },

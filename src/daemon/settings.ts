@@ -1,7 +1,7 @@
 /** What the configuration says in its own words, in the words of the rooms that need it. */
-import type { Config } from './config/values/config.ts';
-import { readText } from './config/read/files.ts';
-import { connectionsFor, openFileLimit } from './lib/files/limit.ts';
+import type { Config } from '../config/values/config.ts';
+import { readText } from '../config/read/files.ts';
+import { connectionsFor, openFileLimit } from '../lib/files/limit.ts';
 
 /** Something that stands in the way of a start and that the operator can change. */
 export class StartError extends Error {

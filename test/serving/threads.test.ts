@@ -2,17 +2,17 @@
 import { readdirSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import { ListenError } from '../src/http/listener/listen-error.ts';
-import { type Clock, systemClock } from '../src/lib/clock.ts';
-import { Generations } from '../src/lib/change-counters.ts';
-import { silentLogger } from '../src/lib/log.ts';
-import type { RequestSeries } from '../src/metrics/request-tally.ts';
-import { ServeThread } from '../src/serve-thread.ts';
-import { ServeThreads } from '../src/serve-threads.ts';
-import { bytesOf, FakeCache, patternSource } from './http/support/fake-cache.ts';
-import { FileBlob } from './http/support/file-blob.ts';
-import { eventually } from './support/gate.ts';
-import { RawConnection, rawFetch } from './support/raw-client.ts';
+import { ListenError } from '../../src/http/listener/listen-error.ts';
+import { type Clock, systemClock } from '../../src/lib/clock.ts';
+import { Generations } from '../../src/lib/change-counters.ts';
+import { silentLogger } from '../../src/lib/log.ts';
+import type { RequestSeries } from '../../src/metrics/request-tally.ts';
+import { ServeThread } from '../../src/serving/thread.ts';
+import { ServeThreads } from '../../src/serving/threads.ts';
+import { bytesOf, FakeCache, patternSource } from '../http/support/fake-cache.ts';
+import { FileBlob } from '../http/support/file-blob.ts';
+import { eventually } from '../support/gate.ts';
+import { RawConnection, rawFetch } from '../support/raw-client.ts';
 
 const upstreams = [{ key: 'docker.io', hosts: [], isDefault: true }];
 

@@ -1,14 +1,14 @@
 /** How clients are served: by the owner itself, or by several threads. */
 import { availableParallelism } from 'node:os';
-import type { Cache } from './cache/contract/cache.ts';
-import type { AddressBlock } from './lib/sharing/client-address.ts';
-import type { Clock } from './lib/clock.ts';
-import type { Generations } from './lib/change-counters.ts';
-import type { Logger } from './lib/log.ts';
-import type { Metrics } from './metrics/metrics.ts';
-import { listenFront } from './serve-front.ts';
-import { ServeThreads } from './serve-threads.ts';
-import type { RoutedUpstream } from './routing/router.ts';
+import type { Cache } from '../cache/contract/cache.ts';
+import type { AddressBlock } from '../lib/sharing/client-address.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Generations } from '../lib/change-counters.ts';
+import type { Logger } from '../lib/log.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import { listenFront } from './listen.ts';
+import { ServeThreads } from './threads.ts';
+import type { RoutedUpstream } from '../routing/router.ts';
 
 export interface ServeOptions {
   readonly host: string;

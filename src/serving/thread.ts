@@ -1,14 +1,14 @@
 /** One thread that serves clients, as the owner sees it: its calls, what it holds, and what it leaves behind. */
 import { MessageChannel, Worker } from 'node:worker_threads';
-import type { Cache } from './cache/contract/cache.ts';
-import { CacheHost } from './cache/threads/host.ts';
-import { remoteErrors } from './cache/threads/errors.ts';
-import { closeLeftovers, descriptorTableMemory } from './http/body/duplicated-sockets.ts';
-import { loadLibc } from './http/body/libc.ts';
-import type { Clock } from './lib/clock.ts';
-import type { Logger } from './lib/log.ts';
-import { PortCaller } from './lib/threads/calls.ts';
-import type { Gathered, ServeCalls, ServeReport, ServeSetup } from './serve-protocol.ts';
+import type { Cache } from '../cache/contract/cache.ts';
+import { CacheHost } from '../cache/threads/host.ts';
+import { remoteErrors } from '../cache/threads/errors.ts';
+import { closeLeftovers, descriptorTableMemory } from '../http/body/duplicated-sockets.ts';
+import { loadLibc } from '../http/body/libc.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import { PortCaller } from '../lib/threads/calls.ts';
+import type { Gathered, ServeCalls, ServeReport, ServeSetup } from './protocol.ts';
 
 export interface ServeThreadOptions {
   readonly setup: Omit<ServeSetup, 'descriptors' | 'cachePort' | 'controlPort'>;
@@ -50,7 +50,7 @@ export class ServeThread {
     };
     // The same file, before and after compilation.
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    this.#worker = new Worker(new URL(`./serve-worker.${extension}`, import.meta.url), {
+    this.#worker = new Worker(new URL(`./worker.${extension}`, import.meta.url), {
       name: 'serve',
       workerData: setup,
       transferList: [cache.port2, control.port2],

@@ -3,15 +3,15 @@
  * says what is where, and the bytes are sent from here.
  */
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { RemoteCache } from './cache/threads/client.ts';
-import { remoteErrors } from './cache/threads/errors.ts';
-import { systemClock } from './lib/clock.ts';
-import { Generations } from './lib/change-counters.ts';
-import type { LogFields, Logger } from './lib/log.ts';
-import { answerCalls } from './lib/threads/calls.ts';
-import { RequestTally } from './metrics/request-tally.ts';
-import { listenFront, type ServingFront } from './serve-front.ts';
-import type { ServeCalls, ServeReport, ServeSetup } from './serve-protocol.ts';
+import { RemoteCache } from '../cache/threads/client.ts';
+import { remoteErrors } from '../cache/threads/errors.ts';
+import { systemClock } from '../lib/clock.ts';
+import { Generations } from '../lib/change-counters.ts';
+import type { LogFields, Logger } from '../lib/log.ts';
+import { answerCalls } from '../lib/threads/calls.ts';
+import { RequestTally } from '../metrics/request-tally.ts';
+import { listenFront, type ServingFront } from './listen.ts';
+import type { ServeCalls, ServeReport, ServeSetup } from './protocol.ts';
 
 /** Access lines go to the owner in batches: when there are as many characters, or after as long. */
 const batchLength = 32 * 1024;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { leave } from '../src/app-leaving.ts';
-import { FakeClock } from './support/fake-clock.ts';
+import { leave } from '../../src/daemon/leaving.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 
 describe('leaving', () => {
   it('ends less than a second after its grace, whatever hangs', async () => {

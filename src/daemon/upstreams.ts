@@ -1,19 +1,19 @@
 /** Upstreams as the configuration describes them: the way there, the credentials for it, and the operator's rules. */
-import type { UpstreamPolicy } from './cache/contract/upstream-policy.ts';
-import type { Config, UpstreamConfig } from './config/values/config.ts';
-import { tagMatcher } from './config/values/tag-matcher.ts';
-import type { Clock } from './lib/clock.ts';
-import { type Logger, silentLogger } from './lib/log.ts';
-import { createUpstream, type UpstreamOptions } from './upstream/create.ts';
-import { CredentialHelpers } from './upstream/credentials/helper.ts';
-import type { LegacyUpstream } from './store/recovery/legacy.ts';
-import { originOf } from './store/contract/origin.ts';
-import { configuredCredential, placeOfConfigured } from './upstream/credentials/configured.ts';
-import { CredentialStore, storedPlace } from './upstream/credentials/stored.ts';
-import { certificatePlace, type CredentialSource, firstOf } from './upstream/credentials/credentials.ts';
-import { createProbes, type EndpointProbe } from './upstream/try-endpoint.ts';
-import { PublicUpstream } from './upstream/public-upstream.ts';
-import type { Upstream, UpstreamEvents } from './upstream/contract/upstream.ts';
+import type { UpstreamPolicy } from '../cache/contract/upstream-policy.ts';
+import type { Config, UpstreamConfig } from '../config/values/config.ts';
+import { tagMatcher } from '../config/values/tag-matcher.ts';
+import type { Clock } from '../lib/clock.ts';
+import { type Logger, silentLogger } from '../lib/log.ts';
+import { createUpstream, type UpstreamOptions } from '../upstream/create.ts';
+import { CredentialHelpers } from '../upstream/credentials/helper.ts';
+import type { LegacyUpstream } from '../store/recovery/legacy.ts';
+import { originOf } from '../store/contract/origin.ts';
+import { configuredCredential, placeOfConfigured } from '../upstream/credentials/configured.ts';
+import { CredentialStore, storedPlace } from '../upstream/credentials/stored.ts';
+import { certificatePlace, type CredentialSource, firstOf } from '../upstream/credentials/credentials.ts';
+import { createProbes, type EndpointProbe } from '../upstream/try-endpoint.ts';
+import { PublicUpstream } from '../upstream/public-upstream.ts';
+import type { Upstream, UpstreamEvents } from '../upstream/contract/upstream.ts';
 
 export interface UpstreamDeps {
   readonly clock: Clock;

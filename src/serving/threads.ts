@@ -2,16 +2,16 @@
  * Several threads on one port. The kernel deals connections out among them (SO_REUSEPORT); a thread that dies takes its own
  * connections with it and is replaced.
  */
-import type { Cache } from './cache/contract/cache.ts';
-import { ListenError } from './http/listener/listen-error.ts';
-import { Listener, type ListenOptions } from './http/listener/listener.ts';
-import type { AddressBlock } from './lib/sharing/client-address.ts';
-import type { Clock } from './lib/clock.ts';
-import type { Generations } from './lib/change-counters.ts';
-import type { Logger } from './lib/log.ts';
-import type { RequestSeries } from './metrics/request-tally.ts';
-import { ServeThread } from './serve-thread.ts';
-import type { RoutedUpstream } from './routing/router.ts';
+import type { Cache } from '../cache/contract/cache.ts';
+import { ListenError } from '../http/listener/listen-error.ts';
+import { Listener, type ListenOptions } from '../http/listener/listener.ts';
+import type { AddressBlock } from '../lib/sharing/client-address.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Generations } from '../lib/change-counters.ts';
+import type { Logger } from '../lib/log.ts';
+import type { RequestSeries } from '../metrics/request-tally.ts';
+import { ServeThread } from './thread.ts';
+import type { RoutedUpstream } from '../routing/router.ts';
 
 export interface ServeThreadsOptions {
   /** At least 1. */

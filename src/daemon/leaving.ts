@@ -1,5 +1,5 @@
 /** How long leaving may take at most. */
-import type { Clock } from './lib/clock.ts';
+import type { Clock } from '../lib/clock.ts';
 
 /** What is left to put away when the grace is over gets so much longer, and no more. */
 const lastMs = 700;

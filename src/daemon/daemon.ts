@@ -1,25 +1,25 @@
 /** The composition root: one daemon made of a configuration, and taken apart again in the right order. */
 import { createRequire } from 'node:module';
 import { type DestinationStream, pino, stdSerializers } from 'pino';
-import { leave } from './app-leaving.ts';
-import { maxConnections, readSecrets } from './app-settings.ts';
-import { createUpstreams, legacyUpstreams } from './app-upstreams.ts';
-import { createCache } from './cache/create.ts';
-import { withLargeAnswers } from './cache/large-answers.ts';
-import type { UpstreamPolicy } from './cache/contract/upstream-policy.ts';
-import type { Daemon } from './cli/frame/command.ts';
-import { formatListen, isLoopback } from './config/schema/addresses.ts';
-import type { Config, LogLevel } from './config/values/config.ts';
-import { threadPoolSize } from './config/thread-pool.ts';
-import { minFreeBytes } from './config/values/units.ts';
-import { createAdmin } from './admin/admin.ts';
-import { Listener } from './http/listener/listener.ts';
-import { withoutSecrets } from './http/request/text.ts';
-import { systemClock } from './lib/clock.ts';
-import type { Logger } from './lib/log.ts';
-import { Metrics } from './metrics/metrics.ts';
-import { catalogShare, type OpenedStore, openStore } from './store/open.ts';
-import { serve } from './serve.ts';
+import { leave } from './leaving.ts';
+import { maxConnections, readSecrets } from './settings.ts';
+import { createUpstreams, legacyUpstreams } from './upstreams.ts';
+import { createCache } from '../cache/create.ts';
+import { withLargeAnswers } from '../cache/large-answers.ts';
+import type { UpstreamPolicy } from '../cache/contract/upstream-policy.ts';
+import type { Daemon } from '../cli/frame/command.ts';
+import { formatListen, isLoopback } from '../config/schema/addresses.ts';
+import type { Config, LogLevel } from '../config/values/config.ts';
+import { threadPoolSize } from '../config/thread-pool.ts';
+import { minFreeBytes } from '../config/values/units.ts';
+import { createAdmin } from '../admin/admin.ts';
+import { Listener } from '../http/listener/listener.ts';
+import { withoutSecrets } from '../http/request/text.ts';
+import { systemClock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import { Metrics } from '../metrics/metrics.ts';
+import { catalogShare, type OpenedStore, openStore } from '../store/open.ts';
+import { serve } from '../serving/serve.ts';
 
 export interface DaemonOptions {
   /** Where log lines go, one JSON text each. Default: standard output, written in batches. */
@@ -37,7 +37,7 @@ export interface DaemonOptions {
 const defaultGraceMs = 15_000;
 
 export function version(): string {
-  const manifest: unknown = createRequire(import.meta.url)('../package.json');
+  const manifest: unknown = createRequire(import.meta.url)('../../package.json');
   const isKnown = typeof manifest === 'object' && manifest !== null && 'version' in manifest;
   return isKnown && typeof manifest.version === 'string' ? manifest.version : 'unknown';
 }

@@ -1,9 +1,9 @@
 /** What the owner and a thread that serves clients say to each other, beside what the cache is asked. */
 import type { MessagePort } from 'node:worker_threads';
-import type { AddressBlock } from './lib/sharing/client-address.ts';
-import type { LogFields } from './lib/log.ts';
-import type { RequestSeries } from './metrics/request-tally.ts';
-import type { RoutedUpstream } from './routing/router.ts';
+import type { AddressBlock } from '../lib/sharing/client-address.ts';
+import type { LogFields } from '../lib/log.ts';
+import type { RequestSeries } from '../metrics/request-tally.ts';
+import type { RoutedUpstream } from '../routing/router.ts';
 
 /** Given to the thread when it starts; plain values and ports. */
 export interface ServeSetup {
