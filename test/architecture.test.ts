@@ -67,7 +67,6 @@ const floors: readonly string[] = [
   'http/body',
   'http/v2',
   'http/hot',
-  'http',
   'admin',
   'metrics',
   'serving',
@@ -229,6 +228,13 @@ describe('architecture', () => {
         'oci/manifest.ts',
       ].toSorted(),
     );
+  });
+
+  it('no folder has more than 14 files', () => {
+    const counts = Map.groupBy(files, folderOf);
+    const full = [...counts].filter(([, inside]) => inside.length > 14).map(([folder]) => folder);
+    expect(full).toEqual([]);
+    expect(floors.filter((folder) => !counts.has(folder))).toEqual([]);
   });
 
   it('no file is longer than 250 lines', () => {
