@@ -14,6 +14,11 @@ import type { Upstream } from '../upstreams.ts';
 
 /** From this size on a blob may come in several ranges, as long as each byte comes once. */
 const severalRangesBytes = 64 * 1024 * 1024;
+/**
+ * Of such a blob, what may be sent and not used: a transfer that is broken off because another one has its bytes leaves
+ * what was in the buffers of its connection. On a machine with much else to do that is several MB.
+ */
+const lostShare = 0.01;
 
 /** The blobs a client must have asked for. */
 function neededBlobs({ direct }: Artifact, client: Client): readonly string[] {
@@ -42,14 +47,15 @@ export async function coldCost(
   onceEach(log(), [artifact]);
 }
 
-/** No blob and no manifest was transferred more than once, and in bytes exactly once. */
+/** No blob and no manifest was transferred more than once, and in bytes once: exactly, but for what large blobs may lose. */
 export function onceEach(requests: readonly LoggedRequest[], artifacts: readonly Artifact[]): void {
   const wrong: string[] = [];
   for (const { name, repository, tag, direct } of artifacts) {
     for (const [digest, size] of direct.blobs) {
       const { count, sizeBytes } = blobTransfers(requests, digest);
       if (count > 1 && size < severalRangesBytes) wrong.push(`${name}: ${count} GETs of blob ${digest}`);
-      if (count > 0 && sizeBytes !== undefined && sizeBytes !== size) {
+      const most = size < severalRangesBytes ? size : size * (1 + lostShare);
+      if (count > 0 && sizeBytes !== undefined && (sizeBytes < size || sizeBytes > most)) {
         wrong.push(`${name}: ${sizeBytes} bytes were sent of blob ${digest}, which has ${size}`);
       }
     }
