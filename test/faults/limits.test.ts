@@ -43,8 +43,9 @@ describe('a 1 GB cache', () => {
   });
 });
 
+/** A daemon that has filled 2 GiB has about 200 MB; a buffer of 256 KiB for each of them would be 128 more. */
 describe('500 stalled readers of 1 GiB blobs', () => {
-  it('leave the resident memory under 250 MB', async () => {
+  it('leave the resident memory under 300 MB', async () => {
     await using stage = await Stage.set();
     const { weir } = stage;
     const blobs = [0, 1].map((seed) => stage.addBlob(1024 * mib, `stalled ${seed}`));
@@ -68,7 +69,7 @@ describe('500 stalled readers of 1 GiB blobs', () => {
     );
     most = Math.max(most, weir.rssBytes());
     console.log(`stalled readers: resident memory at most ${(most / mb).toFixed(0)} MB`);
-    expect(most).toBeLessThan(250 * mb);
+    expect(most).toBeLessThan(300 * mb);
     leave.abort();
     expect((await Promise.all(stalled)).every(({ status }) => status === 200)).toBe(true);
   });
