@@ -142,7 +142,7 @@ export async function* continuedBody(
         const waitMs = delayMs(error, idleAttempts);
         idleMs += waitMs;
         if (isHopeless || idleMs > maxIdleMs) throw error;
-        if (wasAsked(error) && ++idleAttempts >= maxIdleAttempts) throw error;
+        if (usesUpAttempt(error) && ++idleAttempts >= maxIdleAttempts) throw error;
         await source.clock.sleep(waitMs, signal);
       }
       source.resumed();
@@ -210,11 +210,11 @@ function isAboutRange(error: UpstreamError, source: BodySource): boolean {
 }
 
 /** A failure that is remembered says when the question is asked again; until then it uses up no attempt. */
-function wasAsked({ kind, retryAfterMs }: UpstreamError): boolean {
+function usesUpAttempt({ kind, retryAfterMs }: UpstreamError): boolean {
   return retryAfterMs === undefined || kind === 'breakerOpen' || kind === 'rateLimited';
 }
 
 function delayMs(error: UpstreamError, idleAttempts: number): number {
   const waitMs = Math.max(idleDelaysMs[idleAttempts] ?? 0, error.retryAfterMs ?? 0);
-  return wasAsked(error) ? Math.min(waitMs, maxHeldWaitMs) : waitMs;
+  return usesUpAttempt(error) ? Math.min(waitMs, maxHeldWaitMs) : waitMs;
 }
