@@ -1,6 +1,6 @@
 /**
  * Would a store be well off in this directory? Tries there, in a directory of its own that is removed again, what the
- * store does (commit.ts, atomic-file.ts, root-lock.ts), and changes nothing that is there.
+ * store does (blobs/commit.ts, lib/files/atomic-file.ts, root/lock.ts), and changes nothing that is there.
  */
 import { randomBytes } from 'node:crypto';
 import { access, constants, link, mkdtemp, open, rename, rm, stat, statfs } from 'node:fs/promises';

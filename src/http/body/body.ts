@@ -2,10 +2,10 @@
  * The only place that sends blob bytes.
  *
  * A large body whose bytes lie in a file goes past the socket by sendfile, where that can be had (sendfile.ts). All others
- * go from a positional reader into a pooled buffer and from there into the socket. A reader that is slow, or new,
- * has one small buffer at a time (two for short parts, short-parts.ts), and none while it waits for a transfer; one that
- * keeps up gets two large ones, of which one fills while the other drains. A body either ends complete or its connection is broken: a failure never turns into a
- * clean end, and nothing is ever appended.
+ * go from a positional reader into a pooled buffer and from there into the socket. A reader that is slow, or new, has one
+ * small buffer at a time (two for short parts, http/v2/short-parts.ts), and none while it waits for a transfer; one that
+ * keeps up gets two large ones, of which one fills while the other drains. A body either ends complete or its connection is
+ * broken: a failure never turns into a clean end, and nothing is ever appended.
  */
 import type { ServerResponse } from 'node:http';
 import type { BlobReader, BodySpan } from '../../fill/contract/blob-view.ts';

@@ -18,7 +18,7 @@ export interface ServerLimits {
 export const defaultKeepAliveMs = 620_000;
 
 const strictness: ServerOptions = {
-  // A limit on whole requests would cut slow ones; bodies have their own (request-body.ts).
+  // A limit on whole requests would cut slow ones; bodies have their own (http/v2/request-body.ts).
   requestTimeout: 0,
   // podman asks for a thousand ranges in one header.
   maxHeaderSize: 64 * 1024,
@@ -27,7 +27,7 @@ const strictness: ServerOptions = {
   keepAlive: true,
   keepAliveInitialDelay: 60_000,
   insecureHTTPParser: false,
-  // Refused with a readable answer instead (front.ts).
+  // Refused with a readable answer instead (http/v2/front.ts).
   requireHostHeader: false,
   optimizeEmptyRequests: true,
 };
