@@ -42,7 +42,7 @@ export class Generation {
   readonly spool: Spool;
   readonly pieces: PieceMap;
   /** Position: the contiguous prefix. Also woken by everything else that a reader may wait for. */
-  readonly watermark = Watermark.create();
+  readonly watermark = new Watermark();
   readonly #options: GenerationOptions;
   readonly #hash: SpoolHash;
   readonly #resumedBytes: number;
