@@ -31,7 +31,6 @@ const floors: readonly string[] = [
   'store/blobs',
   'store/ingest',
   'store/disk',
-  'store/memory',
   'store/layout',
   'store/recovery',
   'store',

@@ -1,6 +1,6 @@
 /**
- * What a store of content-addressed bytes must do. The cache talks to this interface only; `disk-store` and
- * `memory-store` implement it and both pass `test/store/contract`.
+ * What a store of content-addressed bytes must do. The cache talks to this interface only; `DiskStore` implements it and
+ * passes `test/store/contract`.
  *
  * A blob's life: `createIngest` opens a spool file, the fill writes pieces of it in any order, proves digest and size,
  * and `adopt`s it; from then on it is visible through `stat` and `open` and never changes. Nothing is visible under a
@@ -19,7 +19,7 @@ export interface Interval {
 export interface PositionalReader {
   /**
    * The file's descriptor on this thread, for senders that work on descriptors: valid until this reader is closed, never
-   * to be closed, written to or moved by anybody else. Absent in the memory store.
+   * to be closed, written to or moved by anybody else. Absent where there is no file.
    */
   readonly descriptor?: number;
   read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<number>;
@@ -28,7 +28,7 @@ export interface PositionalReader {
 export interface BlobInfo {
   readonly digest: Digest;
   readonly sizeBytes: number;
-  /** Absolute path of the file, for a sender that works on paths or descriptors; undefined in the memory store. */
+  /** Absolute path of the file, for threads that open it anew; undefined where there is no file. */
   readonly path: string | undefined;
   /**
    * The bytes are there but nobody has proved this file as it is: they must be re-hashed before the last byte is given
@@ -61,7 +61,7 @@ export interface IngestKey {
  */
 export interface Ingest {
   readonly key: IngestKey;
-  /** Absolute path while the ingest is open; undefined in the memory store. */
+  /** Absolute path while the ingest is open, for threads that write to it; undefined where there is no file. */
   readonly path: string | undefined;
   /** What a resumed partial already held, durably, when it was opened; empty for a new one. */
   readonly resumed: readonly Interval[];

@@ -10,11 +10,11 @@ import { silentLogger } from '../../../src/lib/log.ts';
 import { digestHex } from '../../../src/oci/digest.ts';
 import type { BlobStore } from '../../../src/store/contract/blob-store.ts';
 import type { Catalog } from '../../../src/store/contract/metadata.ts';
-import { MemoryStore } from '../../../src/store/memory/store.ts';
 import { openStore } from '../../../src/store/open.ts';
 import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
 import { tempDirectory } from '../../support/temp.ts';
 import { repository } from '../../fill/support/engine.ts';
+import { FaultyStore } from '../../fill/support/faulty-store.ts';
 import { FakeUpstream, imageManifest } from '../support/fake-upstream.ts';
 import { patient, tag } from '../support/policy-rig.ts';
 
@@ -114,10 +114,11 @@ describe('on disk', () => {
   });
 });
 
-describe('in memory', () => {
-  it('a store that is full takes nothing and costs no pull', async () => {
+describe('on a full disk', () => {
+  it('a manifest is not kept, and that costs no pull', async () => {
     const catalog = new SqliteCatalog({ path: ':memory:', clock: systemClock, logger: silentLogger });
-    const store = new MemoryStore({ catalog, now: () => systemClock.now(), maxBytes: 10 });
+    const store = new FaultyStore(catalog);
+    store.fullAt = 10;
     const upstream = upstreamWithImage();
     const manifests = manifestsOver(upstream, store, catalog);
     expect((await manifests.manifest(byTag, never)).outcome.kind).toBe('bypass');

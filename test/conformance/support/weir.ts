@@ -1,6 +1,6 @@
 /**
- * weir whole, from its listener to its upstream client, over real sockets, in front of a scripted registry: everything
- * but the configuration file and the disk. The clock is the system's unless a test turns its own.
+ * weir whole, from its listener to its disk and its upstream client, over real sockets, in front of a scripted registry:
+ * everything but the configuration file. The clock is the system's unless a test turns its own.
  */
 import { createCache, type RunningCache } from '../../../src/cache/create.ts';
 import type { Clock } from '../../../src/lib/clock.ts';
@@ -8,12 +8,12 @@ import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { Metrics } from '../../../src/metrics/metrics.ts';
 import { type Serving, serve } from '../../../src/serving/serve.ts';
-import { MemoryStore } from '../../../src/store/memory/store.ts';
-import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
+import { type OpenedStore, openStore } from '../../../src/store/open.ts';
 import type { Upstream } from '../../../src/upstream/contract/upstream.ts';
 import type { FakeClock } from '../../support/fake-clock.ts';
 import { type RawResponse, type RequestOptions, rawFetch } from '../../support/raw-client.ts';
 import { ScriptedUpstream, type UpstreamOptions } from '../../support/scripted-upstream.ts';
+import { type TempDirectory, tempDirectory } from '../../support/temp.ts';
 import { clientOf } from '../../upstream/support/clients.ts';
 
 export interface WeirOptions extends UpstreamOptions {
@@ -28,6 +28,7 @@ export interface WeirOptions extends UpstreamOptions {
 const key = 'lab.test';
 
 interface Parts {
+  readonly opened: OpenedStore;
   readonly client: Upstream;
   readonly running: RunningCache;
   readonly serving: Serving;
@@ -37,20 +38,18 @@ export class WeirUnderTest implements AsyncDisposable {
   readonly upstream: ScriptedUpstream;
   readonly #options: WeirOptions;
   readonly #clock: Clock;
-  readonly #catalog: SqliteCatalog;
-  readonly #store: MemoryStore;
+  readonly #temp: TempDirectory;
   #parts: Parts | undefined;
 
-  private constructor(upstream: ScriptedUpstream, options: WeirOptions) {
+  private constructor(upstream: ScriptedUpstream, temp: TempDirectory, options: WeirOptions) {
     this.upstream = upstream;
+    this.#temp = temp;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#catalog = new SqliteCatalog({ path: ':memory:', clock: this.#clock, logger: silentLogger });
-    this.#store = new MemoryStore({ catalog: this.#catalog, now: () => this.#clock.now() });
   }
 
   static async start(options: WeirOptions = {}): Promise<WeirUnderTest> {
-    const weir = new WeirUnderTest(await ScriptedUpstream.start(options), options);
+    const weir = new WeirUnderTest(await ScriptedUpstream.start(options), await tempDirectory('weir'), options);
     await weir.#start(false);
     return weir;
   }
@@ -73,7 +72,7 @@ export class WeirUnderTest implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stop();
     await this.upstream[Symbol.asyncDispose]();
-    this.#catalog.close();
+    await this.#temp[Symbol.asyncDispose]();
   }
 
   #running(): Parts {
@@ -84,7 +83,9 @@ export class WeirUnderTest implements AsyncDisposable {
   async #start(offline: boolean): Promise<void> {
     const { tagTtlMs = 300_000, staleIfErrorMs = 86_400_000, headTimeoutMs = 60_000 } = this.#options;
     const clock = this.#clock;
-    const [store, catalog] = [this.#store, this.#catalog];
+    const root = this.#temp.file('root');
+    const opened = await openStore({ root, partialTtlMs: 86_400_000, clock, logger: silentLogger });
+    const { store, catalog } = opened;
     const client = clientOf(new URL(this.upstream.url), { key, clock, isOffline: offline, headTimeoutMs });
     const storeUsage = (): { bytes: number; blobs: number; catalogBytes: number; unreadable: number } => ({
       bytes: 0,
@@ -123,16 +124,17 @@ export class WeirUnderTest implements AsyncDisposable {
       metrics,
       accessLog: undefined,
     });
-    this.#parts = { client, running, serving };
+    this.#parts = { opened, client, running, serving };
   }
 
   async #stop(): Promise<void> {
-    const { client, running, serving } = this.#running();
+    const { opened, client, running, serving } = this.#running();
     this.#parts = undefined;
     const now = AbortSignal.abort();
     await serving.drain(now);
     await running.close(now);
     await client.close();
+    await opened.close();
   }
 }
 

@@ -90,6 +90,7 @@ export class FaultyStore implements BlobStore {
 
   async put(digest: Digest, bytes: Uint8Array): Promise<BlobInfo> {
     if (digestOf(bytes, digestAlgorithm(digest)) !== digest) throw new StoreError('mismatch', 'wrong bytes');
+    if (this.ingestBytes + bytes.byteLength > this.fullAt) throw new StoreError('full', 'no space left');
     this.#seal(digest, Buffer.from(bytes));
     return { digest, sizeBytes: bytes.byteLength, path: undefined, isSuspect: false };
   }
