@@ -1,22 +1,5 @@
 /** How long to wait before asking again. */
 
-export interface BackoffOptions {
-  /** The first wait; doubles with each attempt. */
-  readonly baseMs: number;
-  readonly maxMs: number;
-  /** Uniform in [0, 1). Default Math.random. */
-  readonly random?: () => number;
-}
-
-/**
- * The wait in milliseconds before retry number `attempt` (0 is the first): between half and all of the doubled base, so
- * that clients which failed together do not come back together.
- */
-export function backoff(attempt: number, { baseMs, maxMs, random = Math.random }: BackoffOptions): number {
-  const ceiling = Math.min(maxMs, baseMs * 2 ** Math.max(0, attempt));
-  return ceiling / 2 + (ceiling / 2) * random();
-}
-
 const weekday = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? /;
 
 /** No wait that somebody asks for counts for longer: a hint is no reason to go without something for hours. */

@@ -45,11 +45,6 @@ export class IntervalSet {
     this.#ends.splice(low, high - low, mergedEnd);
   }
 
-  /** Whether all of `[start, end)` is in the set; by default the single number `start`. Empty intervals are. */
-  contains(start: number, end: number = start + 1): boolean {
-    return start >= end || this.runEnd(start) >= end;
-  }
-
   /** Where the run that holds `position` ends; `position` itself when it is not in the set. */
   runEnd(position: number): number {
     const i = firstIndex(this.#ends, position + 1);
@@ -62,13 +57,6 @@ export class IntervalSet {
     if (start >= to) return undefined;
     const next = firstIndex(this.#starts, start);
     return { start, end: next < this.#starts.length ? Math.min(to, at(this.#starts, next)) : to };
-  }
-
-  /** Every stretch of `[from, to)` that is not in the set, ascending. */
-  gaps(from: number, to: number): readonly Interval[] {
-    const found: Interval[] = [];
-    for (let gap = this.firstGap(from, to); gap !== undefined; gap = this.firstGap(gap.end, to)) found.push(gap);
-    return found;
   }
 
   /** The runs, ascending: a copy. */

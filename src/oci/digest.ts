@@ -12,9 +12,6 @@ export type Digest = string & { readonly [digestBrand]: true };
 
 export type DigestAlgorithm = 'sha256' | 'sha512';
 
-/** Every algorithm that weir can verify, with the number of hexadecimal digits of its sums. */
-export const digestHexLength: Readonly<Record<DigestAlgorithm, number>> = { sha256: 64, sha512: 128 };
-
 const supported = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 /** Components and separators share no character, so the match is linear in the length of the text. */
 const grammar = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/;

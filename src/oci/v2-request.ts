@@ -7,9 +7,14 @@
  */
 import { type Digest, isDigestGrammar, parseDigest } from './digest.ts';
 import { OciError, type OciErrorCode } from './errors.ts';
-import { type PathName, parsePathName } from './path-name.ts';
-import { parseReference, type Reference } from './reference.ts';
-import { type Page, parseQuery, readPage, type V2Query } from './v2-query.ts';
+import { parsePathName, parseReference, type PathName, type Reference } from './reference.ts';
+
+interface Page {
+  /** How many entries at most; 0 asks for none. */
+  readonly n?: number;
+  /** The entry after which the page starts. */
+  readonly last?: string;
+}
 
 interface Named {
   readonly name: PathName;
@@ -32,7 +37,11 @@ interface Push {
   readonly name?: PathName;
 }
 
-export type V2Request = (Route | Push) & V2Query & { readonly method: string };
+export type V2Request = (Route | Push) & {
+  readonly method: string;
+  /** Every value of `ns`, in order. More than one is for routing to refuse. */
+  readonly ns: readonly string[];
+};
 
 export interface V2ParseError {
   readonly kind: 'invalid';
@@ -47,11 +56,11 @@ export function parseV2Request(method: string, rawTarget: string, host?: string)
   const target = originForm(rawTarget, host);
   if (target === undefined) return invalid('NAME_INVALID', 'the request target names another host');
   const mark = target.indexOf('?');
-  const query = parseQuery(mark === -1 ? '' : target.slice(mark + 1));
-  const route = parsePath(mark === -1 ? target : target.slice(0, mark), query.search);
+  const search = new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1));
+  const route = parsePath(mark === -1 ? target : target.slice(0, mark), search);
   const isRead = method === 'GET' || method === 'HEAD';
   if (route.kind === 'invalid') return isRead ? asRead(route) : route;
-  const rest = { ns: query.ns, rest: query.rest, method };
+  const rest = { ns: search.getAll('ns'), method };
   if (isRead || route.kind === 'upload') return { ...route, ...rest };
   return { kind: 'push', route: route.kind, ...('name' in route ? { name: route.name } : {}), ...rest };
 }
@@ -146,4 +155,13 @@ function invalid(code: OciErrorCode, message: string, detail?: unknown): V2Parse
 /** Enough of the client's own text to recognise it, in an answer of bounded size. */
 function clip(text: string): string {
   return text.length <= 300 ? text : `${text.slice(0, 300)}…`;
+}
+
+/** The page asked for, or undefined when `n` is not a whole number; an empty `n` counts as absent, as in distribution. */
+function readPage(search: URLSearchParams): Page | undefined {
+  const text = search.get('n') ?? '';
+  const last = search.get('last') ?? '';
+  const n = Number(text);
+  if (text !== '' && !(/^[0-9]+$/.test(text) && Number.isSafeInteger(n))) return undefined;
+  return { ...(text === '' ? {} : { n }), ...(last === '' ? {} : { last }) };
 }

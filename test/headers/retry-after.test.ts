@@ -1,27 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { backoff, parseRetryAfter } from '../../src/headers/retry-after.ts';
+import { parseRetryAfter } from '../../src/headers/retry-after.ts';
 
 const now = Date.UTC(2026, 10, 22, 12, 0, 0);
-
-describe('backoff', () => {
-  it('doubles up to its maximum, from half to all of it', () => {
-    const waits = (random: number): number[] =>
-      [0, 1, 2, 3, 10, 2000].map((attempt) => backoff(attempt, { baseMs: 100, maxMs: 500, random: () => random }));
-    expect(waits(0)).toEqual([50, 100, 200, 250, 250, 250]);
-    expect(waits(1)).toEqual([100, 200, 400, 500, 500, 500]);
-  });
-
-  it('stays in its bounds', () => {
-    fc.assert(
-      fc.property(fc.integer({ min: -5, max: 5000 }), fc.integer({ min: 1, max: 10_000 }), (attempt, baseMs) => {
-        const wait = backoff(attempt, { baseMs, maxMs: 60_000 });
-        expect(wait).toBeGreaterThanOrEqual(Math.min(baseMs, 60_000) / 2);
-        expect(wait).toBeLessThanOrEqual(60_000);
-      }),
-    );
-  });
-});
 
 describe('Retry-After', () => {
   it.each([

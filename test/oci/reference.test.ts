@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
-import { parsePathName } from '../../src/oci/path-name.ts';
-import { parseReference, parseRepository, parseTag, referenceText } from '../../src/oci/reference.ts';
+import { parsePathName, parseReference, parseRepository, parseTag, referenceText } from '../../src/oci/reference.ts';
 
 describe('reference', () => {
   it.each([

@@ -293,7 +293,7 @@ describe('listings', () => {
     upstream.on({}, headers({ 'OCI-Filters-Applied': 'artifactType' }));
     await using client = clientOf(new URL(upstream.url));
     const page = await client.listReferrers(repo('a/b'), manifestDigest, {}, never);
-    expect(page).toMatchObject({ contentType: mediaTypes.ociIndex, filtersApplied: 'artifactType', next: undefined });
+    expect(page).toMatchObject({ contentType: mediaTypes.ociIndex, next: undefined });
     expect(upstream.requests[0]?.headers['accept']).toBe(mediaTypes.ociIndex);
   });
 });

@@ -52,10 +52,6 @@ export class ThreadMove implements LineSink {
     this.#skipBytes = order.skipBytes;
   }
 
-  get isStopped(): boolean {
-    return this.#isStopped;
-  }
-
   obey(command: Exclude<MoveCommand, { kind: 'move' }>): void {
     if (this.#isStopped) return;
     switch (command.kind) {

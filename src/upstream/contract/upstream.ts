@@ -97,8 +97,6 @@ export interface ListingPage extends Shown {
   readonly contentType: string | undefined;
   /** Path and query of the next page on the upstream, from its Link header. */
   readonly next: string | undefined;
-  /** Value of OCI-Filters-Applied. */
-  readonly filtersApplied: string | undefined;
 }
 
 export interface Upstream {

@@ -143,8 +143,7 @@ async function fetchPage(
   const bytes = await plainText(sent, headers, maxListingBytes, (cause) =>
     failure('badResponse', upstream, `${place}: a Content-Encoding that cannot be undone`, cause),
   );
-  const filtersApplied = firstOf(headers['oci-filters-applied']);
-  return { bytes, contentType, next: next.path, filtersApplied, ...(shown !== undefined && { shown }) };
+  return { bytes, contentType, next: next.path, ...(shown !== undefined && { shown }) };
 }
 
 /**

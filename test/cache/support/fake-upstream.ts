@@ -267,7 +267,7 @@ export function imageManifest(mark: string, mediaType: string | undefined = medi
 }
 
 function listing(body: string, next: string | undefined): ListingPage {
-  return { bytes: new TextEncoder().encode(body), contentType: mediaTypes.json, next, filtersApplied: undefined };
+  return { bytes: new TextEncoder().encode(body), contentType: mediaTypes.json, next };
 }
 
 function named(repository: Repository, reference: Reference): string {
