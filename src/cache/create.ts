@@ -7,15 +7,15 @@ import { Shares } from '../lib/sharing/shares.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Catalog, RepositoryKey } from '../store/contract/metadata.ts';
 import type { BlobStore } from '../store/contract/blob-store.ts';
-import { createRights } from './visibility/upstream-rights.ts';
+import { UpstreamRights } from './visibility/upstream-rights.ts';
 import type { BlobQuery, Cache, LeasedAnswer, PeekQuery } from './contract/cache.ts';
 import { Blobs } from './blobs/blobs.ts';
 import type { CacheEvents } from '../fill/contract/events.ts';
 import { FillConnections } from '../fill/schedule/connections.ts';
 import { FillTable } from '../fill/fills.ts';
 import { Keeping } from '../fill/contract/keeping.ts';
-import { createListings } from './lists/lists.ts';
-import { createManifests } from './manifests/manifests.ts';
+import { Lists } from './lists/lists.ts';
+import { Manifests } from './manifests/manifests.ts';
 import { MoverPool } from '../fill/worker/pool.ts';
 import { Overdue } from './contract/slow-upstreams.ts';
 import { type PolicyOptions, defaultPolicyOptions } from './contract/deps.ts';
@@ -68,7 +68,16 @@ export function createCache(options: CacheOptions): RunningCache {
   const keeping = new Keeping();
   const shared = { store, catalog, space, clock, logger, events, connections, keeping, hashTurns, movers };
   const overdue = new Overdue((key) => upstreams.get(key)?.upstream.answeredAtMs);
-  const rights = createRights({ catalog, store, upstreams, clock, logger, overdue, options: policy, generations });
+  const rights = new UpstreamRights({
+    catalog,
+    store,
+    upstreams,
+    clock,
+    logger,
+    overdue,
+    options: policy,
+    generations,
+  });
   const fills = new FillTable({ ...shared, rights, proofs: new Shares(mostProofs), onAbandon });
   const deps = {
     store,
@@ -83,8 +92,8 @@ export function createCache(options: CacheOptions): RunningCache {
     options: policy,
     generations,
   };
-  const manifests = createManifests(deps);
-  const listings = createListings(deps);
+  const manifests = new Manifests(deps);
+  const listings = new Lists(deps);
   const prefetch =
     options.prefetch === undefined || offline
       ? undefined

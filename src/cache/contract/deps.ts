@@ -1,21 +1,9 @@
-/** What the policy half of the cache is made of, and what it offers: rights, manifests and listings. */
+/** What the policy half of the cache is made of. */
 import type { Clock } from '../../lib/clock.ts';
 import type { Generations } from '../../lib/change-counters.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { BlobStore } from '../../store/contract/blob-store.ts';
-import type { Digest } from '../../oci/digest.ts';
-import type { Catalog, RepositoryKey } from '../../store/contract/metadata.ts';
-import type {
-  CatalogAnswer,
-  CatalogQuery,
-  LeasedAnswer,
-  ManifestAnswer,
-  ManifestQuery,
-  ReferrersAnswer,
-  ReferrersQuery,
-  TagsAnswer,
-  TagsQuery,
-} from './cache.ts';
+import type { Catalog } from '../../store/contract/metadata.ts';
 import type { CacheEvents } from '../../fill/contract/events.ts';
 import type { Overdue } from './slow-upstreams.ts';
 import type { UpstreamPolicy } from './upstream-policy.ts';
@@ -45,11 +33,6 @@ export const defaultPolicyOptions: PolicyOptions = {
   hotManifestBytes: 64 * 1024 * 1024,
 };
 
-export interface RepositoryRights extends Rights {
-  /** Ends what runs in the background. */
-  close(): void;
-}
-
 /** What rights are decided from. */
 export interface RightsDeps {
   readonly catalog: Catalog;
@@ -64,33 +47,11 @@ export interface RightsDeps {
   readonly overdue?: Overdue;
 }
 
-/** What manifests need of `Space`. */
-export interface SpaceGrants {
-  allot(): { cover(bytes: number, leftBytes: number): boolean | Promise<boolean>; release(): void };
-}
-
 export interface PolicyDeps extends RightsDeps {
-  readonly rights: RepositoryRights;
+  readonly rights: Rights;
   readonly events: CacheEvents;
   /** Grants room before something is stored. Absent: there always is. */
-  readonly space?: SpaceGrants;
-}
-
-/** Every call rejects with CacheError or UpstreamError; a signal ends only the caller's waiting. */
-export interface Manifests {
-  manifest(query: ManifestQuery, signal: AbortSignal): Promise<ManifestAnswer>;
-  /** See `Cache.peek`. */
-  peek(query: ManifestQuery): Promise<LeasedAnswer | undefined>;
-  /** The repository has said that it has no such blob: tags that lead to it are due. */
-  blobAbsent(key: RepositoryKey, digest: Digest): void;
-  /** Ends what runs in the background. */
-  close(): void;
-}
-
-export interface Listings {
-  tags(query: TagsQuery, signal: AbortSignal): Promise<TagsAnswer>;
-  referrers(query: ReferrersQuery, signal: AbortSignal): Promise<ReferrersAnswer>;
-  catalog(query: CatalogQuery, signal: AbortSignal): Promise<CatalogAnswer>;
-  /** Ends what runs in the background. */
-  close(): void;
+  readonly space?: {
+    allot(): { cover(bytes: number, leftBytes: number): boolean | Promise<boolean>; release(): void };
+  };
 }

@@ -11,18 +11,15 @@ import type {
 import { CacheError } from '../../fill/contract/errors.ts';
 import { onBehalf } from '../contract/on-behalf.ts';
 import type { UpstreamPolicy } from '../contract/upstream-policy.ts';
-import type { Listings, PolicyDeps } from '../contract/deps.ts';
+import type { PolicyDeps } from '../contract/deps.ts';
 import { ReferrerLists } from './referrers.ts';
 import { shuttingDown } from '../freshness/error-classes.ts';
 import { isAborted } from '../../upstream/contract/errors.ts';
 import { RepositoryLists } from './repositories.ts';
 import { TagLists } from './tags.ts';
 
-export function createListings(deps: PolicyDeps): Listings {
-  return new CachedListings(deps);
-}
-
-class CachedListings implements Listings {
+/** Every call rejects with CacheError or UpstreamError; a signal ends only the caller's waiting. */
+export class Lists {
   readonly #deps: PolicyDeps;
   readonly #tags: TagLists;
   readonly #referrers: ReferrerLists;
@@ -50,6 +47,7 @@ class CachedListings implements Listings {
     return this.#unlessClosed(() => this.#repositories.list(query, signal));
   }
 
+  /** Ends what runs in the background. */
   close(): void {
     this.#isClosed = true;
     this.#tags.close();

@@ -12,15 +12,12 @@ import { answerOf, contentOf, typed } from './answer.ts';
 import { ManifestFetch } from './fetch.ts';
 import { type KeptManifest, ManifestShelf } from './store.ts';
 import { onBehalf } from '../contract/on-behalf.ts';
-import type { Manifests, PolicyDeps } from '../contract/deps.ts';
+import type { PolicyDeps } from '../contract/deps.ts';
 import { TagResolver } from './resolve-tag.ts';
 import { shuttingDown } from '../freshness/error-classes.ts';
 
-export function createManifests(deps: PolicyDeps): Manifests {
-  return new CachedManifests(deps);
-}
-
-class CachedManifests implements Manifests {
+/** Every call rejects with CacheError or UpstreamError; a signal ends only the caller's waiting. */
+export class Manifests {
   readonly #deps: PolicyDeps;
   readonly #shelf: ManifestShelf;
   readonly #fetch: ManifestFetch;
@@ -57,6 +54,7 @@ class CachedManifests implements Manifests {
     }
   }
 
+  /** See `Cache.peek`. */
   async peek({ upstream, repository, reference, method }: ManifestQuery): Promise<LeasedAnswer | undefined> {
     const { upstreams, rights, catalog, generations } = this.#deps;
     const policy = upstreams.get(upstream);
@@ -78,10 +76,12 @@ class CachedManifests implements Manifests {
     );
   }
 
+  /** The repository has said that it has no such blob: tags that lead to it are due. */
   blobAbsent(key: RepositoryKey, digest: Digest): void {
     this.#bindings.lostBelow(key, digest);
   }
 
+  /** Ends what runs in the background. */
   close(): void {
     this.#isClosed = true;
     this.#resolver.close();

@@ -14,19 +14,15 @@ import { Naming } from './naming.ts';
 import { Negatives } from '../freshness/negative-cache.ts';
 import { onBehalf } from '../contract/on-behalf.ts';
 import type { UpstreamPolicy } from '../contract/upstream-policy.ts';
-import type { RepositoryRights, RightsDeps } from '../contract/deps.ts';
+import type { RightsDeps } from '../contract/deps.ts';
 import { Refresh } from '../freshness/revalidate.ts';
-import type { Standing } from '../contract/rights.ts';
+import type { Rights, Standing } from '../contract/rights.ts';
 import type { Word } from '../../fill/contract/linker.ts';
 
 /** Words about bytes that are not here, or not this upstream's. */
 const maxWords = 16_384;
 
-export function createRights(deps: RightsDeps): RepositoryRights {
-  return new UpstreamRights(deps);
-}
-
-class UpstreamRights implements RepositoryRights {
+export class UpstreamRights implements Rights {
   readonly #deps: RightsDeps;
   readonly #questions: Refresh<void>;
   readonly #negatives: Negatives;

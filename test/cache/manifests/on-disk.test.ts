@@ -1,9 +1,9 @@
 /** Manifests and tags over the real stores, the one on disk through a restart. */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { createRights } from '../../../src/cache/visibility/upstream-rights.ts';
-import { createManifests } from '../../../src/cache/manifests/manifests.ts';
-import { defaultPolicyOptions, type Manifests } from '../../../src/cache/contract/deps.ts';
+import { UpstreamRights } from '../../../src/cache/visibility/upstream-rights.ts';
+import { Manifests } from '../../../src/cache/manifests/manifests.ts';
+import { defaultPolicyOptions } from '../../../src/cache/contract/deps.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { Generations } from '../../../src/lib/change-counters.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
@@ -59,7 +59,7 @@ function manifestsOver(upstream: FakeUpstream, store: BlobStore, catalog: Catalo
     options: defaultPolicyOptions,
     generations: new Generations(),
   };
-  return createManifests({ ...shared, events, rights: createRights(shared) });
+  return new Manifests({ ...shared, events, rights: new UpstreamRights(shared) });
 }
 
 const never = new AbortController().signal;

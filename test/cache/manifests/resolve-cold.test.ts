@@ -243,9 +243,9 @@ describe('a store that takes nothing', () => {
   it('is not even tried when there is no room to be made', async () => {
     let isReleased = false;
     const space = { allot: () => ({ cover: () => false, release: () => void (isReleased = true) }) };
-    const { createManifests } = await import('../../../src/cache/manifests/manifests.ts');
+    const { Manifests } = await import('../../../src/cache/manifests/manifests.ts');
     rig.manifests.close();
-    rig.manifests = createManifests({ ...rig.deps, space });
+    rig.manifests = new Manifests({ ...rig.deps, space });
     expect((await rig.get(name)).outcome.kind).toBe('bypass');
     expect([rig.store.puts, isReleased]).toEqual([0, true]);
   });

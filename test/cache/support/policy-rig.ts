@@ -1,5 +1,5 @@
 /** The policy half of the cache over fake upstreams, with a clock that the test turns. */
-import { createRights } from '../../../src/cache/visibility/upstream-rights.ts';
+import { UpstreamRights } from '../../../src/cache/visibility/upstream-rights.ts';
 import type {
   CatalogAnswer,
   CatalogQuery,
@@ -8,18 +8,11 @@ import type {
   TagsAnswer,
 } from '../../../src/cache/contract/cache.ts';
 import type { CacheEvents } from '../../../src/fill/contract/events.ts';
-import { createListings } from '../../../src/cache/lists/lists.ts';
-import { createManifests } from '../../../src/cache/manifests/manifests.ts';
+import { Lists } from '../../../src/cache/lists/lists.ts';
+import { Manifests } from '../../../src/cache/manifests/manifests.ts';
 import { Overdue } from '../../../src/cache/contract/slow-upstreams.ts';
 import type { UpstreamPolicy } from '../../../src/cache/contract/upstream-policy.ts';
-import {
-  defaultPolicyOptions,
-  type Listings,
-  type Manifests,
-  type PolicyDeps,
-  type PolicyOptions,
-  type RepositoryRights,
-} from '../../../src/cache/contract/deps.ts';
+import { defaultPolicyOptions, type PolicyDeps, type PolicyOptions } from '../../../src/cache/contract/deps.ts';
 import { Generations } from '../../../src/lib/change-counters.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
@@ -77,9 +70,9 @@ export class PolicyRig implements Disposable {
   readonly policies: Map<string, UpstreamPolicy>;
   readonly options: PolicyOptions;
   deps: PolicyDeps;
-  rights: RepositoryRights;
+  rights: UpstreamRights;
   manifests: Manifests;
-  listings: Listings;
+  listings: Lists;
   /** Whom `get` and the others ask unless they are told otherwise. */
   upstream: string;
 
@@ -164,9 +157,9 @@ export class PolicyRig implements Disposable {
     const told = { logger: silentLogger, events: eventsInto(this.rejected), overdue: new Overdue() };
     const generations = new Generations();
     const shared = { clock, catalog, store, options, upstreams, generations, ...told };
-    const rights = createRights(shared);
+    const rights = new UpstreamRights(shared);
     const deps = { ...shared, rights };
-    return { deps, rights, manifests: createManifests(deps), listings: createListings(deps) };
+    return { deps, rights, manifests: new Manifests(deps), listings: new Lists(deps) };
   }
 
   #stop(): void {
