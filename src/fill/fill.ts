@@ -16,7 +16,8 @@ import { look } from './contract/look.ts';
 import { Sources } from './download/sources.ts';
 import type { Allotment } from './space/reservation.ts';
 import type { FillOptions } from './options.ts';
-import { type Spool, openSpool, readerOf, suspectSpool } from './attempt/file.ts';
+import type { Ingest } from '../store/contract/blob-store.ts';
+import { openIngest, readerOf, suspectIngest } from './attempt/ingest.ts';
 import { type FillHead, Succession } from './attempts.ts';
 import { Wants } from './attempt/demand.ts';
 
@@ -154,17 +155,17 @@ export class Fill {
     using _proof =
       info && (await this.#context.proofs.acquire({ party: this.#attendance.party }, this.#control.signal));
     this.#attendance.begin();
-    let spool = info && suspectSpool(this.#context, info);
-    spool ??= await openSpool(this.#context, key, { mayResume: true });
+    let ingest = info && suspectIngest(this.#context, info, key);
+    ingest ??= await openIngest(this.#context, key, { mayResume: true });
     for (;;) {
-      const generation = spool && (await this.#begin(spool));
+      const generation = ingest && (await this.#begin(ingest));
       if (generation === undefined) {
         this.#succession.head.resolve({ kind: 'bypass' });
         return 'bypassed';
       }
       const result = await this.#bringGeneration(generation);
       if (result !== 'again') return result;
-      spool = await openSpool(this.#context, key, { mayResume: false });
+      ingest = await openIngest(this.#context, key, { mayResume: false });
     }
   }
 
@@ -199,7 +200,7 @@ export class Fill {
     if (isWorthAnother) this.#succession.announce(generation);
     generation.break(new BrokenBodyError(text, { cause: mismatch }));
     await generation.settle();
-    await generation.spool.abort(text);
+    await generation.ingest.abort(text);
     if (!isWorthAnother) throw mismatch;
     generation.release();
     this.#generation = undefined;
@@ -208,13 +209,13 @@ export class Fill {
     return 'again';
   }
 
-  /** Undefined when the spool cannot be read, which is put away then. */
-  async #begin(spool: Spool): Promise<Generation | undefined> {
+  /** Undefined when the ingest cannot be read, which is put away then. */
+  async #begin(ingest: Ingest): Promise<Generation | undefined> {
     const { clock, logger, hashTurns } = this.#context;
-    const file = await readerOf(spool, logger);
+    const file = await readerOf(ingest, logger);
     if (file === undefined) return undefined;
-    const movers = spool.path === undefined ? undefined : this.#context.movers?.pick();
-    const generation = new Generation({ digest: this.digest, spool, file, clock, logger, hashTurns, movers });
+    const movers = ingest.path === undefined ? undefined : this.#context.movers?.pick();
+    const generation = new Generation({ digest: this.digest, ingest, file, clock, logger, hashTurns, movers });
     this.#generation = generation;
     this.#succession.begin(generation);
     if (generation.isResumed) {

@@ -79,7 +79,7 @@ async function adopt({ context, generation, digest, onReadable }: GenerationRun)
   onReadable();
   await generation.settle();
   try {
-    await generation.spool.adopt(generation.sizeBytes ?? 0);
+    await generation.ingest.adopt(generation.sizeBytes ?? 0);
     context.keeping.kept();
     return 'stored';
   } catch (error) {
@@ -93,18 +93,18 @@ async function adopt({ context, generation, digest, onReadable }: GenerationRun)
 /** A frozen generation has given its readers what it can; nobody new joins it. */
 async function outlive(generation: Generation): Promise<FillResult> {
   await generation.settle();
-  await generation.spool.abort('the store takes no more');
+  await generation.ingest.abort('the store takes no more');
   return 'bypassed';
 }
 
 async function giveUp({ context, generation, digest }: GenerationRun, error: unknown): Promise<void> {
   generation.break(new BrokenBodyError(`the transfer of ${digest} was given up`, { cause: error }));
   await generation.settle();
-  const { pieces, spool } = generation;
+  const { pieces, ingest } = generation;
   try {
     const isOfUse = pieces.writtenBytes > 0 && !generation.isContradicted;
-    if (isOfUse) await spool.keep(pieces.written(), pieces.sizeBytes);
-    else await spool.abort('nothing was written, or nothing that can be continued');
+    if (isOfUse) await ingest.keep(pieces.written(), pieces.sizeBytes);
+    else await ingest.abort('nothing was written, or nothing that can be continued');
   } catch (failure) {
     // The fill has failed already for another reason, which is the one to report.
     context.logger.warn({ err: failure, digest }, 'a partial could not be kept');

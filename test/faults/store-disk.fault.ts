@@ -42,7 +42,7 @@ describe('a full disk', () => {
       }
       if (hasFailed) {
         full++;
-        await ingest?.abort();
+        await ingest?.abort('given up');
       } else {
         done++;
         await ingest?.adopt(large.bytes.length);

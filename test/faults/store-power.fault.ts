@@ -66,7 +66,7 @@ async function check(
       expect(await readRange(reader, start, end - start), `partial ${number}`).toEqual(bytes.subarray(start, end));
     }
     await reader.close();
-    await ingest.abort();
+    await ingest.abort('given up');
     seen.resumed++;
   }
   expect(await opened.recovered).toMatchObject({ isComplete: true });

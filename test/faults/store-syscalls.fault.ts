@@ -153,7 +153,7 @@ async function checkRoot(root: string, seed: string, { events }: Traced): Promis
   const resumed = await opened.store.resumeIngest({ digest, upstream: 'u' });
   if (resumed !== undefined) {
     expect(resumed.resumed, seed).toEqual([{ start: 0, end: 60_000 }]);
-    await resumed.abort();
+    await resumed.abort('given up');
   }
   expect(await opened.store.put(digest, bytes), seed).toMatchObject({ isSuspect: false });
   expect(await readFile(blobFile(root, digest))).toEqual(bytes);

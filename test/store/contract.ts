@@ -226,7 +226,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       expect(store.partials()).toHaveLength(1);
       const resumed = await store.resumeIngest(key);
       expect(resumed?.resumed).toEqual([{ start: 0, end: 900 }]);
-      await resumed?.abort();
+      await resumed?.abort('given up');
       expect(store.usage().ingestBytes).toBe(0);
     });
 
@@ -261,7 +261,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const ingest = await store.createIngest({ digest, upstream });
       await ingest.write([bytes], 0);
       await ingest.sync([{ start: 0, end: 1000 }], 1000);
-      await ingest.abort();
+      await ingest.abort('given up');
       expect(await store.stat(digest)).toBeUndefined();
       expect(await store.resumeIngest({ digest, upstream })).toBeUndefined();
       expect(store.usage()).toMatchObject({ blobs: 0, ingestBytes: 0, zombieBytes: 0 });
@@ -274,7 +274,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         await ingest.write([bytes], 0);
         if (end === 'adopt') await ingest.adopt(1000);
         else if (end === 'keep') await ingest.keep([{ start: 0, end: 1000 }], undefined);
-        else await ingest.abort();
+        else await ingest.abort('given up');
         expect(ingest.path).toBeUndefined();
         await rejects(ingest.write([bytes], 0), 'sick');
         await rejects(ingest.openReader(), 'sick');
@@ -284,7 +284,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         );
         await rejects(ingest.adopt(1000), 'sick');
         await rejects(ingest.keep([], undefined), 'sick');
-        await rejects(ingest.abort(), 'sick');
+        await rejects(ingest.abort('given up'), 'sick');
       }
     });
 
@@ -300,7 +300,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         const late = await ingest.openReader();
         if (end === 'adopt') await ingest.adopt(1000);
         else if (end === 'keep') await ingest.keep([{ start: 0, end: 1000 }], undefined);
-        else await ingest.abort();
+        else await ingest.abort('given up');
         for (const each of [reader, late]) expect(await readRange(each, 0, 1000)).toEqual(bytes);
         if (end === 'abort') expect(store.usage().zombieBytes).toBeGreaterThanOrEqual(1000);
         for (const each of [reader, late, reader]) await each.close();

@@ -7,13 +7,12 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Semaphore } from '../../lib/semaphore.ts';
 import { Watermark } from '../../lib/watermark.ts';
-import type { PositionalReader } from '../../store/contract/blob-store.ts';
+import type { Ingest, PositionalReader } from '../../store/contract/blob-store.ts';
 import { BrokenBodyError } from '../contract/errors.ts';
 import type { MoverPair } from '../worker/pool.ts';
 import { PieceMap } from './pieces.ts';
 import type { RemoteSpool } from './worker-file.ts';
 import { SpoolHash } from './hash.ts';
-import type { Spool } from './file.ts';
 
 /**
  * `open`: bytes may still come · `proved`: digest and size are right · `frozen`: the store takes no more, what is written
@@ -29,7 +28,7 @@ const syncEveryMs = 2000;
 
 export interface GenerationOptions {
   readonly digest: Digest;
-  readonly spool: Spool;
+  readonly ingest: Ingest;
   readonly file: PositionalReader & { close(): Promise<void> };
   readonly clock: Clock;
   readonly logger: Logger;
@@ -39,7 +38,7 @@ export interface GenerationOptions {
 }
 
 export class Generation {
-  readonly spool: Spool;
+  readonly ingest: Ingest;
   readonly pieces: PieceMap;
   /** Position: the contiguous prefix. Also woken by everything else that a reader may wait for. */
   readonly watermark = new Watermark();
@@ -57,21 +56,24 @@ export class Generation {
   #syncing: Promise<void> | undefined;
 
   constructor(options: GenerationOptions) {
-    const { spool, digest, file, hashTurns, clock, movers } = options;
+    const { ingest, digest, file, hashTurns, clock, movers } = options;
     this.#options = options;
-    this.spool = spool;
-    this.pieces = new PieceMap(spool.resumed, spool.claimedSizeBytes);
+    this.ingest = ingest;
+    this.pieces = new PieceMap(ingest.resumed, ingest.claimedSizeBytes);
     this.#resumedBytes = this.pieces.writtenBytes;
     this.#syncedBytes = this.#resumedBytes;
     this.#syncedAtMs = clock.monotonic();
-    const { path } = spool;
+    const { path } = ingest;
     this.#hash = new SpoolHash({
       algorithm: digestAlgorithm(digest),
       file,
       turns: hashTurns,
       isLive: this.#resumedBytes === 0,
-      written: spool.resumed,
-      remote: movers === undefined || path === undefined ? undefined : { ...movers, path, isBlob: !spool.isWritable },
+      written: ingest.resumed,
+      remote:
+        movers === undefined || path === undefined
+          ? undefined
+          : { ...movers, path, isStored: ingest.isStored === true },
       onProgress: () => this.#progress(),
       onError: (error) => this.break(new BrokenBodyError('the spool cannot be read back', { cause: error })),
     });
@@ -138,7 +140,7 @@ export class Generation {
     return Math.min(this.pieces.readableEnd(position), this.#hash.position + maxUnhashedBytes);
   }
 
-  /** Bytes of a claim reached the spool. */
+  /** Bytes of a claim reached the ingest. */
   written(chunks: readonly Uint8Array[], position: number): void {
     this.#hash.wrote(chunks, position);
     this.moved();
@@ -236,7 +238,7 @@ export class Generation {
   async #sync(): Promise<void> {
     try {
       // What is recorded is what was written before the sync began; the sync says nothing about later bytes.
-      await this.spool.sync(this.pieces.written(), this.sizeBytes);
+      await this.ingest.sync(this.pieces.written(), this.sizeBytes);
     } catch (error) {
       // A partial that cannot be made durable is still a good fill; it only cannot be resumed from here.
       this.#options.logger.warn({ err: error }, 'making a partial durable failed');

@@ -19,7 +19,7 @@ export interface SpoolHashOptions {
   /** What is in the file already. */
   readonly written: readonly Interval[];
   /** The file, and the threads that may open it. Others may take the name of a blob; that of an ingest belongs to it alone. */
-  readonly remote: (MoverPair & { readonly path: string; readonly isBlob: boolean }) | undefined;
+  readonly remote: (MoverPair & { readonly path: string; readonly isStored: boolean }) | undefined;
   /** The hash moved, or began again. */
   readonly onProgress: () => void;
   /** Called once when reading back fails. */
@@ -47,7 +47,7 @@ export class SpoolHash {
     };
     // What is proved must be what readers read.
     const { descriptor } = options.file;
-    const place = remote.isBlob && descriptor !== undefined ? placeOf(descriptor) : undefined;
+    const place = remote.isStored && descriptor !== undefined ? placeOf(descriptor) : undefined;
     this.#there = new RemoteSpool({ ...remote, place, algorithm, isLive, onProgress, onError, onLost });
     for (const { start, end } of written) this.#there.wrote(start, end);
   }

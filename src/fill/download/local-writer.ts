@@ -78,19 +78,19 @@ export class SpoolWriter {
   }
 
   async #write(chunks: readonly Uint8Array[], bytes: number): Promise<void> {
-    const { spool, pieces } = this.#generation;
+    const { ingest, pieces } = this.#generation;
     const { position } = this.#claim;
     const left = pieces.sizeBytes === undefined ? Infinity : pieces.sizeBytes - pieces.writtenBytes;
-    const isCovered = this.#allotment.cover(spool.allocatedBytes() + bytes, left);
+    const isCovered = this.#allotment.cover(ingest.allocatedBytes() + bytes, left);
     if (!(isCovered === true || (await isCovered))) {
       throw new StoreError('full', 'the cache has no room for more of this blob');
     }
     try {
-      await spool.write(chunks, position);
+      await ingest.write(chunks, position);
     } catch (error) {
       // A full disk is worth one eviction and one more try; the write is positional, so repeating it is harmless.
       if (!(error instanceof StoreError) || error.kind !== 'full' || !(await this.#allotment.relieve())) throw error;
-      await spool.write(chunks, position);
+      await ingest.write(chunks, position);
     }
     pieces.advance(this.#claim, position + bytes);
     this.#generation.written(chunks, position);

@@ -118,11 +118,11 @@ class RemoteMove {
     this.#granted += bytes;
     if (bytes > 0) {
       const left = pieces.sizeBytes === undefined ? Infinity : pieces.sizeBytes - pieces.writtenBytes;
-      const covered = allotment.cover(generation.spool.allocatedBytes() + spool.pendingBytes, left);
+      const covered = allotment.cover(generation.ingest.allocatedBytes() + spool.pendingBytes, left);
       if (!(covered === true || (await covered))) {
         throw new StoreError('full', 'the cache has no room for more of this blob');
       }
-      allotment.allocated = generation.spool.allocatedBytes();
+      allotment.allocated = generation.ingest.allocatedBytes();
       await body.pay?.(bytes, signal);
     }
     return { to: this.#granted, isLast: pieces.isCommitted(claim) };
@@ -163,7 +163,7 @@ class RemoteMove {
       spool.moved(this.#written, to);
       this.#written = to;
       spool.pendingBytes -= bytes;
-      generation.spool.wrote(bytes);
+      generation.ingest.wrote(bytes);
       generation.pieces.advance(claim, to);
     }
     generation.moved();

@@ -44,7 +44,7 @@ export interface OpenBlob extends PositionalReader, AsyncDisposable {
 }
 
 /** A reader of a spool file, independent of its write descriptor. Whoever opens it closes it once. */
-export interface SpoolReader extends PositionalReader {
+export interface IngestReader extends PositionalReader {
   close(): Promise<void>;
 }
 
@@ -63,6 +63,8 @@ export interface Ingest {
   readonly key: IngestKey;
   /** Absolute path while the ingest is open, for threads that write to it; undefined where there is no file. */
   readonly path: string | undefined;
+  /** The file is a stored blob that is proved again: it is not written to, and others may take its name. */
+  readonly isStored?: true;
   /** What a resumed partial already held, durably, when it was opened; empty for a new one. */
   readonly resumed: readonly Interval[];
   /** Size of the whole blob as recorded with the partial, or undefined when it was never known. A claim, not a proof. */
@@ -72,7 +74,7 @@ export interface Ingest {
   /** Another thread wrote so many bytes through `path`. The store counts them; it does not look at them. */
   wrote(bytes: number): void;
   /** Rejects with StoreError `sick`, also once the ingest has ended. */
-  openReader(): Promise<SpoolReader>;
+  openReader(): Promise<IngestReader>;
   /**
    * Makes `written` (which the caller read *before* calling) durable: fdatasync, then the side file records it.
    * After a restart exactly that much is trusted to be on disk.
@@ -88,8 +90,8 @@ export interface Ingest {
   adopt(sizeBytes: number): Promise<BlobInfo>;
   /** Stops, leaving a partial that `resumeIngest` finds, also after a restart. */
   keep(written: readonly Interval[], sizeBytes: number | undefined): Promise<void>;
-  /** Stops and deletes. */
-  abort(): Promise<void>;
+  /** Stops and deletes. `reason`, for people, says why; kept where something of it is kept. */
+  abort(reason: string): Promise<void>;
 }
 
 export interface StoreUsage {

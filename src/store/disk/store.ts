@@ -82,7 +82,7 @@ export class DiskStore implements BlobStore {
     try {
       await ingest.write([bytes], 0);
     } catch (error) {
-      await ingest.abort();
+      await ingest.abort('it could not be written');
       throw error;
     }
     return ingest.adopt(bytes.byteLength);

@@ -4,7 +4,7 @@
  */
 import type { FileHandle } from 'node:fs/promises';
 import type { Digest } from '../../oci/digest.ts';
-import { type SpoolReader, StoreError } from '../contract/blob-store.ts';
+import { type IngestReader, StoreError } from '../contract/blob-store.ts';
 
 /** Bytes of unlinked files that are still open. */
 export class ZombieCount {
@@ -64,7 +64,7 @@ export class SharedFile {
   }
 
   /** A reader that closes once, however often it is told to. Takes over one reference. */
-  reader(): SpoolReader {
+  reader(): IngestReader {
     let isOpen = true;
     return {
       descriptor: this.handle.fd,

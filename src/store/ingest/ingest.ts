@@ -7,7 +7,7 @@ import {
   type Ingest,
   type IngestKey,
   type Interval,
-  type SpoolReader,
+  type IngestReader,
   StoreError,
 } from '../contract/blob-store.ts';
 import { storeError } from '../files/errors.ts';
@@ -83,7 +83,7 @@ export class DiskIngest implements Ingest {
     this.#grew(bytes);
   }
 
-  async openReader(): Promise<SpoolReader> {
+  async openReader(): Promise<IngestReader> {
     this.#assertOpen();
     return (await this.#openShared()).retain().reader();
   }

@@ -128,7 +128,10 @@ export class IngestFiles implements SpoolOwner {
   }
 
   #start(partial: KeptPartial, writer: FileHandle): Ingest {
-    const { key, name, synced: resumed, sizeBytes: claimedSizeBytes, allocatedBytes } = partial;
+    const { key, name, synced: resumed, sizeBytes, allocatedBytes } = partial;
+    // Less than what is there: somebody else's side file.
+    const isPossible = sizeBytes !== undefined && sizeBytes >= (resumed.at(-1)?.end ?? 0);
+    const claimedSizeBytes = isPossible ? sizeBytes : undefined;
     const ingest = new DiskIngest(this, { key, name, writer, resumed, claimedSizeBytes, allocatedBytes });
     this.#open.add(ingest);
     return ingest;

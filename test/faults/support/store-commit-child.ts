@@ -33,7 +33,7 @@ try {
       await ingest.adopt(bytes.length);
       say('adopted');
     } catch (error) {
-      if (ingest.path !== undefined) await ingest.abort();
+      if (ingest.path !== undefined) await ingest.abort('given up');
       throw error;
     }
     const tag = { digest, mediaType: 'a/b', sizeBytes: bytes.length, checkedAtMs: Date.now(), isDenied: false };

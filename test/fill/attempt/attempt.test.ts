@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { CacheEvents } from '../../../src/fill/contract/events.ts';
 import { FillReader } from '../../../src/fill/readers/reader.ts';
 import { Generation } from '../../../src/fill/attempt/attempt.ts';
-import type { Spool } from '../../../src/fill/attempt/file.ts';
+import type { Ingest } from '../../../src/store/contract/blob-store.ts';
 import { Wants } from '../../../src/fill/attempt/demand.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { Semaphore } from '../../../src/lib/semaphore.ts';
@@ -20,14 +20,14 @@ function rig(resumed: readonly Interval[], sizeBytes: number, hashTurns = new Se
   const reads = new Gate(name);
   const syncs = new Gate('sync');
   const synced: (readonly Interval[])[] = [];
-  const spool = {
+  const ingest = {
     resumed,
     claimedSizeBytes: sizeBytes,
     sync: async (written: readonly Interval[]) => {
       synced.push(written);
       await syncs.pass();
     },
-  } as unknown as Spool;
+  } as unknown as Ingest;
   const file = {
     read: async (_: Uint8Array, __: number, length: number) => {
       await reads.pass();
@@ -37,7 +37,7 @@ function rig(resumed: readonly Interval[], sizeBytes: number, hashTurns = new Se
   };
   const clock = new FakeClock();
   const digest = digestOf(new Uint8Array(0));
-  const generation = new Generation({ digest, spool, file, clock, logger: silentLogger, hashTurns });
+  const generation = new Generation({ digest, ingest, file, clock, logger: silentLogger, hashTurns });
   return { generation, reads, syncs, synced };
 }
 

@@ -22,8 +22,8 @@ function generationOf(
   pieces: PieceMap,
   write: (buffers: readonly Uint8Array[], position: number) => Promise<void>,
 ): Generation {
-  const spool = { allocatedBytes: () => 0, write };
-  return { pieces, state: 'open', remote: undefined, spool, written: () => undefined } as unknown as Generation;
+  const ingest = { allocatedBytes: () => 0, write };
+  return { pieces, state: 'open', remote: undefined, ingest, written: () => undefined } as unknown as Generation;
 }
 
 function sourceOf(upstream: Upstream, digest: Digest): Sources {

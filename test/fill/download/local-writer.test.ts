@@ -11,7 +11,7 @@ function rig(sizeBytes: number) {
   const generation = {
     pieces,
     state: 'open',
-    spool: {
+    ingest: {
       allocatedBytes: () => 0,
       write: async (buffers: readonly Uint8Array[], position: number) => {
         for (const { byteLength } of buffers) written.push(position, byteLength);

@@ -5,7 +5,7 @@ import type { MoveCommand, MoveReply } from '../../../src/fill/worker/messages.t
 import type { MoverThread } from '../../../src/fill/worker/thread.ts';
 import { moveByThread } from '../../../src/fill/download/worker-download.ts';
 import type { Allotment } from '../../../src/fill/space/reservation.ts';
-import type { Spool } from '../../../src/fill/attempt/file.ts';
+import type { Ingest } from '../../../src/store/contract/blob-store.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { Semaphore } from '../../../src/lib/semaphore.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
@@ -29,17 +29,17 @@ function rig(options: { covers?: boolean; pay?: LineBody['pay']; stepBytes?: num
       return { id: 1, tell: (command: MoveCommand) => told.push(command) };
     },
   } as unknown as MoverThread;
-  const spool = {
+  const ingest = {
     path: '/spool',
     resumed: [],
     claimedSizeBytes: sizeBytes,
     allocatedBytes: () => 0,
     wrote: () => undefined,
     sync: async () => undefined,
-  } as unknown as Spool;
+  } as unknown as Ingest;
   const generation = new Generation({
     digest: digestOf(''),
-    spool,
+    ingest,
     file: { read: async () => 0, close: async () => undefined },
     clock: new FakeClock(),
     logger: silentLogger,

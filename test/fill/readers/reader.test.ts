@@ -9,7 +9,7 @@ import {
   maxUnprovedRangeBytes,
 } from '../../../src/fill/readers/reader.ts';
 import { Generation } from '../../../src/fill/attempt/attempt.ts';
-import type { Spool } from '../../../src/fill/attempt/file.ts';
+import type { Ingest } from '../../../src/store/contract/blob-store.ts';
 import type { TailReader } from '../../../src/fill/readers/passthrough-reader.ts';
 import { Wants } from '../../../src/fill/attempt/demand.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
@@ -24,11 +24,18 @@ const never = new AbortController().signal;
 /** Of which the first half is there. */
 function generationOn(descriptor: number): Generation {
   const resumed = [{ start: 0, end: sizeBytes / 2 }];
-  const spool = { resumed, claimedSizeBytes: sizeBytes } as unknown as Spool;
+  const ingest = { resumed, claimedSizeBytes: sizeBytes } as unknown as Ingest;
   const file = { descriptor, read: async (_: Uint8Array, __: number, length: number) => length, close: async () => {} };
   const digest = digestOf(new Uint8Array(0));
   const hashTurns = new Semaphore(1);
-  return new Generation({ digest, spool, file, clock: new FakeClock(), logger: silentLogger, hashTurns });
+  return new Generation({
+    digest,
+    ingest,
+    file,
+    clock: new FakeClock(),
+    logger: silentLogger,
+    hashTurns,
+  });
 }
 
 function readerOf(generation: Generation, options: Partial<FillReaderOptions> = {}) {

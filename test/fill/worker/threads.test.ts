@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Fill } from '../../../src/fill/fill.ts';
 import { Generation } from '../../../src/fill/attempt/attempt.ts';
 import { MoverPool } from '../../../src/fill/worker/pool.ts';
-import type { Spool } from '../../../src/fill/attempt/file.ts';
+import type { Ingest } from '../../../src/store/contract/blob-store.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { Semaphore } from '../../../src/lib/semaphore.ts';
@@ -44,12 +44,12 @@ describe('a file that is proved again on a mover thread', () => {
     const movers = new MoverPool(silentLogger, 1);
     const generation = new Generation({
       digest: digestOf(content),
-      spool: {
+      ingest: {
+        isStored: true,
         path,
         resumed: [{ start: 0, end: content.length }],
         claimedSizeBytes: content.length,
-        isWritable: false,
-      } as unknown as Spool,
+      } as unknown as Ingest,
       file: {
         descriptor: handle.fd,
         read: async (buffer, offset, length, position) =>

@@ -1,6 +1,6 @@
 import { type FileHandle, open, readdir, writeFile } from 'node:fs/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type SpoolReader, StoreError } from '../../../src/store/contract/blob-store.ts';
+import { type IngestReader, StoreError } from '../../../src/store/contract/blob-store.ts';
 import { expectNoLeaks, takeSnapshot } from '../../support/leaks.ts';
 import { tempDirectory } from '../../support/temp.ts';
 import { rejects } from '../contract.ts';
@@ -31,7 +31,7 @@ function failAt(step: Step, nth: number, code: string): { hasFailed: boolean } {
 /** A fill from the first byte to the last. */
 async function fillOnce({ store }: TestStore, { digest, bytes }: ReturnType<typeof content>): Promise<void> {
   const ingest = await store.createIngest({ digest, upstream: 'u' });
-  let reader: SpoolReader | undefined;
+  let reader: IngestReader | undefined;
   try {
     reader = await ingest.openReader();
     await ingest.write([bytes.subarray(0, 600)], 0);
@@ -39,7 +39,7 @@ async function fillOnce({ store }: TestStore, { digest, bytes }: ReturnType<type
     await ingest.write([bytes.subarray(600)], 600);
     await ingest.adopt(1000);
   } catch (error) {
-    if (ingest.path !== undefined) await ingest.abort();
+    if (ingest.path !== undefined) await ingest.abort('given up');
     throw error;
   } finally {
     await reader?.close();
@@ -104,7 +104,7 @@ describe('a failed sync', () => {
       else if (end === 'keep') await rejects(ingest.keep(all, 1000), 'sick');
       else {
         await rejects(ingest.sync(all, 1000), 'sick');
-        await ingest.abort();
+        await ingest.abort('given up');
       }
       expect(await ingestNames(temp.path)).toEqual([]);
       expect(opened.store.partials()).toEqual([]);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../../src/oci/digest.ts';
-import type { SpoolReader } from '../../../src/store/contract/blob-store.ts';
+import type { IngestReader } from '../../../src/store/contract/blob-store.ts';
 import { eventually, within } from '../../support/gate.ts';
 import { expectNoLeaks, takeSnapshot } from '../../support/leaks.ts';
 import { tempDirectory } from '../../support/temp.ts';
@@ -63,7 +63,7 @@ describe('the disk store', () => {
       await using reader = asDisposable(await ingest.openReader());
       const { ino } = await stat(ingest.path ?? '');
       expect(await writersOf(ino)).toBe(1);
-      await (end === 'keep' ? ingest.keep([{ start: 0, end: 1000 }], 1000) : ingest.abort());
+      await (end === 'keep' ? ingest.keep([{ start: 0, end: 1000 }], 1000) : ingest.abort('given up'));
       expect(await writersOf(ino)).toBe(0);
       expect(await readRange(reader, 0, 1000)).toEqual(bytes);
     }
@@ -273,7 +273,7 @@ describe('the disk store', () => {
               const ingest = await store.createIngest({ digest: digestOf(bytes), upstream: 'u' });
               await ingest.write([bytes], 0);
               if (end === 'keep') await ingest.keep([{ start: 0, end: bytes.length }], undefined);
-              else if (end === 'abort') await ingest.abort();
+              else if (end === 'abort') await ingest.abort('given up');
               else await ingest.adopt(bytes.length);
               if (end === 'adopt-remove') await store.remove(digestOf(bytes));
               if (end === 'adopt-quarantine') await store.quarantine(digestOf(bytes), 'a test says so');
@@ -322,6 +322,6 @@ async function writersOf(ino: number): Promise<number> {
   return writers;
 }
 
-function asDisposable(reader: SpoolReader): SpoolReader & AsyncDisposable {
+function asDisposable(reader: IngestReader): IngestReader & AsyncDisposable {
   return { ...reader, [Symbol.asyncDispose]: () => reader.close() };
 }

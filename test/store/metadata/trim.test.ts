@@ -67,7 +67,7 @@ describe('the catalog of a small cache', () => {
     const repositories = [...catalog.repositoriesOf('docker.io')].length;
     expect(repositories).toBeGreaterThan(10);
     expect(repositories).toBeLessThan(1000);
-    await arriving.abort();
+    await arriving.abort('given up');
     // What was freed is written again: the file does not grow with what is asked for.
     const { size } = await stat(temp.file('weir', 'catalog.db'));
     for (let i = 3000; i < 6000; i++) {

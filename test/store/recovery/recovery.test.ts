@@ -72,7 +72,7 @@ describe('partials after a restart', () => {
     await using opened = await openTestStore(temp.path);
     const ingest = await opened.store.resumeIngest({ digest, upstream });
     expect(ingest?.resumed).toEqual([{ start: 0, end: 300 }]);
-    await ingest?.abort();
+    await ingest?.abort('given up');
     expect(await ingestNames(temp.path)).toEqual([]);
   });
 
@@ -103,7 +103,7 @@ describe('partials after a restart', () => {
     await using opened = await openTestStore(temp.path);
     const ingest = await opened.store.resumeIngest({ digest: short.digest, upstream });
     expect(ingest?.resumed).toEqual([{ start: 0, end: 100 }]);
-    await ingest?.abort();
+    await ingest?.abort('given up');
     expect(await opened.store.resumeIngest({ digest: empty.digest, upstream })).toBeUndefined();
     await opened.recovered;
     expect(await ingestNames(temp.path)).toEqual([]);
