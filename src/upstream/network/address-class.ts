@@ -45,6 +45,8 @@ const carriers = [
   carrier('64:ff9b:1::/48', [72, 80, 88, 96], true),
   carrier('64:ff9b:1::/48', last, true),
 ];
+/** ISATAP (RFC 5214 §6.1): an interface's own half of whatever prefix, with the universal bit or without. */
+const isatap = /^0[02]005efe$/;
 const nat64 = blockList('64:ff9b::/96');
 const teredo = blockList('2001::/32');
 
@@ -72,10 +74,11 @@ function classifyIPv4(address: string): AddressClass {
 function classifyIPv6(address: string): AddressClass {
   if (loopbackIPv6.check(address, 'ipv6')) return 'loopback';
   if (linkLocalIPv6.check(address, 'ipv6')) return 'linkLocal';
-  if (!specialIPv6.check(address, 'ipv6')) return 'public';
   const inside = new Set(embeddedIPv4(address).map(classifyIPv4));
   if (inside.has('linkLocal')) return 'linkLocal';
   if (inside.has('loopback')) return 'loopback';
+  // A public prefix does not hide a tunnel's private end.
+  if (!specialIPv6.check(address, 'ipv6')) return inside.has('private') ? 'private' : 'public';
   return nat64.check(address, 'ipv6') && inside.has('public') ? 'nat64' : 'private';
 }
 
@@ -95,6 +98,7 @@ export function embeddedIPv4(address: string): readonly string[] {
         .map((byte) => byte ^ 0xff)
         .join('.'),
     );
+  if (isatap.test(Buffer.from(bytes.slice(8, 12)).toString('hex'))) found.push(bytes.slice(-4).join('.'));
   return found;
 }
 

@@ -13,8 +13,8 @@ export class Idlers implements Disposable {
     this.#port = port;
   }
 
-  /** Resolves when each of them has the beginning of its answer, or was closed. */
-  async ask(paths: readonly string[], localAddress = '127.0.0.1'): Promise<void> {
+  /** Resolves when each of them has the beginning of its answer, or was closed. `head`: more lines of each request. */
+  async ask(paths: readonly string[], localAddress = '127.0.0.1', head = ''): Promise<void> {
     const expected = this.statuses.length + this.closed + paths.length;
     for (const path of paths) {
       const socket = connect({ port: this.#port, host: '127.0.0.1', localAddress });
@@ -24,7 +24,7 @@ export class Idlers implements Disposable {
       });
       socket.on('close', () => void this.closed++);
       socket.on('error', () => undefined);
-      socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${this.#port}\r\n\r\n`);
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${this.#port}\r\n${head}\r\n`);
       this.#sockets.push(socket);
     }
     await eventually(

@@ -39,17 +39,19 @@ function lookUp(policy: AddressPolicy, url: URL): Promise<string | LookupAddress
 
 const publicOnes = `
   8.8.8.8 1.1.1.1 172.15.0.1 172.32.0.1 100.63.255.255 100.128.0.1 192.169.0.1 11.0.0.1 2600::1 2a00:1450::1
-  2001:200::1 2606:4700::1111`;
+  2001:200::1 2606:4700::1111 2a00:1450::5efe:8.8.8.8 2a00:1450::200:5efe:808:808 2a00:1450::5eff:a00:1
+  2a00:1450::5efe:a00:1:0`;
 
 const privateOnes = `
   10.1.2.3 172.16.0.1 172.31.255.255 192.168.1.1 100.64.0.1 192.0.0.1 198.18.0.1 224.0.0.1 255.255.255.255 240.0.0.1
   fec0::1 fc00::1 fd12:3456::1 ff02::1 2001:db8::1 ::ffff:8.8.8.8 ::8.8.8.8 2002:808:808:: 64:ff9b:1::1 64:ff9b:1::a00:1
-  64:ff9b::a00:1 2001:0:4136:e378:8000:63bf:3fff:fdd2 localhost registry.example 1.2.3 0x7f.1`;
+  64:ff9b::a00:1 2a00:1450::5efe:10.0.0.1 2a00:1450::200:5efe:192.168.0.1 fd12::5efe:8.8.8.8
+  2001:0:4136:e378:8000:63bf:3fff:fdd2 localhost registry.example 1.2.3 0x7f.1`;
 
 const loopbackOnes = `
   127.0.0.1 127.255.255.254 0.0.0.0 0.1.2.3 :: ::1 ::ffff:127.0.0.1 ::ffff:7f00:1 ::ffff:0.0.0.0 ::127.0.0.1
   ::ffff:0:127.0.0.1 2002:7f00:1:: 2002:7f00:1::abcd 64:ff9b::127.0.0.1 64:ff9b:1::7f00:1 2001:0:7f00:1::
-  2001:0:808:808::80ff:fffe`;
+  2001:0:808:808::80ff:fffe 2a00:1450::5efe:127.0.0.1 2a00:1450::200:5efe:7f00:1`;
 
 /** Metadata services: Amazon, Google, Azure and most others; Alibaba; Oracle; and what they are over IPv6. */
 const linkLocalOnes = `
@@ -58,7 +60,8 @@ const linkLocalOnes = `
   fd00:42::42 ::ffff:169.254.169.254 ::ffff:a9fe:a9fe ::ffff:100.100.100.200 ::a9fe:a9fe ::ffff:0:a9fe:a9fe
   2002:a9fe:a9fe:: 2002:6464:64c8::1 2002:c000:c0::1 64:ff9b::a9fe:a9fe 64:ff9b::169.254.169.254
   64:ff9b::100.100.100.200 64:ff9b::192.0.0.192 64:ff9b:1::a9fe:a9fe 64:ff9b:1:a9fe:a9:fe00:: 64:ff9b:1:a9:fe:a9fe::
-  64:ff9b:1:0:a9:fea9:fe00:: 2001:0:a9fe:a9fe:: 2001:0:808:808::5601:5601`;
+  64:ff9b:1:0:a9:fea9:fe00:: 2001:0:a9fe:a9fe:: 2001:0:808:808::5601:5601
+  2a00:1450::5efe:169.254.169.254 2a00:1450:1:2:200:5efe:a9fe:a9fe fd12::5efe:100.100.100.200 fe80::5efe:a00:1`;
 
 function wordsOf(text: string): string[] {
   return text.trim().split(/\s+/);
@@ -88,7 +91,7 @@ describe('address classes', () => {
     },
   );
 
-  it('no way of writing an IPv4 address into an IPv6 one makes it public', () => {
+  it('an IPv6 address that carries an IPv4 one is no more public than that', () => {
     const byte = fc.nat({ max: 255 });
     fc.assert(
       fc.property(fc.tuple(byte, byte, byte, byte), (bytes) => {
@@ -101,6 +104,10 @@ describe('address classes', () => {
           expect([text, isIP(text), classifyAddress(text)]).toEqual([text, 6, nowhereElse]);
         }
         expect(classifyAddress(`2001:0:${groups}::`)).not.toMatch(/public|nat64/);
+        for (const id of ['0:5efe', '200:5efe']) {
+          expect(classifyAddress(`2a00:1450:1:2:${id}:${groups}`)).toBe(inner);
+          expect(classifyAddress(`fd12:0:0:1:${id}:${groups}`)).toBe(nowhereElse);
+        }
         expect(classifyAddress(`64:ff9b::${groups}`)).toBe(inner === 'public' ? 'nat64' : nowhereElse);
       }),
     );
