@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { type DestinationStream, pino, stdSerializers } from 'pino';
 import { leave } from './leaving.ts';
-import { maxConnections, readSecrets } from './settings.ts';
+import { maxConnections, readSecrets, warnOfFloor } from './settings.ts';
 import { createUpstreams, legacyUpstreams } from './upstreams.ts';
 import { createCache } from '../cache/create.ts';
 import { withLargeAnswers } from '../cache/large-answers.ts';
@@ -62,6 +62,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     legacy: legacyUpstreams(config),
   });
   undo.defer(() => opened.close());
+  await warnOfFloor(config, opened.store, logger);
   const metrics = createMetrics(config, opened, options);
   const upstreamLogger = logger.child({ room: 'upstream' });
   const { policies: upstreams, stored } = await createUpstreams(config, {

@@ -1,6 +1,9 @@
 /** What the configuration says in its own words, in the words of the rooms that need it. */
 import type { Config } from '../config/values/config.ts';
 import { readText } from '../config/read/files.ts';
+import { formatSize, minFreeBytes } from '../config/values/units.ts';
+import type { Logger } from '../lib/log.ts';
+import type { BlobStore } from '../store/contract/blob-store.ts';
 import { connectionsFor, openFileLimit } from '../lib/files/limit.ts';
 
 /** Something that stands in the way of a start and that the operator can change. */
@@ -37,4 +40,17 @@ export function readSecrets({ tls, admin }: Config): ListenerSecrets {
 /** Half of what this process may have open: a client may cost an upstream connection or a file beside its own. */
 export function maxConnections(): number | undefined {
   return connectionsFor(openFileLimit());
+}
+
+/** A floor is no reason not to start: a smaller disk than before must not stop pulls. */
+export async function warnOfFloor(
+  { cache }: Pick<Config, 'cache'>,
+  store: Pick<BlobStore, 'freeSpace'>,
+  logger: Logger,
+): Promise<void> {
+  const { totalBytes } = await store.freeSpace();
+  const floorBytes = minFreeBytes(cache.minFree)(totalBytes);
+  if (floorBytes < totalBytes) return;
+  const fields = { minFree: formatSize(floorBytes), fileSystem: formatSize(totalBytes) };
+  logger.warn(fields, 'cache.minFree is as much as the whole file system: nothing is stored; write less, like 5%');
 }

@@ -300,7 +300,7 @@ describe('variables', () => {
       WEIR_TAGS_TTL: '',
     };
     const found = config(
-      'listen: 127.0.0.1:1\ncache: { maxSize: 1MiB }\ntags: { ttl: 7s }\nserve: { threads: 9 }',
+      'listen: 127.0.0.1:1\ncache: { maxSize: 16MiB }\ntags: { ttl: 7s }\nserve: { threads: 9 }',
       env,
     );
     expect(found).toMatchObject({
@@ -474,7 +474,7 @@ upstreams:
       '1: listn: unknown key; did you mean listen?',
       '3: cache.max_size: unknown key; did you mean cache.maxSize?',
       '4: cache.root: found 5: write the path of a file',
-      '5: cache.minFree: found "200%": write a share between 0% and 100%',
+      '5: cache.minFree: found "200%": write a share below 100%, like 5%',
       '6: maxSize: unknown key here; did you mean cache.maxSize?',
       '7: tls.key: missing; tls needs it',
       '8: serve: found a list: write a group of keys here',
@@ -534,7 +534,19 @@ upstreams:
       'upstreams.a.url: found "https://a?b": a URL must not have a query',
     ],
     ['a port out of range', 'listen: 127.0.0.1:65536', 'listen: found "127.0.0.1:65536": write host:port'],
-    ['a size too small', 'cache: { maxSize: 1 }', 'cache.maxSize: found 1: write at least 1MiB'],
+    ['a size too small', 'cache: { maxSize: 1 }', 'cache.maxSize: found 1: write at least 16MiB'],
+    ['a size in which nothing fits', 'cache: { maxSize: 15MiB }', 'cache.maxSize: found "15MiB": write at least 16MiB'],
+    [
+      'all of the disk kept free',
+      'cache: { minFree: 100% }',
+      'cache.minFree: found "100%": write a share below 100%, like 5%',
+    ],
+    [
+      'an answer that may take a month to begin',
+      'upstreams: { a: { headTimeout: 30d } }',
+      'upstreams.a.headTimeout: found "30d": write at most 1h',
+    ],
+    ['a connection kept for ever', 'serve: { keepAlive: 36500d }', 'serve.keepAlive: found "36500d": write at most 1d'],
     [
       'a share without its sign',
       'cache: { minFree: 5 }',

@@ -76,7 +76,7 @@ upstreams:
   it.each([
     ['nothing', undefined, {}],
     ['a file', yaml, {}],
-    ['a file and variables', yaml, { WEIR_LISTEN: '[::1]:0', WEIR_OFFLINE: '1', WEIR_CACHE_MAX_SIZE: '1048576' }],
+    ['a file and variables', yaml, { WEIR_LISTEN: '[::1]:0', WEIR_OFFLINE: '1', WEIR_CACHE_MAX_SIZE: '16777216' }],
     ['a default upstream', undefined, { WEIR_DEFAULT_UPSTREAM: 'http://lab:5000' }],
     ['no default upstream', 'upstreams: { docker.io: { default: false } }', {}],
   ])('what is shown of %s is a file with the same effect', (_, text, env) => {

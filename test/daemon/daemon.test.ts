@@ -59,6 +59,20 @@ async function isRefused(origin: string): Promise<boolean> {
 }
 
 describe('the daemon', () => {
+  it('says so when more is to stay free than its file system has, and only then', async () => {
+    await using temp = await tempDirectory('app');
+    await using upstream = await ScriptedUpstream.start();
+    for (const [minFree, warnings] of [
+      ['1PiB', 1],
+      ['99%', 0],
+    ] as const) {
+      const root = temp.file('cache');
+      await using weir = await start(await configIn(temp, { ...lab(upstream), cache: { root, minFree } }));
+      const found = weir.lines.filter(({ msg }) => String(msg).startsWith('cache.minFree is as much as'));
+      expect([minFree, found.length]).toEqual([minFree, warnings]);
+    }
+  });
+
   it('pulls an image once, serves it warm and without its upstream, and leaves nothing behind', async () => {
     const before = takeSnapshot();
     {

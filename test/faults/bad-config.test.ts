@@ -20,6 +20,7 @@ const files: readonly (readonly [name: string, yaml: string, ...named: readonly 
   ['a size below what is useful', 'cache: { maxSize: 5 }', 'cache.maxSize', '5'],
   ['a negative size', 'cache: { maxSize: -1 }', 'cache.maxSize', '-1'],
   ['more than everything', 'cache: { minFree: 120% }', 'cache.minFree', '120%'],
+  ['all of the disk kept free', 'cache: { minFree: 100% }', 'cache.minFree', '100%'],
   ['a duration that is none', 'tags: { ttl: soon }', 'tags.ttl', 'soon'],
   ['a listener without a port', 'listen: localhost', 'listen', 'localhost'],
   ['a port that is none', 'listen: 127.0.0.1:99999', 'listen', '99999'],

@@ -45,8 +45,8 @@ export const configSchema = v.strictObject({
       root: v.optional(path('Directory of the cache, an OCI image layout; created when missing.'), './data'),
       maxSize: v.optional(
         size(
-          'The most that the cache occupies on disk, everything counted. The least recently used content leaves first.',
-          1024 ** 2,
+          'The most that the cache occupies on disk, everything counted. The least recently used content leaves first. At least 16MiB.',
+          16 * 1024 ** 2,
         ),
         '50GiB',
       ),
@@ -64,8 +64,9 @@ export const configSchema = v.strictObject({
     group('How clients are answered.', {
       keepAlive: v.optional(
         duration(
-          'How long an idle connection of a client is kept. Longer than what the load balancer in front of weir keeps, mostly 10 minutes: whoever closes first breaks the next request of the other.',
+          'How long an idle connection of a client is kept. Longer than what the load balancer in front of weir keeps, mostly 10 minutes: whoever closes first breaks the next request of the other. At most 1d.',
           1000,
+          86_400_000,
         ),
         '620s',
       ),

@@ -152,7 +152,7 @@ export const upstreamSchema = v.strictObject({
   ),
   connections: v.optional(
     integer(
-      'Blob transfers from this upstream at once, at most; shared out among client addresses. An eighth, and at least one, is never given to an address that has more than its share.',
+      'Blob transfers from this upstream at once, at most; shared out among client addresses. An eighth (of three or more, at least one) is never given to an address that has more than its share, even if it is alone: not every transfer can be given back.',
       { min: 1, max: 1024 },
     ),
     64,
@@ -160,8 +160,9 @@ export const upstreamSchema = v.strictObject({
   headTimeout: v.optional(
     duration(
       'How long an answer may take to begin; clients wait as long. The next endpoint is asked beside after 8 s. Longer than ' +
-        'the default for an upstream that fetches what it is asked for first: most clients wait on, containerd gives up after 30 s.',
+        'the default for an upstream that fetches what it is asked for first: most clients wait on, containerd gives up after 30 s. At most 1h.',
       1000,
+      3_600_000,
     ),
     '60s',
   ),

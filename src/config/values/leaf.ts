@@ -136,13 +136,16 @@ export function rate(meaning: string, min: number): Leaf<number> {
   });
 }
 
-/** Milliseconds, at least `minMs`. */
-export function duration(meaning: string, minMs = 0): Leaf<number> {
+/** Milliseconds, from `minMs` to `maxMs`. */
+export function duration(meaning: string, minMs = 0, maxMs = Infinity): Leaf<number> {
   return leaf(meaning, {
     type: 'duration',
     written: 'text',
     json: { type: 'string', pattern: durationPattern },
-    read: (value) => atLeast(parseDuration(numeral(value)), minMs, formatDuration),
+    read(value) {
+      const parsed = atLeast(parseDuration(numeral(value)), minMs, formatDuration);
+      return 'value' in parsed && parsed.value > maxMs ? { problem: `write at most ${formatDuration(maxMs)}` } : parsed;
+    },
   });
 }
 

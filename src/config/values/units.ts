@@ -39,7 +39,7 @@ const maxDurationMs = 36_500 * 86_400_000;
 
 // The patterns also go into the JSON Schema, so they are strings that mean the same in every regex dialect.
 export const sizePattern = '^[0-9]+(\\.[0-9]{1,3})?(B|kB|KB|MB|GB|TB|PB|KiB|MiB|GiB|TiB|PiB)$|^[0-9]+$';
-export const percentPattern = '^[0-9]{1,3}(\\.[0-9]{1,2})?%$';
+export const percentPattern = '^[0-9]{1,2}(\\.[0-9]{1,2})?%$';
 export const durationPattern = '^[0-9]+(ms|s|m|h|d)$';
 
 const sizeShape = /^(?<whole>[0-9]{1,20})(?:\.(?<part>[0-9]{1,3}))?(?<unit>[A-Za-z]*)$/;
@@ -77,10 +77,10 @@ export function formatSize(bytes: number): string {
   return String(bytes);
 }
 
-/** 0 to 100 with at most two decimals: `5%`, `2.5%`. */
+/** From 0 to less than 100, since nothing is left beside everything; at most two decimals: `5%`, `2.5%`. */
 export function parsePercent(text: string): Parsed<number> {
-  const percent = new RegExp(percentPattern).test(text) ? Number(text.slice(0, -1)) : Number.NaN;
-  return percent <= 100 ? { value: percent } : { problem: 'write a share between 0% and 100%' };
+  const isShare = new RegExp(percentPattern).test(text);
+  return isShare ? { value: Number(text.slice(0, -1)) } : { problem: 'write a share below 100%, like 5%' };
 }
 
 export function parseSizeOrPercent(text: string): Parsed<SizeOrPercent> {

@@ -88,14 +88,14 @@ describe('shares', () => {
     ['0%', 0],
     ['5%', 5],
     ['2.25%', 2.25],
-    ['100%', 100],
+    ['99.99%', 99.99],
   ])('%s is a share', (text, percent) => {
     expect(parsePercent(text)).toEqual({ value: percent });
     expect(parseSizeOrPercent(text)).toEqual({ value: { kind: 'percent', percent } });
     expect(text).toMatch(new RegExp(percentPattern));
   });
 
-  it.each(['101%', '100.01%', '-1%', '%', '5 %', '5%%', '1.234%', '1e1%'])('refuses %s', (text) => {
+  it.each(['100%', '101%', '100.01%', '-1%', '%', '5 %', '5%%', '1.234%', '1e1%'])('refuses %s', (text) => {
     expect(parsePercent(text)).toEqual({ problem: expect.stringContaining('100%') });
     expect(parseSizeOrPercent(text)).toHaveProperty('problem');
   });

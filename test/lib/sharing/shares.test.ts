@@ -77,6 +77,15 @@ describe('shares', () => {
     }
   });
 
+  it('keep one of few for whoever comes next, which nobody has to give back', async () => {
+    for (const limit of [3, 4, 7]) {
+      const rig = new Rig(limit);
+      await rig.many('a', limit, { mayBeTaken: () => false });
+      await rig.many('b', 1);
+      expect([rig.holds('a'), rig.holds('b')]).toEqual([limit - 1, 1]);
+    }
+  });
+
   it('give a second client a slot at once, and take back what it lacks to an equal share', async () => {
     const rig = new Rig(64);
     await rig.many('a', 100, { returns: true });
