@@ -7,7 +7,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Space } from '../src/fill/space/space.ts';
 import { systemClock } from '../src/lib/clock.ts';
-import { Generations } from '../src/lib/change-counters.ts';
+import { ChangeCounters } from '../src/lib/change-counters.ts';
 import { silentLogger } from '../src/lib/log.ts';
 import { openStore } from '../src/store/open.ts';
 import { Daemon } from '../test/faults/support/daemon.ts';
@@ -126,8 +126,8 @@ async function measureEviction(root: string): Promise<number> {
     rejected: nothing,
   };
   const limits = { maxBytes: blobBytes + overheadBytes + 2 ** 21, minFreeBytes: () => 0 };
-  const space = new Space({ store, catalog, ...parts, events, limits, generations: new Generations() });
-  const waited = await elapsed(async () => space.allot().cover(2 ** 20, 2 ** 25));
+  const space = new Space({ store, catalog, ...parts, events, limits, changes: new ChangeCounters() });
+  const waited = await elapsed(async () => space.reserve().cover(2 ** 20, 2 ** 25));
   await space.close();
   await opened.close();
   return waited;

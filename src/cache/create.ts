@@ -1,6 +1,6 @@
 /** The cache as one thing: composes rights, manifests, listings and blobs over a store, a catalog and the upstreams. */
 import type { Clock } from '../lib/clock.ts';
-import { Generations } from '../lib/change-counters.ts';
+import { ChangeCounters } from '../lib/change-counters.ts';
 import type { Logger } from '../lib/log.ts';
 import { Semaphore } from '../lib/semaphore.ts';
 import { Shares } from '../lib/sharing/shares.ts';
@@ -16,8 +16,8 @@ import { FillTable } from '../fill/fills.ts';
 import { Keeping } from '../fill/contract/keeping.ts';
 import { Lists } from './lists/lists.ts';
 import { Manifests } from './manifests/manifests.ts';
-import { MoverPool } from '../fill/worker/pool.ts';
-import { Overdue } from './contract/slow-upstreams.ts';
+import { DownloadWorkers } from '../fill/worker/pool.ts';
+import { SlowUpstreams } from './contract/slow-upstreams.ts';
 import { type PolicyOptions, defaultPolicyOptions } from './contract/deps.ts';
 import type { UpstreamPolicy } from './contract/upstream-policy.ts';
 import { Prefetch } from './prefetch/prefetch.ts';
@@ -48,7 +48,7 @@ const mostProofs = 64;
 export interface RunningCache {
   readonly cache: Cache;
   /** By which leases are found to be current or not, on any thread. */
-  readonly generations: Generations;
+  readonly changes: ChangeCounters;
   /** Fills under way. */
   fillCount(): number;
   /** Starts what the first miss would otherwise have to wait for. */
@@ -60,23 +60,23 @@ export interface RunningCache {
 export function createCache(options: CacheOptions): RunningCache {
   const { store, catalog, upstreams, clock, logger, events, limits, onAbandon, offline } = options;
   const policy = { ...defaultPolicyOptions, ...options.policy, offline };
-  const generations = new Generations();
-  const space = new Space({ store, catalog, clock, logger, events, limits, generations });
-  const movers = new MoverPool(logger);
-  const connections = new FillConnections({ perFill: options.connections, clock, busyMs: () => movers.busyMs() });
+  const changes = new ChangeCounters();
+  const space = new Space({ store, catalog, clock, logger, events, limits, changes });
+  const workers = new DownloadWorkers(logger);
+  const connections = new FillConnections({ perFill: options.connections, clock, busyMs: () => workers.busyMs() });
   const hashTurns = new Semaphore(1);
   const keeping = new Keeping();
-  const shared = { store, catalog, space, clock, logger, events, connections, keeping, hashTurns, movers };
-  const overdue = new Overdue((key) => upstreams.get(key)?.upstream.answeredAtMs);
+  const shared = { store, catalog, space, clock, logger, events, connections, keeping, hashTurns, workers };
+  const slowUpstreams = new SlowUpstreams((key) => upstreams.get(key)?.upstream.answeredAtMs);
   const rights = new UpstreamRights({
     catalog,
     store,
     upstreams,
     clock,
     logger,
-    overdue,
+    slowUpstreams,
     options: policy,
-    generations,
+    changes,
   });
   const fills = new FillTable({ ...shared, rights, proofs: new Shares(mostProofs), onAbandon });
   const deps = {
@@ -88,9 +88,9 @@ export function createCache(options: CacheOptions): RunningCache {
     events,
     rights,
     space,
-    overdue,
+    slowUpstreams,
     options: policy,
-    generations,
+    changes,
   };
   const manifests = new Manifests(deps);
   const listings = new Lists(deps);
@@ -101,7 +101,7 @@ export function createCache(options: CacheOptions): RunningCache {
   const onAsked = prefetch && ((query: BlobQuery): void => prefetch.asked(query));
   const onAbsent = (key: RepositoryKey, digest: Digest): void => manifests.blobAbsent(key, digest);
   const asked = { onAsked, onAbsent };
-  const blobs = new Blobs({ store, catalog, upstreams, rights, fills, clock, logger, events, generations, ...asked });
+  const blobs = new Blobs({ store, catalog, upstreams, rights, fills, clock, logger, events, changes, ...asked });
   const peek = async (query: PeekQuery): Promise<LeasedAnswer | undefined> => {
     try {
       if (query.kind === 'blob') return await blobs.peek(query);
@@ -116,7 +116,7 @@ export function createCache(options: CacheOptions): RunningCache {
     }
   };
   return {
-    generations,
+    changes,
     cache: {
       async manifest(query, signal) {
         const answer = await manifests.manifest(query, signal);
@@ -131,12 +131,12 @@ export function createCache(options: CacheOptions): RunningCache {
     },
     fillCount: () => fills.size,
     warmUp() {
-      if (!offline) movers.pick();
+      if (!offline) workers.pick();
     },
     async close(deadline) {
       prefetch?.close();
       await fills.close(deadline);
-      await movers.close();
+      await workers.close();
       manifests.close();
       listings.close();
       rights.close();

@@ -229,7 +229,7 @@ class ScratchView implements BlobView {
   open({ start, end = this.sizeBytes }: BodySpan): Promise<BlobReader> {
     const file = this.#file;
     return Promise.resolve({
-      descriptor: file.descriptor,
+      fd: file.fd,
       readable: (position) => Math.max(position, end, start),
       read: (buffer, offset, length, position) => file.read(buffer, offset, Math.min(length, end - position), position),
       close: () => undefined,

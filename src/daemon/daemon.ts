@@ -85,7 +85,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     prefetch: config.prefetch.enabled ? config.prefetch : undefined,
   });
   undo.defer(() => running.close(AbortSignal.abort()));
-  const watch = stored.watch(clock, () => running.generations.bumpAll());
+  const watch = stored.watch(clock, () => running.changes.bumpAll());
   undo.use(watch);
   const unguard = options.ownsProcess === false ? (): void => undefined : guardProcess(logger, metrics);
   undo.defer(unguard);
@@ -103,7 +103,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     upstreams: config.upstreams,
     trustedProxies: config.trustedProxies,
     cache: withLargeAnswers(running.cache, { store: opened.store, scratch: opened.scratch }),
-    generations: running.generations,
+    changes: running.changes,
     metrics,
     accessLog: accessLog(config, logTo),
   });

@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer } from '../lib/clock.ts';
 import { Party } from '../lib/sharing/party.ts';
-import type { Allotment } from './space/reservation.ts';
+import type { Reservation } from './space/reservation.ts';
 import type { Deserted } from './deserted.ts';
 
 /** How long a fill without clients goes on: one that comes, or comes back, meanwhile finds it running. */
@@ -22,9 +22,9 @@ export interface PrefetchTerms {
   readonly onClient: () => void;
 }
 
-export interface AttendanceOptions {
+export interface AudienceOptions {
   readonly clock: Clock;
-  readonly allotment: Allotment;
+  readonly reservation: Reservation;
   /** Undefined for a fill that a client has asked for, who will be counted at once. */
   readonly prefetch: PrefetchTerms | undefined;
   readonly deserted: Deserted;
@@ -35,10 +35,10 @@ export interface AttendanceOptions {
   readonly stop: () => void;
 }
 
-export class Attendance {
+export class Audience {
   /** On whose behalf transfers wait for connections. */
   readonly party: Party;
-  readonly #options: AttendanceOptions;
+  readonly #options: AudienceOptions;
   #terms: PrefetchTerms | undefined;
   #count = 0;
   #linger: Timer | undefined;
@@ -46,7 +46,7 @@ export class Attendance {
   #leaveDeserted: (() => void) | undefined;
   #isClosed = false;
 
-  constructor(options: AttendanceOptions) {
+  constructor(options: AudienceOptions) {
     this.#options = options;
     this.#terms = options.prefetch;
     this.party = new Party(this.#terms === undefined ? 'normal' : 'low');
@@ -70,7 +70,7 @@ export class Attendance {
     this.#leaveDeserted?.();
     const leave = this.party.join(client);
     this.party.moveTo('normal');
-    this.#options.allotment.spareNothing();
+    this.#options.reservation.spareNothing();
     this.#terms?.onClient();
     this.#terms = undefined;
     let isAttached = true;

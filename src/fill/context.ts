@@ -8,7 +8,7 @@ import type { Catalog } from '../store/contract/metadata.ts';
 import type { CacheEvents } from './contract/events.ts';
 import type { FillConnections } from './schedule/connections.ts';
 import type { Keeping } from './contract/keeping.ts';
-import type { MoverPool } from './worker/pool.ts';
+import type { DownloadWorkers } from './worker/pool.ts';
 import type { Linker } from './contract/linker.ts';
 import type { Space } from './space/space.ts';
 
@@ -28,7 +28,7 @@ export interface FillContext {
   /** Turns for hashing what must be read back. */
   readonly hashTurns: Semaphore;
   /** Threads that move and hash; undefined: all is done on this one. */
-  readonly movers?: MoverPool;
+  readonly workers?: DownloadWorkers;
   /** What happens to a fill that nobody waits for any more. */
   readonly onAbandon: 'finish' | 'keep';
 }

@@ -6,35 +6,35 @@ import type { Repository } from '../oci/reference.ts';
 import type { Digest } from '../oci/digest.ts';
 import { UpstreamError } from '../upstream/contract/errors.ts';
 import type { Upstream } from '../upstream/contract/upstream.ts';
-import { Attendance } from './audience.ts';
-import { bringGeneration } from './run-attempt.ts';
+import { Audience } from './audience.ts';
+import { runAttempt } from './run-attempt.ts';
 import { BrokenBodyError, CacheError } from './contract/errors.ts';
 import type { FillResult } from './contract/events.ts';
 import type { FillContext } from './context.ts';
-import { Generation } from './attempt/attempt.ts';
+import { Attempt } from './attempt/attempt.ts';
 import { look } from './contract/look.ts';
 import { Sources } from './download/sources.ts';
-import type { Allotment } from './space/reservation.ts';
+import type { Reservation } from './space/reservation.ts';
 import type { FillOptions } from './options.ts';
 import type { Ingest } from '../store/contract/blob-store.ts';
 import { openIngest, readerOf, suspectIngest } from './attempt/ingest.ts';
-import { type FillHead, Succession } from './attempts.ts';
-import { Wants } from './attempt/demand.ts';
+import { type FillHead, Attempts } from './attempts.ts';
+import { Demand } from './attempt/demand.ts';
 
 export class Fill {
   readonly digest: Digest;
   readonly upstream: Upstream;
-  readonly wants = new Wants();
+  readonly demand = new Demand();
   readonly sources: Sources;
   /** Resolves when the fill has ended and the store has what it takes of it. Never rejects. */
   readonly done: Promise<FillResult>;
   readonly #context: FillContext;
   readonly #options: FillOptions;
   readonly #control = new AbortController();
-  readonly #succession = new Succession();
-  readonly #allotment: Allotment;
-  readonly #attendance: Attendance;
-  #generation: Generation | undefined;
+  readonly #attempts = new Attempts();
+  readonly #reservation: Reservation;
+  readonly #audience: Audience;
+  #attempt: Attempt | undefined;
   #hasFollowed = false;
 
   constructor(context: FillContext, options: FillOptions) {
@@ -44,11 +44,11 @@ export class Fill {
     this.digest = digest;
     this.upstream = upstream;
     const { clock, onAbandon } = context;
-    const allotment = context.space.allot(prefetch?.sparesSinceMs);
-    this.#allotment = allotment;
-    this.#attendance = new Attendance({
+    const reservation = context.space.reserve(prefetch?.sparesSinceMs);
+    this.#reservation = reservation;
+    this.#audience = new Audience({
       clock,
-      allotment,
+      reservation,
       prefetch,
       deserted,
       onAbandon,
@@ -60,10 +60,10 @@ export class Fill {
       digest,
       clock,
       repository,
-      party: this.#attendance.party,
+      party: this.#audience.party,
       avoidEndpoints,
       onAccept: (sizeBytes) => this.#accept(sizeBytes),
-      onRefused: (from, error) => this.#succession.head.reject(error, from),
+      onRefused: (from, error) => this.#attempts.head.reject(error, from),
       onResumed: () => context.events.fillResumed({ upstream: upstream.key }),
     });
     context.events.fillStarted({ upstream: upstream.key });
@@ -72,7 +72,7 @@ export class Fill {
 
   /** No client should join any more: `done` comes first, and what is there then can be continued. */
   get isEnding(): boolean {
-    const isGivenUp = this.#generation?.state === 'broken' && !this.#succession.isAwaited;
+    const isGivenUp = this.#attempt?.state === 'broken' && !this.#attempts.isAwaited;
     return this.#control.signal.aborted || isGivenUp || this.sources.isExhausted;
   }
 
@@ -83,7 +83,7 @@ export class Fill {
 
   /** Bytes that are still to come; undefined while the size is unknown. */
   get leftBytes(): number | undefined {
-    const pieces = this.#generation?.pieces;
+    const pieces = this.#attempt?.pieces;
     return pieces?.sizeBytes === undefined ? undefined : pieces.sizeBytes - pieces.writtenBytes;
   }
 
@@ -93,27 +93,27 @@ export class Fill {
    */
   head(repository: Repository, signal: AbortSignal): Promise<FillHead> {
     this.sources.add(repository);
-    return this.#succession.head.wait(repository, signal);
+    return this.#attempts.head.wait(repository, signal);
   }
 
-  /** The generation that follows a broken one; undefined when none does. Rejects when it fails to come up. */
-  successor(broken: Generation): Promise<Generation> | undefined {
-    return this.#succession.of(broken);
+  /** The attempt that follows a broken one; undefined when none does. Rejects when it fails to come up. */
+  successor(broken: Attempt): Promise<Attempt> | undefined {
+    return this.#attempts.of(broken);
   }
 
   /** The store does not take it: who follows it gets what is there, and the rest by a transfer of his own. */
   get isPassedThrough(): boolean {
-    return this.#allotment.isRefused || this.#generation?.state === 'frozen';
+    return this.#reservation.isRefused || this.#attempt?.state === 'frozen';
   }
 
   /** It waits for its first transfer. */
   get isQueued(): boolean {
-    return this.#attendance.isQueued;
+    return this.#audience.isQueued;
   }
 
   /** Counts one of `client` until the returned function is called (once or more often). */
   attach(client: string): () => void {
-    return this.#attendance.attach(client);
+    return this.#audience.attach(client);
   }
 
   /** Stops bringing bytes; what is there stays as a partial. Idempotent. */
@@ -131,13 +131,13 @@ export class Fill {
       if (this.#control.signal.aborted) result = 'abandoned';
       else if (error instanceof CacheError) result = 'mismatch';
       else if (!(error instanceof UpstreamError)) logger.error({ err: error, digest: this.digest }, 'a fill failed');
-      this.#succession.head.reject(failure);
+      this.#attempts.head.reject(failure);
     } finally {
-      this.#succession.end(new BrokenBodyError('nothing follows what was given up'));
-      this.#attendance.close();
+      this.#attempts.end(new BrokenBodyError('nothing follows what was given up'));
+      this.#audience.close();
       this.sources.release();
-      this.#allotment.release();
-      this.#generation?.release();
+      this.#reservation.release();
+      this.#attempt?.release();
       events.fillEnded({ upstream: this.upstream.key, result });
     }
     return result;
@@ -147,42 +147,41 @@ export class Fill {
     const key = { digest: this.digest, upstream: this.upstream.key };
     const info = this.#options.isProof === true ? undefined : await look(this.#context, this.digest);
     if (info !== undefined && !info.isSuspect) {
-      this.#succession.head.resolve({ kind: 'stored', info });
+      this.#attempts.head.resolve({ kind: 'stored', info });
       return 'stored';
     }
     // No file before there is leave to use it.
     if (info === undefined) await this.sources.reserve(this.#control.signal);
-    using _proof =
-      info && (await this.#context.proofs.acquire({ party: this.#attendance.party }, this.#control.signal));
-    this.#attendance.begin();
+    using _proof = info && (await this.#context.proofs.acquire({ party: this.#audience.party }, this.#control.signal));
+    this.#audience.begin();
     let ingest = info && suspectIngest(this.#context, info, key);
     ingest ??= await openIngest(this.#context, key, { mayResume: true });
     for (;;) {
-      const generation = ingest && (await this.#begin(ingest));
-      if (generation === undefined) {
-        this.#succession.head.resolve({ kind: 'bypass' });
+      const attempt = ingest && (await this.#begin(ingest));
+      if (attempt === undefined) {
+        this.#attempts.head.resolve({ kind: 'bypass' });
         return 'bypassed';
       }
-      const result = await this.#bringGeneration(generation);
+      const result = await this.#runAttempt(attempt);
       if (result !== 'again') return result;
       ingest = await openIngest(this.#context, key, { mayResume: false });
     }
   }
 
-  async #bringGeneration(generation: Generation): Promise<FillResult | 'again'> {
-    const { digest, sources, wants, upstream } = this;
-    const outcome = await bringGeneration({
+  async #runAttempt(attempt: Attempt): Promise<FillResult | 'again'> {
+    const { digest, sources, demand, upstream } = this;
+    const outcome = await runAttempt({
       context: this.#context,
-      generation,
+      attempt,
       digest,
       sources,
-      wants,
-      allotment: this.#allotment,
-      opening: this.#options.opening,
-      isAttended: () => this.#attendance.isAttended,
+      demand,
+      reservation: this.#reservation,
+      firstRange: this.#options.firstRange,
+      isAttended: () => this.#audience.isAttended,
       isCautious: this.#hasFollowed,
       signal: this.#control.signal,
-      onReadable: () => this.#succession.head.resolve({ kind: 'filling', generation }),
+      onReadable: () => this.#attempts.head.resolve({ kind: 'filling', attempt }),
     });
     if (outcome.kind === 'ended' && outcome.result === 'stored') sources.link(this.#context.rights);
     if (outcome.kind === 'ended') return outcome.result;
@@ -195,55 +194,54 @@ export class Fill {
     );
     this.#options.onMismatch(sources.usedEndpoints);
     // Bytes of more than one transfer were put together; alone among mismatches that is worth a second try, and only one.
-    const isMixed = generation.isResumed || sources.resumes > 0 || sources.isPieced;
+    const isMixed = attempt.isResumed || sources.resumes > 0 || sources.isPieced;
     const isWorthAnother = !this.#hasFollowed && isMixed;
-    if (isWorthAnother) this.#succession.announce(generation);
-    generation.break(new BrokenBodyError(text, { cause: mismatch }));
-    await generation.settle();
-    await generation.ingest.abort(text);
+    if (isWorthAnother) this.#attempts.announce(attempt);
+    attempt.break(new BrokenBodyError(text, { cause: mismatch }));
+    await attempt.settle();
+    await attempt.ingest.abort(text);
     if (!isWorthAnother) throw mismatch;
-    generation.release();
-    this.#generation = undefined;
+    attempt.release();
+    this.#attempt = undefined;
     this.#hasFollowed = true;
     sources.distrustUsed();
     return 'again';
   }
 
   /** Undefined when the ingest cannot be read, which is put away then. */
-  async #begin(ingest: Ingest): Promise<Generation | undefined> {
+  async #begin(ingest: Ingest): Promise<Attempt | undefined> {
     const { clock, logger, hashTurns } = this.#context;
     const file = await readerOf(ingest, logger);
     if (file === undefined) return undefined;
-    const movers = ingest.path === undefined ? undefined : this.#context.movers?.pick();
-    const generation = new Generation({ digest: this.digest, ingest, file, clock, logger, hashTurns, movers });
-    this.#generation = generation;
-    this.#succession.begin(generation);
-    if (generation.isResumed) {
+    const workers = ingest.path === undefined ? undefined : this.#context.workers?.pick();
+    const attempt = new Attempt({ digest: this.digest, ingest, file, clock, logger, hashTurns, workers });
+    this.#attempt = attempt;
+    this.#attempts.begin(attempt);
+    if (attempt.isResumed) {
       this.sources.start();
-      if (generation.sizeBytes !== undefined) this.#succession.head.resolve({ kind: 'filling', generation });
+      if (attempt.sizeBytes !== undefined) this.#attempts.head.resolve({ kind: 'filling', attempt });
     }
-    return generation;
+    return attempt;
   }
 
   #accept(sizeBytes: number | undefined): boolean {
-    const generation = this.#generation;
-    if (generation === undefined) return false;
-    const known = generation.sizeBytes;
-    const { reach } = generation.pieces;
-    generation.isContradicted =
-      sizeBytes !== undefined && (known === undefined ? sizeBytes < reach : sizeBytes !== known);
-    if (generation.isContradicted) {
+    const attempt = this.#attempt;
+    if (attempt === undefined) return false;
+    const known = attempt.sizeBytes;
+    const { reach } = attempt.pieces;
+    attempt.isContradicted = sizeBytes !== undefined && (known === undefined ? sizeBytes < reach : sizeBytes !== known);
+    if (attempt.isContradicted) {
       this.#context.events.rejected({ reason: 'size-contradiction' });
       return false;
     }
-    if (this.#attendance.exceedsClaim(sizeBytes)) {
+    if (this.#audience.exceedsClaim(sizeBytes)) {
       this.stop(new BrokenBodyError('it is larger than its manifest says'));
       return false;
     }
     // Larger than the whole cache: the first write will find no room, and everybody gets a transfer of his own.
-    if (sizeBytes !== undefined && this.#context.space.isTooLarge(sizeBytes)) this.#allotment.refuse();
-    if (known === undefined && sizeBytes !== undefined) generation.setSize(sizeBytes);
-    this.#succession.head.resolve({ kind: 'filling', generation });
+    if (sizeBytes !== undefined && this.#context.space.isTooLarge(sizeBytes)) this.#reservation.refuse();
+    if (known === undefined && sizeBytes !== undefined) attempt.setSize(sizeBytes);
+    this.#attempts.head.resolve({ kind: 'filling', attempt });
     return true;
   }
 }

@@ -20,7 +20,7 @@ export interface JoinRequest {
   readonly upstream: Upstream;
   readonly digest: Digest;
   readonly repository: Repository;
-  readonly opening: RequestRange | undefined;
+  readonly firstRange: RequestRange | undefined;
   /** See `FillOptions`. */
   readonly isProof?: boolean;
   /** For a new fill that no client has asked for. */
@@ -69,7 +69,7 @@ export class FillTable {
    * (`isEnding`, `done`): its partial is what the next one continues.
    */
   join(request: JoinRequest): { readonly fill: Fill; readonly isNew: boolean } {
-    const { upstream, digest, repository, opening, prefetch, isProof } = request;
+    const { upstream, digest, repository, firstRange, prefetch, isProof } = request;
     const key = keyOf(upstream.key, digest);
     const running = this.#fills.get(key);
     if (running !== undefined) {
@@ -81,7 +81,7 @@ export class FillTable {
       digest,
       upstream,
       repository,
-      opening,
+      firstRange,
       prefetch,
       deserted: this.#deserted,
       isProof,

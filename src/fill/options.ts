@@ -13,7 +13,7 @@ export interface FillOptions {
   readonly upstream: Upstream;
   readonly repository: Repository;
   /** What the first client asked for; undefined for everything. */
-  readonly opening: RequestRange | undefined;
+  readonly firstRange: RequestRange | undefined;
   readonly avoidEndpoints: Iterable<string>;
   readonly prefetch?: PrefetchTerms | undefined;
   readonly deserted: Deserted;

@@ -9,14 +9,14 @@ import type { Clock } from '../lib/clock.ts';
 import { Party } from '../lib/sharing/party.ts';
 import { FillReader, isPart } from './readers/reader.ts';
 import type { Fill } from './fill.ts';
-import type { Generation } from './attempt/attempt.ts';
+import type { Attempt } from './attempt/attempt.ts';
 import type { Outcome } from '../headers/cache-status.ts';
 import { Sources } from './download/sources.ts';
 import { TailReader } from './readers/passthrough-reader.ts';
 
 export interface FillViewOptions {
   readonly fill: Fill;
-  readonly generation: Generation;
+  readonly attempt: Attempt;
   readonly repository: Repository;
   readonly outcome: Outcome;
   readonly client: string;
@@ -30,53 +30,53 @@ export class FillView implements BlobView {
   readonly outcome: Outcome;
   readonly #options: FillViewOptions;
   readonly #leave: () => void;
-  #generation: Generation;
+  #attempt: Attempt;
   #hasOpened = false;
   #isClosed = false;
 
   constructor(options: FillViewOptions) {
-    const { fill, generation, outcome, client } = options;
+    const { fill, attempt, outcome, client } = options;
     this.#options = options;
     this.digest = fill.digest;
-    this.sizeBytes = generation.sizeBytes;
+    this.sizeBytes = attempt.sizeBytes;
     this.outcome = outcome;
     this.#leave = fill.attach(client);
-    this.#generation = generation;
-    generation.hold();
+    this.#attempt = attempt;
+    attempt.hold();
   }
 
   get isProved(): boolean {
-    return this.#generation.state === 'proved';
+    return this.#attempt.state === 'proved';
   }
 
   /** The store has stopped taking bytes of this one. */
   get isFrozen(): boolean {
-    return this.#generation.state === 'frozen';
+    return this.#attempt.state === 'frozen';
   }
 
   async proved(signal: AbortSignal): Promise<void> {
     for (;;) {
-      const generation = this.#generation;
-      while (generation.state === 'open') {
-        const { sequence } = generation.watermark;
-        await generation.watermark.changed(sequence, signal);
+      const attempt = this.#attempt;
+      while (attempt.state === 'open') {
+        const { sequence } = attempt.watermark;
+        await attempt.watermark.changed(sequence, signal);
       }
-      if (generation.state === 'proved') return;
-      if (!(await this.#movesOn(signal))) throw generation.failure ?? new BrokenBodyError('the blob was not proved');
+      if (attempt.state === 'proved') return;
+      if (!(await this.#movesOn(signal))) throw attempt.failure ?? new BrokenBodyError('the blob was not proved');
     }
   }
 
   async open(span: BodySpan, signal: AbortSignal): Promise<BlobReader> {
     const { fill, repository, events } = this.#options;
-    if (this.#generation.state === 'broken' && !(await this.#movesOn(signal))) {
-      throw this.#generation.failure ?? new BrokenBodyError('given up');
+    if (this.#attempt.state === 'broken' && !(await this.#movesOn(signal))) {
+      throw this.#attempt.failure ?? new BrokenBodyError('given up');
     }
-    // All parts of one answer come from one generation.
+    // All parts of one answer come from one attempt.
     const isFirst = !this.#hasOpened;
     this.#hasOpened = true;
     return new FillReader({
-      generation: this.#generation,
-      wants: fill.wants,
+      attempt: this.#attempt,
+      demand: fill.demand,
       span,
       declaredBytes: this.sizeBytes,
       repository,
@@ -90,24 +90,24 @@ export class FillView implements BlobView {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#leave();
-    this.#generation.release();
+    this.#attempt.release();
   }
 
-  /** To the generation after a broken one, as long as nothing of that was given out. False when there is none. */
+  /** To the attempt after a broken one, as long as nothing of that was given out. False when there is none. */
   async #movesOn(signal: AbortSignal): Promise<boolean> {
-    const broken = this.#generation;
+    const broken = this.#attempt;
     const next = this.#hasOpened ? undefined : this.#options.fill.successor(broken);
     if (next === undefined) return false;
-    const generation = await abortable(next, signal);
+    const attempt = await abortable(next, signal);
     if (this.#isClosed) throw new BrokenBodyError('the view was closed');
-    generation.hold();
+    attempt.hold();
     broken.release();
-    this.#generation = generation;
+    this.#attempt = attempt;
     return true;
   }
 
-  /** The rest of a span when the store takes no more: hashed from where the spool's own hash stands, if it may be. */
-  async #openTail(generation: Generation, span: BodySpan, position: number): Promise<TailReader> {
+  /** The rest of a span when the store takes no more: hashed from where the ingest's own hash stands, if it may be. */
+  async #openTail(attempt: Attempt, span: BodySpan, position: number): Promise<TailReader> {
     const { fill, repository, clock, client, events } = this.#options;
     const { digest, upstream } = fill;
     const sizeBytes = this.sizeBytes;
@@ -124,9 +124,9 @@ export class FillView implements BlobView {
     source.start();
     const options = { source, span, digest, sizeBytes, events };
     if (isPart(span, sizeBytes)) return new TailReader({ ...options, from: position, hash: undefined });
-    if (position !== generation.pieces.frontier) {
+    if (position !== attempt.pieces.frontier) {
       return new TailReader({ ...options, from: 0, hash: hasher(digestAlgorithm(digest)) });
     }
-    return new TailReader({ ...options, from: position, hash: await generation.hashUpTo(position) });
+    return new TailReader({ ...options, from: position, hash: await attempt.hashUpTo(position) });
   }
 }

@@ -12,8 +12,8 @@ export type Stamp = readonly number[];
 /** Counter 0 belongs to everything. */
 const counters = 4096;
 
-export class Generations {
-  /** To be posted to other threads, which make their own Generations over it. */
+export class ChangeCounters {
+  /** To be posted to other threads, which make their own ChangeCounters over it. */
   readonly buffer: SharedArrayBuffer;
   readonly #cells: Int32Array<SharedArrayBuffer>;
 

@@ -2,12 +2,12 @@
 import { abortReason } from './abort.ts';
 
 /** All of `high` are served before the first of `normal`; inside a lane, first come, first served. */
-const lanes = ['high', 'normal'] as const;
+const priorities = ['high', 'normal'] as const;
 
-export type SemaphoreLane = (typeof lanes)[number];
+export type SemaphorePriority = (typeof priorities)[number];
 
 interface Waiter {
-  readonly lane: SemaphoreLane;
+  readonly priority: SemaphorePriority;
   readonly grant: () => void;
 }
 
@@ -37,7 +37,7 @@ export class Semaphore {
    * Resolves a permit; disposing it (once or more often) gives it back. Rejects with the signal's reason if that aborts
    * while waiting; afterwards the permit belongs to the caller whatever the signal does.
    */
-  acquire(lane: SemaphoreLane = 'normal', signal?: AbortSignal): Promise<Disposable> {
+  acquire(priority: SemaphorePriority = 'normal', signal?: AbortSignal): Promise<Disposable> {
     if (signal?.aborted === true) return Promise.reject(abortReason(signal));
     if (this.#active < this.limit) {
       this.#active++;
@@ -52,7 +52,7 @@ export class Semaphore {
         leave();
         resolve(this.#permit());
       };
-      const waiter: Waiter = { lane, grant };
+      const waiter: Waiter = { priority, grant };
       const onAbort = (): void => {
         leave();
         if (signal !== undefined) reject(abortReason(signal));
@@ -84,7 +84,7 @@ export class Semaphore {
   #release(): void {
     let next: Waiter | undefined;
     for (const waiter of this.#waiting) {
-      if (next === undefined || lanes.indexOf(waiter.lane) < lanes.indexOf(next.lane)) next = waiter;
+      if (next === undefined || priorities.indexOf(waiter.priority) < priorities.indexOf(next.priority)) next = waiter;
     }
     if (next === undefined) this.#active--;
     else next.grant();

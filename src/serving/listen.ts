@@ -4,19 +4,19 @@ import type { HttpEvents } from '../http/v2/context.ts';
 import { createFront } from '../http/v2/front.ts';
 import { BufferPool } from '../http/body/buffer-pool.ts';
 import { ConnectionShares } from '../http/listener/connection-shares.ts';
-import { FastLane } from '../http/hot/hot-path.ts';
+import { HotPath } from '../http/hot/hot-path.ts';
 import { Sendfile } from '../http/body/sendfile.ts';
 import { Listener, type ListenOptions } from '../http/listener/listener.ts';
 import { StallWatch } from '../http/body/stalled-clients.ts';
 import type { Cache } from '../cache/contract/cache.ts';
 import { type AddressBlock, ClientAddresses } from '../lib/sharing/client-address.ts';
-import type { Generations } from '../lib/change-counters.ts';
+import type { ChangeCounters } from '../lib/change-counters.ts';
 import { createRouter, type RoutedUpstream } from '../routing/router.ts';
 
-export interface ServeFrontOptions extends Omit<ListenOptions, 'name' | 'handler' | 'lane' | 'shares'> {
+export interface ServeFrontOptions extends Omit<ListenOptions, 'name' | 'handler' | 'hotPath' | 'shares'> {
   readonly keepAliveMs: number;
   readonly cache: Cache;
-  readonly generations: Generations;
+  readonly changes: ChangeCounters;
   readonly upstreams: readonly RoutedUpstream[];
   /** Proxies whose X-Forwarded-For counts. */
   readonly trustedProxies: readonly AddressBlock[];
@@ -25,7 +25,7 @@ export interface ServeFrontOptions extends Omit<ListenOptions, 'name' | 'handler
   /** Calls of sendfile at once. */
   readonly sendfileConcurrency: number;
   /** Where duplicated descriptors are entered, for whoever cleans up behind this thread. */
-  readonly descriptorMemory?: SharedArrayBuffer;
+  readonly fdMemory?: SharedArrayBuffer;
 }
 
 export interface ServingFront {
@@ -42,14 +42,14 @@ const momentMs = 5_000;
 
 /** Rejects with ListenError. Resolves when connections are accepted. */
 export async function listenFront(options: ServeFrontOptions): Promise<ServingFront> {
-  const { clock, logger, cache, generations, events, accessLog, tls, descriptorMemory } = options;
+  const { clock, logger, cache, changes, events, accessLog, tls, fdMemory } = options;
   // A listener with TLS could not use it.
   const sendfile =
     tls === undefined
       ? await Sendfile.load({
           logger,
           concurrency: options.sendfileConcurrency,
-          ...(descriptorMemory === undefined ? {} : { memory: descriptorMemory }),
+          ...(fdMemory === undefined ? {} : { memory: fdMemory }),
         })
       : undefined;
   const timeouts = options.upstreams.map((upstream) => upstream.headTimeoutMs ?? 0);
@@ -73,10 +73,10 @@ export async function listenFront(options: ServeFrontOptions): Promise<ServingFr
     shares,
     name: 'listen',
     handler: createFront(deps),
-    lane: new FastLane({
+    hotPath: new HotPath({
       ...deps,
       shares,
-      generations,
+      changes,
       keepAliveSeconds: options.keepAliveMs / 1000,
       firstHeadMs,
     }),

@@ -16,10 +16,10 @@ export interface ServeSetup {
   readonly trustedProxies: readonly AddressBlock[];
   readonly isAccessLogged: boolean;
   readonly sendfileConcurrency: number;
-  /** Of Generations. */
-  readonly generations: SharedArrayBuffer;
+  /** Of ChangeCounters. */
+  readonly changes: SharedArrayBuffer;
   /** Of DescriptorTable. */
-  readonly descriptors: SharedArrayBuffer;
+  readonly fds: SharedArrayBuffer;
   /** To the owner's CacheHost. */
   readonly cachePort: MessagePort;
   /** From the owner: ServeCalls. */

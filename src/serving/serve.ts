@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import type { Cache } from '../cache/contract/cache.ts';
 import type { AddressBlock } from '../lib/sharing/client-address.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { Generations } from '../lib/change-counters.ts';
+import type { ChangeCounters } from '../lib/change-counters.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { listenFront } from './listen.ts';
@@ -23,7 +23,7 @@ export interface ServeOptions {
   readonly upstreams: readonly RoutedUpstream[];
   readonly trustedProxies: readonly AddressBlock[];
   readonly cache: Cache;
-  readonly generations: Generations;
+  readonly changes: ChangeCounters;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;

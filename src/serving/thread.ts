@@ -3,7 +3,7 @@ import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Cache } from '../cache/contract/cache.ts';
 import { CacheHost } from '../cache/threads/host.ts';
 import { remoteErrors } from '../cache/threads/errors.ts';
-import { closeLeftovers, descriptorTableMemory } from '../http/body/duplicated-sockets.ts';
+import { closeLeftovers, fdTableMemory } from '../http/body/duplicated-sockets.ts';
 import { loadLibc } from '../http/body/libc.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
@@ -11,7 +11,7 @@ import { PortCaller } from '../lib/threads/calls.ts';
 import type { Gathered, ServeCalls, ServeReport, ServeSetup } from './protocol.ts';
 
 export interface ServeThreadOptions {
-  readonly setup: Omit<ServeSetup, 'descriptors' | 'cachePort' | 'controlPort'>;
+  readonly setup: Omit<ServeSetup, 'fds' | 'cachePort' | 'controlPort'>;
   readonly cache: Cache;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -34,7 +34,7 @@ export class ServeThread {
   readonly #worker: Worker;
   readonly #host: CacheHost;
   readonly #control: PortCaller<ServeCalls>;
-  readonly #descriptors = descriptorTableMemory();
+  readonly #fds = fdTableMemory();
 
   constructor(options: ServeThreadOptions) {
     this.#options = options;
@@ -44,7 +44,7 @@ export class ServeThread {
     this.#control = new PortCaller(control.port1, remoteErrors);
     const setup: ServeSetup = {
       ...options.setup,
-      descriptors: this.#descriptors,
+      fds: this.#fds,
       cachePort: cache.port2,
       controlPort: control.port2,
     };
@@ -137,7 +137,7 @@ export class ServeThread {
     this.#host[Symbol.dispose]();
     try {
       const libc = await loadLibc();
-      if (libc !== undefined) closeLeftovers(this.#descriptors, libc);
+      if (libc !== undefined) closeLeftovers(this.#fds, libc);
     } catch {
       // Without the library there are no duplicates either.
     }

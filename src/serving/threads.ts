@@ -7,7 +7,7 @@ import { ListenError } from '../http/listener/listen-error.ts';
 import { Listener, type ListenOptions } from '../http/listener/listener.ts';
 import type { AddressBlock } from '../lib/sharing/client-address.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { Generations } from '../lib/change-counters.ts';
+import type { ChangeCounters } from '../lib/change-counters.ts';
 import type { Logger } from '../lib/log.ts';
 import type { RequestSeries } from '../metrics/request-tally.ts';
 import { ServeThread } from './thread.ts';
@@ -27,7 +27,7 @@ export interface ServeThreadsOptions {
   readonly trustedProxies: readonly AddressBlock[];
   readonly isAccessLogged: boolean;
   readonly cache: Cache;
-  readonly generations: Generations;
+  readonly changes: ChangeCounters;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onLines: (text: string) => void;
@@ -101,7 +101,7 @@ export class ServeThreads {
   async #add(): Promise<void> {
     const { threads, maxConnections, keepAliveMs, sendfileConcurrency, host, tls, upstreams, isAccessLogged } =
       this.#options;
-    const { cache, clock, logger, onLines, generations, trustedProxies } = this.#options;
+    const { cache, clock, logger, onLines, changes, trustedProxies } = this.#options;
     const thread = new ServeThread({
       setup: {
         host,
@@ -113,7 +113,7 @@ export class ServeThreads {
         trustedProxies,
         isAccessLogged,
         sendfileConcurrency: Math.max(1, Math.floor(sendfileConcurrency / threads)),
-        generations: generations.buffer,
+        changes: changes.buffer,
       },
       cache,
       clock,

@@ -6,7 +6,7 @@ import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { RemoteCache } from '../cache/threads/client.ts';
 import { remoteErrors } from '../cache/threads/errors.ts';
 import { systemClock } from '../lib/clock.ts';
-import { Generations } from '../lib/change-counters.ts';
+import { ChangeCounters } from '../lib/change-counters.ts';
 import type { LogFields, Logger } from '../lib/log.ts';
 import { answerCalls } from '../lib/threads/calls.ts';
 import { RequestTally } from '../metrics/request-tally.ts';
@@ -82,13 +82,13 @@ function serve(setup: ServeSetup): void {
         clock: systemClock,
         logger,
         cache: new RemoteCache(setup.cachePort),
-        generations: new Generations(setup.generations),
+        changes: new ChangeCounters(setup.changes),
         upstreams,
         trustedProxies,
         events: tally,
         accessLog: isAccessLogged ? lines.add : undefined,
         sendfileConcurrency,
-        descriptorMemory: setup.descriptors,
+        fdMemory: setup.fds,
       });
       return { hasSendfile: front.hasSendfile };
     },

@@ -10,7 +10,7 @@ import type { Endpoint } from './requests/endpoint.ts';
 import { Endpoints } from './requests/failover.ts';
 import { firstOf } from '../headers/content-length.ts';
 import { LenientSender } from './exchange/lenient-sender.ts';
-import { LineSender } from './worker/sender.ts';
+import { WorkerSender } from './worker/sender.ts';
 import { observed } from './exchange/observed.ts';
 import { hostMatches, isSameOrigin, originMatches } from './network/origin.ts';
 import { PoolSender, type PoolSenderOptions } from './exchange/pool-sender.ts';
@@ -130,7 +130,7 @@ export function createEndpoint(url: URL, all: readonly URL[], options: UpstreamO
   const { key, clock, events, realms } = options;
   const way = wayTo(url, all, options);
   const pool = new PoolSender(way);
-  const strict = observed(new LineSender({ ...way, direct: pool }), key, clock, events);
+  const strict = observed(new WorkerSender({ ...way, direct: pool }), key, clock, events);
   const plain = new LenientSender({ strict, direct: observed(pool, key, clock, events), clock });
   const sender = origins === undefined ? plain : watched(plain, origins);
   const health = (origins ?? new Origins({ upstream: key, clock, onChange: () => undefined })).of(

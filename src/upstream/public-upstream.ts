@@ -85,9 +85,9 @@ export class PublicUpstream implements Upstream {
       this.#see(text, sizeOf(body));
       return body;
     } catch (error) {
-      if (!isLimited(error) || request.isSpare === true || !this.hasCredential) throw error;
+      if (!isLimited(error) || request.isOpportunistic === true || !this.hasCredential) throw error;
       const { repository, digest, party } = request;
-      const behind = { client: party && [...party.clients][0], isAwaited: party?.lane !== 'low' };
+      const behind = { client: party && [...party.clients][0], isAwaited: party?.priority !== 'low' };
       if (!this.#seen.has(text)) await this.statBlob(repository, digest, signal, behind);
       // The slot was the stranger's.
       const { slot: _slot, ...anew } = request;

@@ -100,13 +100,13 @@ export class RegistryClient implements Upstream {
   }
 
   async openBlob(request: BlobRequest, signal: AbortSignal): Promise<BlobBody> {
-    const { party = new Party('normal'), isSpare = false } = request;
+    const { party = new Party('normal'), isOpportunistic = false } = request;
     let { slot } = request;
     try {
       // The first to be asked after an outage is one that somebody waits for.
-      this.#check(!isSpare && party.lane !== 'low');
+      this.#check(!isOpportunistic && party.priority !== 'low');
       const terms = { ...request, party };
-      slot ??= isSpare ? this.#spareTransfer(terms) : await this.transfer(terms, signal);
+      slot ??= isOpportunistic ? this.#opportunisticTransfer(terms) : await this.transfer(terms, signal);
       return await this.#openBlob(request, slot, AbortSignal.any([signal, slot.wanted]));
     } catch (error) {
       slot?.release();
@@ -119,14 +119,14 @@ export class RegistryClient implements Upstream {
   }
 
   async #openBlob(
-    { repository, digest, range, avoidEndpoints, line, isSpare = false }: BlobRequest,
+    { repository, digest, range, avoidEndpoints, worker, isOpportunistic = false }: BlobRequest,
     slot: TransferSlot,
     signal: AbortSignal,
   ): Promise<BlobBody> {
     const { party, wanted } = slot;
     const there = this.#there(repository);
-    const asked = { repository: there, digest, line, patience: slot.patience(this.#options.clock) };
-    const flow = (): Flow => (party.lane === 'low' ? lowFlow : { name: digest, weight: 1 });
+    const asked = { repository: there, digest, worker, patience: slot.patience(this.#options.clock) };
+    const flow = (): Flow => (party.priority === 'low' ? lowFlow : { name: digest, weight: 1 });
     const pace = this.#bandwidth && { bandwidth: this.#bandwidth, flow };
     const work: Work<BlobBody> = async (endpoint, attempt) => {
       const { answer, response, shown } = await openBlobAt(endpoint, asked, range, attempt, this.#now());
@@ -137,9 +137,12 @@ export class RegistryClient implements Upstream {
     // What is said to a range may be about ranges.
     const subject = range === undefined ? digest : `${digest} part`;
     const [client] = party.clients;
-    const question = this.#question('blobs', 'GET', there, subject, { client, isAwaited: party.lane !== 'low' });
+    const question = this.#question('blobs', 'GET', there, subject, { client, isAwaited: party.priority !== 'low' });
     using _late = this.#options.clock.setTimer(lateAfterMs, () => slot.stepAside());
-    const body = await this.#ask(question, work, signal, { ...(avoidEndpoints && { avoid: avoidEndpoints }), isSpare });
+    const body = await this.#ask(question, work, signal, {
+      ...(avoidEndpoints && { avoid: avoidEndpoints }),
+      isOpportunistic,
+    });
     slot.stepBack();
     return body;
   }
@@ -209,7 +212,7 @@ export class RegistryClient implements Upstream {
   }
 
   /** One that nobody waits for, or none. */
-  #spareTransfer({ party }: TransferTerms): TransferSlot {
+  #opportunisticTransfer({ party }: TransferTerms): TransferSlot {
     // What is held back by us comes no faster over two.
     const slot = this.#bandwidth === undefined ? this.#transfers.spare({ party }) : undefined;
     if (slot === undefined) throw failure('rateLimited', this.key, 'no connection is to spare');

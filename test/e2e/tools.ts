@@ -140,24 +140,24 @@ class Search {
 
   /** No build goes on after `deadlineMs` (epoch) but what did not fit last time: that comes first, and takes what it takes. */
   async findSecondTier(wanted: ReadonlySet<string>, deadlineMs: number): Promise<void> {
-    const overdue = readOverdue();
+    const slowUpstreams = readOverdue();
     const entries = Object.entries<BuiltProgram>(built).filter(([name, { tier }]) => tier === 2 && wanted.has(name));
     const ordered = [
-      ...entries.filter(([name]) => overdue.includes(name)),
-      ...entries.filter(([name]) => !overdue.includes(name)),
+      ...entries.filter(([name]) => slowUpstreams.includes(name)),
+      ...entries.filter(([name]) => !slowUpstreams.includes(name)),
     ];
     const late: string[] = [];
     for (const [name, program] of ordered) {
-      const leftMs = overdue.includes(name) ? longestBuildMs : Math.min(deadlineMs - Date.now(), longestBuildMs);
+      const leftMs = slowUpstreams.includes(name) ? longestBuildMs : Math.min(deadlineMs - Date.now(), longestBuildMs);
       const build = (): Promise<string> => prepareBuilt(program, this.#progress, leftMs);
       const hasTime = leftMs > 0 || isThere(placeOf(program));
       if (hasTime && !(await this.#runsOut(name, build, program.version))) continue;
       late.push(name);
-      if (overdue.includes(name)) this.missing.push(`${name}: its build has not fitted twice`);
+      if (slowUpstreams.includes(name)) this.missing.push(`${name}: its build has not fitted twice`);
       else this.absent.set(name, 'its build did not fit the time for builds; it must the next time');
     }
     // What this run did not ask for stays overdue.
-    writeOverdue([...late, ...overdue.filter((name) => !wanted.has(name))]);
+    writeOverdue([...late, ...slowUpstreams.filter((name) => !wanted.has(name))]);
   }
 
   findOptional(): void {

@@ -44,7 +44,7 @@ describe('a blob of 100 GiB', () => {
     expect(weir.rssBytes()).toBeLessThan(before + 32 * mb);
   });
 
-  it('that is only claimed is filled where it is read, into a sparse spool with a small side file', async () => {
+  it('that is only claimed is filled where it is read, into a sparse ingest with a small side file', async () => {
     const config = { cache: { maxSize: '200GiB' }, fill: { onAbandon: 'keep' } };
     await using stage = await Stage.set(config, { bandwidth: '64MiB' });
     const { weir, upstream } = stage;

@@ -74,7 +74,7 @@ describe('the system calls of a commit', () => {
       ['the file is synced', first(`fsync\\(.*${hex}.*\\.part>\\)`)],
       ['it gets its name', named],
       ['the name is synced', first('fsync\\(\\d+<.*/blobs/sha256>\\)', named)],
-      ['the spool loses its name', first(`unlink\\(".*${hex}.*\\.part"\\)`, named)],
+      ['the ingest loses its name', first(`unlink\\(".*${hex}.*\\.part"\\)`, named)],
       ['the clean marker comes last', last('rename\\(".*/weir/clean\\..*\\.tmp"')],
     ] as const;
     for (const [what, line] of steps) expect(line, `${what}\n${lines.join('\n')}`).toBeGreaterThan(-1);
@@ -93,8 +93,8 @@ describe('the system calls of a commit', () => {
         const root = temp.file('root');
         let hits = 0;
         // Most writes are SQLite's own, one like the other.
-        const stride = isLong ? 4 : 12;
-        for (let nth = 1; ; nth += call === 'pwrite64' && nth > 5 ? stride : 1) {
+        const chunkSize = isLong ? 4 : 12;
+        for (let nth = 1; ; nth += call === 'pwrite64' && nth > 5 ? chunkSize : 1) {
           await rm(root, { recursive: true, force: true });
           await cp(temp.file('made'), root, { recursive: true, preserveTimestamps: true });
           const seed = `${call} ${fault} ${nth}`;

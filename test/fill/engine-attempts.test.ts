@@ -19,7 +19,7 @@ function misfit(later: (index: number) => Script = () => ({}), size = blob.byteL
   return { gate, script };
 }
 
-describe('a generation that turns out wrong', () => {
+describe('an attempt that turns out wrong', () => {
   it('is followed by one more and not by a third, however often the upstream cuts and lies', async () => {
     const upstream = new BlobUpstream(blob);
     upstream.script = ({ range }) => ({

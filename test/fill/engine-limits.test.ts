@@ -67,7 +67,7 @@ describe('room in the store', () => {
 });
 
 describe('a write that is late', () => {
-  it('has ended before its spool is put away, and counts as written', async () => {
+  it('has ended before its ingest is put away, and counts as written', async () => {
     const upstream = new BlobUpstream(blob);
     await using engine = new Engine([upstream]);
     const disk = new Gate('disk');

@@ -100,12 +100,12 @@ describe('a large blob behind an upstream that limits each connection', () => {
 
   it('uses only what all fills together leave', async () => {
     limitEach(upstream, engine.clock, rate);
-    const taken = Array.from({ length: 30 }, () => engine.connections.spare.tryAcquire());
+    const taken = Array.from({ length: 30 }, () => engine.connections.opportunistic.tryAcquire());
     expect(taken).not.toContain(undefined);
     let most = 0;
     await play(engine.clock, engine.get(upstream), () => void (most = Math.max(most, upstream.openBodies)));
     expect(most).toBe(3);
-    expect(engine.connections.spare.active).toBe(30);
+    expect(engine.connections.opportunistic.active).toBe(30);
     await expectStored();
   });
 
@@ -156,7 +156,7 @@ describe('a large blob behind an upstream that limits each connection', () => {
     for (const { start, end } of kept?.written ?? []) {
       expect(kept?.bytes.subarray(start, end).equals(blob.subarray(start, end))).toBe(true);
     }
-    expect([upstream.openBodies, engine.connections.spare.active]).toEqual([0, 0]);
+    expect([upstream.openBodies, engine.connections.opportunistic.active]).toEqual([0, 0]);
     // What is left are the timers of the upstream's own pace, and that of the store's space.
     await engine.clock.advance(100);
     expect(engine.clock.pending).toBe(1);
@@ -226,7 +226,7 @@ describe('a large blob over one connection', () => {
     expect(upstream.asked.length).toBeLessThanOrEqual(5);
     expect(upstream.sentBytes).toBe(blob.byteLength);
     await expectStored();
-    expect(engine.connections.spare.active).toBe(0);
+    expect(engine.connections.opportunistic.active).toBe(0);
   });
 });
 
@@ -287,7 +287,7 @@ describe('what clients want ahead', () => {
     limitEach(upstream, engine.clock, rate);
     const whole = engine.get(upstream);
     await engine.clock.advance(100);
-    const places = [60, 50, 40, 30].map((place) => place * mib);
+    const places = [60, 50, 40, 30].map((identity) => identity * mib);
     const wanted = Promise.all(places.map((at) => engine.get(upstream, { ranges: part(at, at + mib - 1) })));
     const { value, seconds } = await play(engine.clock, wanted);
     expect(value.map(({ digest }) => digest)).toEqual(places.map((at) => digestOf(blob.subarray(at, at + mib))));

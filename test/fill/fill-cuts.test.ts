@@ -89,7 +89,7 @@ describe('a broken upstream body', () => {
     expect(upstream.asked.at(-1)?.avoided).toEqual(expect.arrayContaining(['two', 'three']));
   });
 
-  it('starts a new generation once when bytes of several transfers do not fit together', async () => {
+  it('starts a new attempt once when bytes of several transfers do not fit together', async () => {
     const upstream = new BlobUpstream(blob);
     const gate = new Gate('second transfer');
     upstream.script = (_, index) => {
@@ -105,7 +105,7 @@ describe('a broken upstream body', () => {
     gate.open();
     expect(await started).toBeInstanceOf(BrokenBodyError);
     await engine.settled();
-    // The one that had been given no byte moved on to the new generation.
+    // The one that had been given no byte moved on to the new attempt.
     const end = await reader.readable(0, new AbortController().signal);
     const bytes = Buffer.alloc(end);
     for (let at = 0; at < end;) at += await reader.read(bytes, at, end - at, at);

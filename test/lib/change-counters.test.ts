@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { Generations } from '../../src/lib/change-counters.ts';
+import { ChangeCounters } from '../../src/lib/change-counters.ts';
 
-describe('Generations', () => {
+describe('ChangeCounters', () => {
   it('a stamp is current until one of its keys is bumped, on any object over the same memory', () => {
-    const here = new Generations();
-    const there = new Generations(here.buffer);
+    const here = new ChangeCounters();
+    const there = new ChangeCounters(here.buffer);
     const stamp = there.stamp('docker.io library/alpine', 'sha256:a');
     expect(there.isCurrent(stamp)).toBe(true);
     here.bump('docker.io library/busybox');
@@ -15,16 +15,16 @@ describe('Generations', () => {
   });
 
   it('everything ends with the common counter', () => {
-    const generations = new Generations();
-    const stamps = [generations.stamp(), generations.stamp('a'), generations.stamp('a', 'b', 'c')];
-    generations.bumpAll();
-    expect(stamps.map((stamp) => generations.isCurrent(stamp))).toEqual([false, false, false]);
+    const changes = new ChangeCounters();
+    const stamps = [changes.stamp(), changes.stamp('a'), changes.stamp('a', 'b', 'c')];
+    changes.bumpAll();
+    expect(stamps.map((stamp) => changes.isCurrent(stamp))).toEqual([false, false, false]);
   });
 
   it('no key is counted with everything, so that a busy key does not outdate all others', () => {
-    const generations = new Generations();
-    const common = generations.stamp();
-    for (let i = 0; i < 20_000; i++) generations.bump(`key ${i}`);
-    expect(generations.isCurrent(common)).toBe(true);
+    const changes = new ChangeCounters();
+    const common = changes.stamp();
+    for (let i = 0; i < 20_000; i++) changes.bump(`key ${i}`);
+    expect(changes.isCurrent(common)).toBe(true);
   });
 });

@@ -24,8 +24,8 @@ describe('semaphore', () => {
     const semaphore = new Semaphore(1);
     const order: string[] = [];
     const permit = await semaphore.acquire();
-    const take = async (name: string, lane: 'high' | 'normal'): Promise<void> => {
-      using _ = await semaphore.acquire(lane);
+    const take = async (name: string, priority: 'high' | 'normal'): Promise<void> => {
+      using _ = await semaphore.acquire(priority);
       order.push(name);
     };
     const all = [take('n1', 'normal'), take('h1', 'high'), take('n2', 'normal'), take('h2', 'high')];

@@ -4,7 +4,7 @@ import type { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { ListenError } from '../../src/http/listener/listen-error.ts';
 import { type Clock, systemClock } from '../../src/lib/clock.ts';
-import { Generations } from '../../src/lib/change-counters.ts';
+import { ChangeCounters } from '../../src/lib/change-counters.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import type { RequestSeries } from '../../src/metrics/request-tally.ts';
 import { ServeThread } from '../../src/serving/thread.ts';
@@ -40,7 +40,7 @@ async function serving(count: number, port = 0): Promise<Serving> {
     trustedProxies: [],
     isAccessLogged: true,
     cache,
-    generations: new Generations(),
+    changes: new ChangeCounters(),
     clock: systemClock,
     logger: silentLogger,
     onLines: (text) => void lines.push(...text.trimEnd().split('\n')),
@@ -73,7 +73,7 @@ function threadOn(port: number, cache: FakeCache, clock = systemClock): ServeThr
       trustedProxies: [],
       isAccessLogged: false,
       sendfileConcurrency: 4,
-      generations: new Generations().buffer,
+      changes: new ChangeCounters().buffer,
     },
     cache,
     clock,
@@ -83,7 +83,7 @@ function threadOn(port: number, cache: FakeCache, clock = systemClock): ServeThr
   });
 }
 
-function descriptors(): number {
+function fds(): number {
   return readdirSync('/proc/self/fd').length;
 }
 
@@ -141,7 +141,7 @@ describe('a thread that dies', () => {
     const { blob } = file;
     const cache = new FakeCache();
     cache.blobs.set(`docker.io/library/a@${blob.digest}`, blob);
-    const before = descriptors();
+    const before = fds();
     const port = await freePort();
     const thread = threadOn(port, cache);
     await thread.listen();
@@ -160,8 +160,8 @@ describe('a thread that dies', () => {
     expect([thread.held, blob.openViews, blob.openReaders]).toEqual([0, 0, 0]);
     for (const client of clients) client.close();
     await eventually(
-      () => descriptors() <= before,
-      () => `${descriptors()} descriptors, ${before} before`,
+      () => fds() <= before,
+      () => `${fds()} descriptors, ${before} before`,
     );
   });
 

@@ -148,7 +148,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       expect(store.usage()).toMatchObject({ blobs: 0, blobBytes: 0, ingestBytes: 0, zombieBytes: 0 });
     });
 
-    promise('a spool of another size than was proved is not adopted', async ({ store }) => {
+    promise('an ingest of another size than was proved is not adopted', async ({ store }) => {
       const { bytes, digest } = content();
       const ingest = await store.createIngest({ digest, upstream });
       await ingest.write([bytes], 0);
@@ -288,7 +288,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       }
     });
 
-    promise('readers follow a spool while it is written, and outlive its end', async ({ store }) => {
+    promise('readers follow an ingest while it is written, and outlive its end', async ({ store }) => {
       for (const end of ['adopt', 'keep', 'abort'] as const) {
         const { bytes, digest } = content();
         const ingest = await store.createIngest({ digest, upstream });

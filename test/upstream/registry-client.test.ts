@@ -387,7 +387,7 @@ describe('rights and limits', () => {
     await using client = clientOf(new URL(upstream.url), { connections: 2 });
     await using paced = clientOf(new URL(upstream.url), { bandwidth: 1_000_000 });
     const question = { repository: repo('a/b'), digest: someDigest };
-    const spare = { ...question, isSpare: true };
+    const spare = { ...question, isOpportunistic: true };
     const first = await client.openBlob(question, never);
     const second = await client.openBlob(spare, never);
     expect(await failureOf(client.openBlob(spare, never))).toMatchObject({ kind: 'rateLimited', status: undefined });
@@ -404,7 +404,7 @@ describe('rights and limits', () => {
     upstream.content.addBlob('a/b', content);
     await using client = clientOf(new URL(upstream.url));
     const question = { repository: repo('a/b'), digest: someDigest };
-    const spare = { ...question, isSpare: true };
+    const spare = { ...question, isOpportunistic: true };
     upstream.on({ kind: 'blob' }, { times: 1 }, answer(429));
     expect(await failureOf(client.openBlob(spare, never))).toMatchObject({ kind: 'rateLimited', status: 429 });
     expect(String(await readAll(await client.openBlob(question, never)))).toBe('hello world');

@@ -1,7 +1,7 @@
 /** Blobs: the right to read first, then the store, then a fill that everybody shares. */
 import type { Clock } from '../../lib/clock.ts';
 import { abortable } from '../../lib/abort.ts';
-import type { Generations } from '../../lib/change-counters.ts';
+import type { ChangeCounters } from '../../lib/change-counters.ts';
 import type { Logger } from '../../lib/log.ts';
 import { digestAlgorithm, digestOf, type Digest } from '../../oci/digest.ts';
 import type { BlobInfo, BlobStore } from '../../store/contract/blob-store.ts';
@@ -12,7 +12,7 @@ import type { BlobQuery, LeasedAnswer } from '../contract/cache.ts';
 import type { BlobView } from '../../fill/contract/blob-view.ts';
 import { BlobAccess, unproved } from './access.ts';
 import { BlobSizes } from './sizes.ts';
-import { openBypass } from '../../fill/readers/passthrough-view.ts';
+import { openPassthrough } from '../../fill/readers/passthrough-view.ts';
 import { CacheError } from '../../fill/contract/errors.ts';
 import type { CacheEvents } from '../../fill/contract/events.ts';
 import type { FillTable } from '../../fill/fills.ts';
@@ -20,7 +20,7 @@ import { headOf } from '../../fill/head-of.ts';
 import { repositoryText } from '../../store/contract/keys.ts';
 import { lease, longestWithoutBytesMs } from '../contract/lease.ts';
 import { look } from '../../fill/contract/look.ts';
-import { Negatives } from '../freshness/negative-cache.ts';
+import { NegativeCache } from '../freshness/negative-cache.ts';
 import type { Outcome } from '../../headers/cache-status.ts';
 import type { UpstreamPolicy } from '../contract/upstream-policy.ts';
 import type { Rights } from '../contract/rights.ts';
@@ -46,7 +46,7 @@ export interface BlobsOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly events: CacheEvents;
-  readonly generations: Generations;
+  readonly changes: ChangeCounters;
   /** Told when a repository has said that it has no such blob. Must not throw. */
   readonly onAbsent?: ((key: RepositoryKey, digest: Digest) => void) | undefined;
   /** Told of each request that its client had the right to make, after its own fill has begun. Must not throw. */
@@ -55,13 +55,13 @@ export interface BlobsOptions {
 
 export class Blobs {
   readonly #options: BlobsOptions;
-  readonly #negatives: Negatives;
+  readonly #negativeCache: NegativeCache;
   readonly #sizes: BlobSizes;
   readonly #access: BlobAccess;
 
   constructor(options: BlobsOptions) {
     this.#options = options;
-    this.#negatives = new Negatives(options.clock);
+    this.#negativeCache = new NegativeCache(options.clock);
     this.#sizes = new BlobSizes(options.rights);
     this.#access = new BlobAccess(options);
   }
@@ -76,13 +76,13 @@ export class Blobs {
     if (info !== undefined && !info.isSuspect) {
       if (standing === 'good' || (await rights.shortCut(key, digest))) return this.#hit(query, upstream, info);
     }
-    const refusal = this.#negatives.get(negativeKey(key, digest));
+    const refusal = this.#negativeCache.get(negativeKey(key, digest));
     if (refusal !== undefined) throw refusal;
     try {
       return await this.#withDeadline(query, signal, (limited) => this.#bring(query, upstream, limited));
     } catch (error) {
       if (isNotFound(error)) {
-        this.#negatives.remember(negativeKey(key, digest), error, negativeTtlMs);
+        this.#negativeCache.remember(negativeKey(key, digest), error, negativeTtlMs);
         this.#options.onAbsent?.(key, digest);
       }
       if (standing === 'withheld' && isOutage(error)) throw rights.withheld(key, error);
@@ -101,9 +101,9 @@ export class Blobs {
 
   /** See `Cache.peek`. Bytes only of blobs that are small; they are proved again on their way into memory. */
   async peek({ upstream, repository, digest, method }: Omit<BlobQuery, 'ranges'>): Promise<LeasedAnswer | undefined> {
-    const { rights, store, catalog, generations } = this.#options;
+    const { rights, store, catalog, changes } = this.#options;
     const key = { upstream, repository };
-    const stamp = generations.stamp(repositoryText(key), digest);
+    const stamp = changes.stamp(repositoryText(key), digest);
     if (!rights.isLinked(key, digest, 'blob')) return undefined;
     const info = await look(this.#options, digest);
     if (info === undefined || info.isSuspect || (method === 'get' && info.sizeBytes > maxLeasedBytes)) return undefined;
@@ -143,7 +143,7 @@ export class Blobs {
     const { clock, events, onAsked } = this.#options;
     onAsked?.(query);
     const { repository, ranges, client = '' } = query;
-    return openBypass({ upstream, digest, repository, client, clock, events, ranges }, signal);
+    return openPassthrough({ upstream, digest, repository, client, clock, events, ranges }, signal);
   }
 
   /** `needsBytes`: what the upstream said of the blob that lies here proves nothing, so it has to send it. */
@@ -152,12 +152,12 @@ export class Blobs {
     const { digest, repository } = query;
     const key = { upstream: upstream.key, repository };
     for (;;) {
-      const opening = query.ranges?.[0];
+      const firstRange = query.ranges?.[0];
       const { fill, isNew } = fills.join({
         upstream,
         digest,
         repository,
-        opening,
+        firstRange,
         isProof: needsBytes || this.#access.isForeign(key, digest),
       });
       this.#options.onAsked?.(query);
@@ -190,7 +190,7 @@ export class Blobs {
           continue;
         }
         // It ended just now: what it left is in the store, or can be continued.
-        if (head.kind === 'filling' && head.generation.isReleased) {
+        if (head.kind === 'filling' && head.attempt.isReleased) {
           await abortable(fill.done, signal);
           continue;
         }

@@ -3,7 +3,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { UpstreamError } from '../../upstream/contract/errors.ts';
 import type { BlobQuery } from '../contract/cache.ts';
 import type { BlobView } from '../../fill/contract/blob-view.ts';
-import { openBypass, proveFirstBytes } from '../../fill/readers/passthrough-view.ts';
+import { openPassthrough, proveFirstBytes } from '../../fill/readers/passthrough-view.ts';
 import { BrokenBodyError, CacheError } from '../../fill/contract/errors.ts';
 import type { CacheEvents } from '../../fill/contract/events.ts';
 import type { Fill } from '../../fill/fill.ts';
@@ -34,15 +34,15 @@ export async function viewOf(
 ): Promise<BlobView> {
   const { digest, repository, ranges, client = '' } = query;
   const { upstream } = fill;
-  const sizeBytes = head.kind === 'filling' ? head.generation.sizeBytes : undefined;
+  const sizeBytes = head.kind === 'filling' ? head.attempt.sizeBytes : undefined;
   const bypass = (): Promise<BlobView> =>
-    openBypass({ upstream, digest, repository, client, clock, events, ranges, sizeBytes }, signal);
+    openPassthrough({ upstream, digest, repository, client, clock, events, ranges, sizeBytes }, signal);
   // What is known not to be kept costs those who want parts of it these parts.
   const isOwn = fill.isPassedThrough && ranges !== undefined;
   if (head.kind === 'bypass' || isOwn) return bypass();
-  const { generation } = head;
+  const { attempt } = head;
   const outcome = outcomeOf(fill, isNew, fills.isRefused);
-  const view = new FillView({ fill, generation, repository, outcome, client, clock, events });
+  const view = new FillView({ fill, attempt, repository, outcome, client, clock, events });
   if (query.method === 'head' || view.sizeBytes === undefined || view.sizeBytes > proveFirstBytes) return view;
   // Small enough to be proved before a head is written, so that a failure becomes an honest answer.
   try {

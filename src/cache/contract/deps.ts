@@ -1,11 +1,11 @@
 /** What the policy half of the cache is made of. */
 import type { Clock } from '../../lib/clock.ts';
-import type { Generations } from '../../lib/change-counters.ts';
+import type { ChangeCounters } from '../../lib/change-counters.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { BlobStore } from '../../store/contract/blob-store.ts';
 import type { Catalog } from '../../store/contract/metadata.ts';
 import type { CacheEvents } from '../../fill/contract/events.ts';
-import type { Overdue } from './slow-upstreams.ts';
+import type { SlowUpstreams } from './slow-upstreams.ts';
 import type { UpstreamPolicy } from './upstream-policy.ts';
 import type { Rights } from './rights.ts';
 
@@ -42,9 +42,9 @@ export interface RightsDeps {
   readonly logger: Logger;
   readonly options: PolicyOptions;
   /** Told of every change of what an answer may rest on, under the text of its repository. */
-  readonly generations: Generations;
+  readonly changes: ChangeCounters;
   /** One for rights, manifests and listings; absent, each has its own, and a client may wait for each. */
-  readonly overdue?: Overdue;
+  readonly slowUpstreams?: SlowUpstreams;
 }
 
 export interface PolicyDeps extends RightsDeps {
@@ -52,6 +52,6 @@ export interface PolicyDeps extends RightsDeps {
   readonly events: CacheEvents;
   /** Grants room before something is stored. Absent: there always is. */
   readonly space?: {
-    allot(): { cover(bytes: number, leftBytes: number): boolean | Promise<boolean>; release(): void };
+    reserve(): { cover(bytes: number, leftBytes: number): boolean | Promise<boolean>; release(): void };
   };
 }

@@ -19,7 +19,7 @@ interface Silence {
   untilMs: number;
 }
 
-export class Overdue {
+export class SlowUpstreams {
   readonly #silences = new Map<string, Silence>();
   /** When something was answered last, monotonic. */
   readonly #answeredMs = new Map<string, number>();

@@ -25,7 +25,7 @@ interface Entry {
   readonly untilMs: number;
 }
 
-export class Negatives {
+export class NegativeCache {
   readonly #clock: Clock;
   readonly #entries: LRUCache<string, Entry>;
 

@@ -10,7 +10,7 @@ import { LRUCache } from 'lru-cache';
 import { isJsonObject, parseJson, textField } from '../../lib/json/json.ts';
 import { isOffline, UpstreamError } from '../../upstream/contract/errors.ts';
 import { Ages, staleSeconds } from './age.ts';
-import { Negatives, RememberedRefusal } from './negative-cache.ts';
+import { NegativeCache, RememberedRefusal } from './negative-cache.ts';
 import type { UpstreamPolicy } from '../contract/upstream-policy.ts';
 import type { PolicyDeps } from '../contract/deps.ts';
 
@@ -33,13 +33,13 @@ type Deps = Pick<PolicyDeps, 'catalog' | 'clock' | 'options'>;
 export class Nones {
   readonly #deps: Deps;
   /** As long as nobody is asked again. */
-  readonly #fresh: Negatives;
+  readonly #fresh: NegativeCache;
   readonly #last = new LRUCache<string, None>({ max: mostNones });
   readonly #ages: Ages;
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#fresh = new Negatives(deps.clock);
+    this.#fresh = new NegativeCache(deps.clock);
     this.#ages = new Ages(deps.clock);
   }
 

@@ -5,7 +5,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../lib/clock.ts';
 import { Coalesce } from '../../lib/single-flight.ts';
-import { Overdue } from '../contract/slow-upstreams.ts';
+import { SlowUpstreams } from '../contract/slow-upstreams.ts';
 import { isNoAnswer, isSilence } from './error-classes.ts';
 
 export type Refreshed<V> =
@@ -42,13 +42,13 @@ export class Refresh<V> {
   readonly #options: RefreshOptions;
   readonly #flights = new Coalesce<V>();
   readonly #running = new Map<string, Running>();
-  readonly #overdue: Overdue;
+  readonly #slowUpstreams: SlowUpstreams;
   readonly #failures = new LRUCache<string, Failure>({ max: 4096 });
 
-  constructor(clock: Clock, options: RefreshOptions, overdue: Overdue = new Overdue()) {
+  constructor(clock: Clock, options: RefreshOptions, slowUpstreams: SlowUpstreams = new SlowUpstreams()) {
     this.#clock = clock;
     this.#options = options;
-    this.#overdue = overdue;
+    this.#slowUpstreams = slowUpstreams;
   }
 
   isRunning(key: string): boolean {
@@ -91,21 +91,22 @@ export class Refresh<V> {
     const running = { startedMs: this.#clock.monotonic() };
     this.#running.set(key, running);
     // Nobody who has an old answer waits for it, so nobody would say that it is late.
-    if (this.#overdue.isSilent(upstream, running.startedMs)) this.#overdue.add(upstream, running, running.startedMs);
+    if (this.#slowUpstreams.isSilent(upstream, running.startedMs))
+      this.#slowUpstreams.add(upstream, running, running.startedMs);
     try {
       const value = await work(signal);
       this.#failures.delete(key);
-      this.#overdue.answered(upstream, this.#clock.monotonic());
+      this.#slowUpstreams.answered(upstream, this.#clock.monotonic());
       return value;
     } catch (error) {
       if (isNoAnswer(error)) {
         this.#failures.set(key, { error, untilMs: this.#clock.monotonic() + this.#options.retryMs });
       }
-      if (isSilence(error)) this.#overdue.unanswered(upstream, running, this.#clock.monotonic());
+      if (isSilence(error)) this.#slowUpstreams.unanswered(upstream, running, this.#clock.monotonic());
       throw error;
     } finally {
       this.#running.delete(key);
-      this.#overdue.delete(upstream, running);
+      this.#slowUpstreams.delete(upstream, running);
     }
   }
 
@@ -118,11 +119,11 @@ export class Refresh<V> {
   #inTime({ key, upstream }: Question, answered: Promise<Refreshed<V>>): Promise<Refreshed<V>> {
     const nowMs = this.#clock.monotonic();
     const startedMs = this.#running.get(key)?.startedMs ?? nowMs;
-    const leftMs = this.#overdue.isSilent(upstream, nowMs) ? 0 : startedMs + this.#options.staleAfterMs - nowMs;
+    const leftMs = this.#slowUpstreams.isSilent(upstream, nowMs) ? 0 : startedMs + this.#options.staleAfterMs - nowMs;
     return new Promise((resolve, reject) => {
       const giveUp = (): void => {
         const running = this.#running.get(key);
-        if (running !== undefined) this.#overdue.add(upstream, running, running.startedMs);
+        if (running !== undefined) this.#slowUpstreams.add(upstream, running, running.startedMs);
         resolve({ kind: 'unanswered', error: undefined });
       };
       if (leftMs <= 0) {

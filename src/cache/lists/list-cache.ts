@@ -69,7 +69,7 @@ export class ListingCache<T> {
     this.#kept = kept;
     this.#hot = new LRUCache({ maxSize: maxHotCharacters, sizeCalculation: ({ size }) => size });
     this.#ages = new Ages(deps.clock);
-    this.#refresh = new Refresh(deps.clock, deps.options, deps.overdue);
+    this.#refresh = new Refresh(deps.clock, deps.options, deps.slowUpstreams);
     this.#nones = new Nones(deps);
   }
 

@@ -7,12 +7,12 @@ import type { ManifestQuery } from '../contract/cache.ts';
 import type { Binding, TagBindings } from './tag-bindings.ts';
 import { type Content, contentOf } from './answer.ts';
 import type { ManifestFetch } from './fetch.ts';
-import type { ManifestShelf } from './store.ts';
+import type { ManifestStore } from './store.ts';
 import type { PolicyDeps } from '../contract/deps.ts';
 import { isNotFound } from '../../upstream/contract/errors.ts';
 
 export interface ResolveParts {
-  readonly shelf: ManifestShelf;
+  readonly manifestStore: ManifestStore;
   readonly fetch: ManifestFetch;
   readonly bindings: TagBindings;
 }
@@ -25,7 +25,7 @@ export interface Told {
 
 /** `binding`: what was known before. Rejects with UpstreamError, and with CacheError for bytes that are not right. */
 export async function askTag(
-  { bindings, shelf, fetch, rights, catalog }: ResolveParts & Pick<PolicyDeps, 'rights' | 'catalog'>,
+  { bindings, manifestStore, fetch, rights, catalog }: ResolveParts & Pick<PolicyDeps, 'rights' | 'catalog'>,
   { key, method }: { readonly key: TagKey; readonly method: ManifestQuery['method'] },
   upstream: Upstream,
   binding: Binding | undefined,
@@ -49,7 +49,7 @@ export async function askTag(
   const isGood = rights.isLinked(key, digest, 'manifest');
   if (isSame && method === 'head' && (isGood || !binding.isRecorded))
     return { binding: bindings.confirm(key, binding, asked, head.shown), content: undefined };
-  const here = isGood ? await shelf.stat(digest) : undefined;
+  const here = isGood ? await manifestStore.stat(digest) : undefined;
   if (here !== undefined) {
     const type = catalog.link(key, digest, 'manifest')?.mediaType ?? here.mediaType;
     return { binding: bindings.confirm(key, { ...here, mediaType: type }, asked, head.shown), content: undefined };
@@ -57,7 +57,7 @@ export async function askTag(
   const isNew = binding === undefined || !binding.isRecorded;
   if (isNew && method === 'head' && isManifestType(mediaType) && sizeBytes !== undefined) {
     const record = { digest, mediaType, sizeBytes };
-    fetch.heard(key, record, head.shown);
+    fetch.unstored(key, record, head.shown);
     return { binding: bindings.confirm(key, record, asked, head.shown), content: undefined };
   }
   try {

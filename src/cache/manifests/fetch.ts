@@ -10,14 +10,14 @@ import type { ManifestBody, Upstream } from '../../upstream/contract/upstream.ts
 import { CacheError } from '../../fill/contract/errors.ts';
 import { contentText } from '../../store/contract/keys.ts';
 import { proveManifest } from './verify.ts';
-import type { KeptManifest, ManifestShelf } from './store.ts';
-import { Negatives } from '../freshness/negative-cache.ts';
+import type { KeptManifest, ManifestStore } from './store.ts';
+import { NegativeCache } from '../freshness/negative-cache.ts';
 import type { PolicyDeps } from '../contract/deps.ts';
 import { isNotFound, isOutage } from '../../upstream/contract/errors.ts';
 
-const maxHeard = 4096;
+const maxUnstored = 4096;
 
-interface Heard {
+interface UnstoredTags {
   readonly record: ManifestRecord;
   /** As `Shown` says it. */
   readonly shown: string | undefined;
@@ -27,12 +27,12 @@ type FetchDeps = Pick<PolicyDeps, 'rights' | 'events' | 'logger' | 'clock' | 'op
 
 export class ManifestFetch {
   readonly #deps: FetchDeps;
-  readonly #shelf: ManifestShelf;
+  readonly #manifestStore: ManifestStore;
   readonly #flights = new Coalesce<KeptManifest>();
-  readonly #heads = new Coalesce<Heard | undefined>();
-  readonly #negatives: Negatives;
+  readonly #heads = new Coalesce<UnstoredTags | undefined>();
+  readonly #negativeCache: NegativeCache;
   /** What a repository has said to HEAD of manifests that nobody has fetched; a digest says the same for ever. */
-  readonly #heard = new LRUCache<string, Heard>({ max: maxHeard });
+  readonly #unstored = new LRUCache<string, UnstoredTags>({ max: maxUnstored });
   /** Called when a repository has got a manifest. */
   readonly #onFetched: (key: RepositoryKey, fetched: KeptManifest) => void;
   /** Called when a repository has said that it has no such manifest. */
@@ -40,13 +40,13 @@ export class ManifestFetch {
 
   constructor(
     deps: FetchDeps,
-    shelf: ManifestShelf,
+    manifestStore: ManifestStore,
     onFetched: (key: RepositoryKey, fetched: KeptManifest) => void,
     onAbsent: (key: RepositoryKey, digest: Digest) => void,
   ) {
     this.#deps = deps;
-    this.#shelf = shelf;
-    this.#negatives = new Negatives(deps.clock);
+    this.#manifestStore = manifestStore;
+    this.#negativeCache = new NegativeCache(deps.clock);
     this.#onFetched = onFetched;
     this.#onAbsent = onAbsent;
   }
@@ -59,7 +59,7 @@ export class ManifestFetch {
     signal: AbortSignal,
   ): Promise<KeptManifest & { readonly isCollapsed: boolean }> {
     const text = contentText(key, digest);
-    this.#negatives.check(text);
+    this.#negativeCache.check(text);
     const isCollapsed = this.#flights.has(text);
     const work = (own: AbortSignal): Promise<KeptManifest> =>
       this.#orAbsent(key, digest, () => this.#get(upstream, key, digest, own));
@@ -76,28 +76,29 @@ export class ManifestFetch {
     key: RepositoryKey,
     digest: Digest,
     signal: AbortSignal,
-  ): Promise<{ readonly record: ManifestRecord; readonly isHeard: boolean } | undefined> {
+  ): Promise<{ readonly record: ManifestRecord; readonly isUnstored: boolean } | undefined> {
     const text = contentText(key, digest);
-    const heard = this.#heard.get(text);
-    if (heard !== undefined && this.#deps.rights.counts(key, heard)) return { record: heard.record, isHeard: true };
-    this.#negatives.check(text);
-    this.#negatives.check(headText(text));
-    const work = (own: AbortSignal): Promise<Heard | undefined> =>
+    const unstored = this.#unstored.get(text);
+    if (unstored !== undefined && this.#deps.rights.counts(key, unstored))
+      return { record: unstored.record, isUnstored: true };
+    this.#negativeCache.check(text);
+    this.#negativeCache.check(headText(text));
+    const work = (own: AbortSignal): Promise<UnstoredTags | undefined> =>
       this.#orAbsent(key, digest, () => this.#head(upstream, key, digest, own), true);
     try {
       const said = await this.#heads.run(text, work, signal);
-      if (said !== undefined) this.heard(key, said.record, said.shown);
-      return said && { record: said.record, isHeard: false };
+      if (said !== undefined) this.unstored(key, said.record, said.shown);
+      return said && { record: said.record, isUnstored: false };
     } catch (error) {
       // As a link would: nobody says that it counts no more.
-      if (heard !== undefined && isOutage(error)) return { record: heard.record, isHeard: true };
+      if (unstored !== undefined && isOutage(error)) return { record: unstored.record, isUnstored: true };
       throw error;
     }
   }
 
   /** The upstream has named this manifest in this repository, to HEAD of a tag perhaps. */
-  heard(key: RepositoryKey, record: ManifestRecord, shown: string | undefined): void {
-    this.#heard.set(contentText(key, record.digest), { record, shown });
+  unstored(key: RepositoryKey, record: ManifestRecord, shown: string | undefined): void {
+    this.#unstored.set(contentText(key, record.digest), { record, shown });
   }
 
   /** Whatever the tag points to now. The caller sees to it that it is asked once. */
@@ -120,8 +121,8 @@ export class ManifestFetch {
         const text = contentText(key, digest);
         // HEAD has no body and so no code, which a GET that follows has to be told.
         const asked = isHead && error.code === undefined ? headText(text) : text;
-        this.#negatives.remember(asked, error, this.#deps.options.negativeTtlMs);
-        this.#heard.delete(text);
+        this.#negativeCache.remember(asked, error, this.#deps.options.negativeTtlMs);
+        this.#unstored.delete(text);
         this.#onAbsent(key, digest);
       }
       throw error;
@@ -133,7 +134,12 @@ export class ManifestFetch {
     return this.#take(key, body, digest);
   }
 
-  async #head(upstream: Upstream, key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<Heard | undefined> {
+  async #head(
+    upstream: Upstream,
+    key: RepositoryKey,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<UnstoredTags | undefined> {
     const head = await upstream.headManifest(key.repository, { kind: 'digest', digest }, signal);
     const { mediaType = '', sizeBytes, digest: got = digest } = head;
     // A digest by another algorithm contradicts nothing.
@@ -150,7 +156,7 @@ export class ManifestFetch {
       this.#deps.events.rejected({ reason: manifest.reason });
       throw new CacheError('mismatch', key.upstream, `${key.upstream}/${key.repository}: ${manifest.message}`);
     }
-    const fetched = await this.#shelf.keep(manifest);
+    const fetched = await this.#manifestStore.keep(manifest);
     const { digest, mediaType } = manifest;
     this.#deps.rights.gave(key, digest, 'manifest', { shown: body.shown, mediaType });
     this.#onFetched(key, fetched);

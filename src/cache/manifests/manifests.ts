@@ -10,7 +10,7 @@ import { repositoryText } from '../../store/contract/keys.ts';
 import { lease } from '../contract/lease.ts';
 import { answerOf, contentOf, typed } from './answer.ts';
 import { ManifestFetch } from './fetch.ts';
-import { type KeptManifest, ManifestShelf } from './store.ts';
+import { type KeptManifest, ManifestStore } from './store.ts';
 import { onBehalf } from '../contract/on-behalf.ts';
 import type { PolicyDeps } from '../contract/deps.ts';
 import { TagResolver } from './resolve-tag.ts';
@@ -19,7 +19,7 @@ import { shuttingDown } from '../freshness/error-classes.ts';
 /** Every call rejects with CacheError or UpstreamError; a signal ends only the caller's waiting. */
 export class Manifests {
   readonly #deps: PolicyDeps;
-  readonly #shelf: ManifestShelf;
+  readonly #manifestStore: ManifestStore;
   readonly #fetch: ManifestFetch;
   readonly #resolver: TagResolver;
   readonly #bindings: TagBindings;
@@ -27,15 +27,15 @@ export class Manifests {
 
   constructor(deps: PolicyDeps) {
     this.#deps = deps;
-    const bindings = new TagBindings(deps.catalog, deps.clock, deps.generations);
+    const bindings = new TagBindings(deps.catalog, deps.clock, deps.changes);
     this.#bindings = bindings;
-    this.#shelf = new ManifestShelf(deps);
+    this.#manifestStore = new ManifestStore(deps);
     const onFetched = (key: RepositoryKey, { manifest, isStored }: KeptManifest): void => {
       if (isStored) bindings.arrived(key, contentOf(manifest).record);
     };
     const onAbsent = (key: RepositoryKey, digest: Digest): void => bindings.lost(key, digest);
-    this.#fetch = new ManifestFetch(deps, this.#shelf, onFetched, onAbsent);
-    this.#resolver = new TagResolver(deps, { shelf: this.#shelf, fetch: this.#fetch, bindings });
+    this.#fetch = new ManifestFetch(deps, this.#manifestStore, onFetched, onAbsent);
+    this.#resolver = new TagResolver(deps, { manifestStore: this.#manifestStore, fetch: this.#fetch, bindings });
   }
 
   async manifest(query: ManifestQuery, signal: AbortSignal): Promise<ManifestAnswer> {
@@ -56,17 +56,17 @@ export class Manifests {
 
   /** See `Cache.peek`. */
   async peek({ upstream, repository, reference, method }: ManifestQuery): Promise<LeasedAnswer | undefined> {
-    const { upstreams, rights, catalog, generations } = this.#deps;
+    const { upstreams, rights, catalog, changes } = this.#deps;
     const policy = upstreams.get(upstream);
     if (policy === undefined) return undefined;
     const key = { upstream, repository };
     // Before the look, so that what changes meanwhile is noticed.
-    const stamp = generations.stamp(repositoryText(key));
+    const stamp = changes.stamp(repositoryText(key));
     const bound = reference.kind === 'tag' ? this.#resolver.fresh({ ...key, tag: reference.tag }, policy) : undefined;
     const digest = reference.kind === 'tag' ? bound?.binding.digest : reference.digest;
     if (digest === undefined || !rights.isLinked(key, digest, 'manifest')) return undefined;
     const link = catalog.link(key, digest, 'manifest');
-    const manifest = await this.#shelf.read(digest);
+    const manifest = await this.#manifestStore.read(digest);
     if (manifest === undefined) return undefined;
     const { record, bytes } = contentOf(manifest);
     const mediaType = bound?.binding.mediaType ?? link?.mediaType ?? record.mediaType;
@@ -124,7 +124,7 @@ export class Manifests {
     try {
       const head = method === 'head' ? await this.#fetch.headByDigest(upstream, key, digest, signal) : undefined;
       if (head !== undefined)
-        return answerOf({ record: head.record, bytes: undefined }, method, { kind: head.isHeard ? 'hit' : 'miss' });
+        return answerOf({ record: head.record, bytes: undefined }, method, { kind: head.isUnstored ? 'hit' : 'miss' });
       const { manifest, isStored, isCollapsed } = await this.#fetch.byDigest(upstream, key, digest, signal);
       return answerOf(contentOf(manifest, isStored), method, { kind: 'miss', ...(isCollapsed ? { isCollapsed } : {}) });
     } catch (error) {
@@ -142,7 +142,7 @@ export class Manifests {
    */
   async #isAllowed(key: RepositoryKey, digest: Digest, signal: AbortSignal, from: FromClient): Promise<boolean> {
     const { rights } = this.#deps;
-    if (!rights.isWordEnough(key, digest) || (await this.#shelf.stat(digest)) === undefined) return false;
+    if (!rights.isWordEnough(key, digest) || (await this.#manifestStore.stat(digest)) === undefined) return false;
     return !(await rights.ask(key, digest, 'manifest', signal, from)) || rights.isLinked(key, digest, 'manifest');
   }
 
@@ -153,11 +153,11 @@ export class Manifests {
   ): Promise<ManifestAnswer | undefined> {
     const link = this.#deps.catalog.link(key, digest, 'manifest');
     if (method === 'head') {
-      const record = await this.#shelf.stat(digest);
+      const record = await this.#manifestStore.stat(digest);
       if (record === undefined) return undefined;
       return answerOf(typed({ record, bytes: undefined }, link?.mediaType), method, { kind: 'hit' });
     }
-    const manifest = await this.#shelf.read(digest);
+    const manifest = await this.#manifestStore.read(digest);
     if (manifest === undefined) return undefined;
     return answerOf(typed(contentOf(manifest), link?.mediaType), method, { kind: 'hit' });
   }

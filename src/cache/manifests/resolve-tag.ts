@@ -44,7 +44,7 @@ export class TagResolver {
   constructor(deps: PolicyDeps, parts: ResolveParts) {
     this.#deps = deps;
     this.#parts = parts;
-    this.#refresh = new Refresh(deps.clock, deps.options, deps.overdue);
+    this.#refresh = new Refresh(deps.clock, deps.options, deps.slowUpstreams);
     this.#nones = new Nones(deps);
   }
 
@@ -94,7 +94,7 @@ export class TagResolver {
 
   async #expired(request: Request, binding: Binding | undefined): Promise<ManifestAnswer> {
     const { key, policy, rule, signal } = request;
-    const { bindings, shelf } = this.#parts;
+    const { bindings, manifestStore } = this.#parts;
     const stale = await this.#stale(request);
     const isPinned = stale !== undefined && bindings.isPinned(key);
     const refusal = this.#nones.fresh(tagText(key));
@@ -105,7 +105,9 @@ export class TagResolver {
     }
     const isServable = isPinned || (stale !== undefined && stale.age.outageMs <= rule.ttlMs + policy.staleIfErrorMs);
     const none =
-      stale === undefined ? this.#nones.last(await noneKeyOf(key, this.#deps.catalog, shelf), policy) : undefined;
+      stale === undefined
+        ? this.#nones.last(await noneKeyOf(key, this.#deps.catalog, manifestStore), policy)
+        : undefined;
     const hasStale = isServable || none?.isServable === true;
     const question = { key: tagText(key), upstream: key.upstream, hasStale };
     try {
@@ -129,19 +131,19 @@ export class TagResolver {
   /** Runs once per tag for all who ask, and does what the answer means for the binding. */
   async #ask(request: Request, binding: Binding | undefined, signal: AbortSignal): Promise<Told> {
     const { key, policy } = request;
-    const { bindings, shelf } = this.#parts;
+    const { bindings, manifestStore } = this.#parts;
     try {
       const question = { key, method: request.method };
       const told = await askTag({ ...this.#parts, ...this.#deps }, question, policy.upstream, binding, signal);
-      this.#nones.forget(await noneKeyOf(key, this.#deps.catalog, shelf));
+      this.#nones.forget(await noneKeyOf(key, this.#deps.catalog, manifestStore));
       return told;
     } catch (error) {
       if (isNotFound(error)) {
         if (request.method === 'head' && error.code === undefined) this.#withoutCode.add(error);
-        this.#nones.remember(await noneKeyOf(key, this.#deps.catalog, shelf), error);
+        this.#nones.remember(await noneKeyOf(key, this.#deps.catalog, manifestStore), error);
         bindings.forget(key);
       } else if (isDeniedForGood(error)) {
-        this.#nones.forget(await noneKeyOf(key, this.#deps.catalog, shelf));
+        this.#nones.forget(await noneKeyOf(key, this.#deps.catalog, manifestStore));
         bindings.deny(key);
       }
       throw error;
@@ -150,7 +152,7 @@ export class TagResolver {
 
   async #answer(request: Request, { binding, content }: Told, outcome: Outcome): Promise<ManifestAnswer> {
     const { key, method, policy, signal } = request;
-    const { shelf, fetch, bindings } = this.#parts;
+    const { manifestStore, fetch, bindings } = this.#parts;
     const told = { ...outcome, ...ttlOf(binding, request.rule, bindings.age(key, binding), outcome) };
     if (content !== undefined) return answerOf(content, method, told);
     if (method === 'head') return answerOf({ record: binding, bytes: undefined }, method, told);
@@ -158,7 +160,7 @@ export class TagResolver {
     const isServable =
       rights.isLinked(key, binding.digest, 'manifest') ||
       (outcome.detail !== undefined && this.#mayBeStale(key, binding));
-    const manifest = isServable ? await shelf.read(binding.digest) : undefined;
+    const manifest = isServable ? await manifestStore.read(binding.digest) : undefined;
     if (manifest !== undefined) {
       const here = typed(contentOf(manifest), catalog.link(key, binding.digest, 'manifest')?.mediaType);
       // It has come by way of another repository.
@@ -177,16 +179,16 @@ export class TagResolver {
    * node that has the image already starts its pods with the digest alone.
    */
   async #stale({ key, method }: Request): Promise<Stale | undefined> {
-    const { bindings, shelf } = this.#parts;
+    const { bindings, manifestStore } = this.#parts;
     for (const binding of [bindings.get(key), bindings.recorded(key)]) {
       if (binding === undefined || (binding.isDenied && binding.isGone !== true)) continue;
       if (!this.#mayBeStale(key, binding)) continue;
-      if ((await shelf.stat(binding.digest)) !== undefined) return { binding, age: bindings.age(key, binding) };
+      if ((await manifestStore.stat(binding.digest)) !== undefined) return { binding, age: bindings.age(key, binding) };
     }
-    const heard = method === 'head' ? bindings.get(key) : undefined;
-    return heard === undefined || heard.isDenied || heard.isRecorded
+    const unstored = method === 'head' ? bindings.get(key) : undefined;
+    return unstored === undefined || unstored.isDenied || unstored.isRecorded
       ? undefined
-      : { binding: heard, age: bindings.age(key, heard) };
+      : { binding: unstored, age: bindings.age(key, unstored) };
   }
 
   /** It may be answered without a question. A tag that was only heard of has its word in memory, for HEAD. */

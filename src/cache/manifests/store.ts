@@ -16,7 +16,7 @@ const entryBytes = 512;
 /** Larger ones are read one after the other, so that many clients at once cost no memory for each. */
 const largeBytes = 64 * 1024;
 
-type ShelfDeps = Pick<PolicyDeps, 'store' | 'catalog' | 'space' | 'logger' | 'events' | 'options'>;
+type ManifestStoreDeps = Pick<PolicyDeps, 'store' | 'catalog' | 'space' | 'logger' | 'events' | 'options'>;
 
 export interface KeptManifest {
   readonly manifest: ProvedManifest;
@@ -24,13 +24,13 @@ export interface KeptManifest {
   readonly isStored: boolean;
 }
 
-export class ManifestShelf {
-  readonly #deps: ShelfDeps;
+export class ManifestStore {
+  readonly #deps: ManifestStoreDeps;
   readonly #hot: LRUCache<Digest, ProvedManifest>;
   readonly #reads = new Coalesce<ProvedManifest | undefined, Digest>();
   readonly #largeReads = new Semaphore(1);
 
-  constructor(deps: ShelfDeps) {
+  constructor(deps: ManifestStoreDeps) {
     this.#deps = deps;
     this.#hot = new LRUCache({
       maxSize: deps.options.hotManifestBytes,
@@ -86,12 +86,12 @@ export class ManifestShelf {
   async #put(digest: Digest, bytes: Uint8Array): Promise<boolean> {
     const { store, space } = this.#deps;
     const allocatedBytes = Math.ceil(bytes.byteLength / blockBytes) * blockBytes;
-    const allotment = space?.allot();
+    const reservation = space?.reserve();
     try {
-      if (allotment !== undefined && !(await allotment.cover(allocatedBytes, 0))) return false;
+      if (reservation !== undefined && !(await reservation.cover(allocatedBytes, 0))) return false;
       await store.put(digest, bytes);
     } finally {
-      allotment?.release();
+      reservation?.release();
     }
     return true;
   }

@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../lib/clock.ts';
-import type { Generations } from '../../lib/change-counters.ts';
+import type { ChangeCounters } from '../../lib/change-counters.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { isIndexType } from '../../oci/media-type.ts';
 import type { Catalog, ManifestRecord, RepositoryKey, TagKey, TagRecord } from '../../store/contract/metadata.ts';
@@ -19,7 +19,7 @@ export interface Binding extends TagRecord {
   readonly shown?: string | undefined;
 }
 
-interface Heard {
+interface UnstoredTags {
   readonly key: TagKey;
   readonly record: TagRecord;
   readonly asked: Moment;
@@ -27,7 +27,7 @@ interface Heard {
 }
 
 /** Tags that were heard of and whose manifests nobody has fetched. */
-const maxHeard = 4096;
+const maxUnstored = 4096;
 /** Of one digest. More lead to the same few tags, mostly. */
 const maxParents = 16;
 
@@ -35,16 +35,16 @@ export class TagBindings {
   readonly #catalog: Catalog;
   readonly #clock: Clock;
   readonly #ages: Ages;
-  readonly #generations: Generations;
-  readonly #heard = new LRUCache<string, Heard>({ max: maxHeard });
+  readonly #changes: ChangeCounters;
+  readonly #unstored = new LRUCache<string, UnstoredTags>({ max: maxUnstored });
   /** When a repository was last said not to have a digest; monotonic. */
-  readonly #lostAtMs = new LRUCache<string, number>({ max: maxHeard });
+  readonly #lostAtMs = new LRUCache<string, number>({ max: maxUnstored });
 
-  constructor(catalog: Catalog, clock: Clock, generations: Generations) {
+  constructor(catalog: Catalog, clock: Clock, changes: ChangeCounters) {
     this.#catalog = catalog;
     this.#clock = clock;
     this.#ages = new Ages(clock);
-    this.#generations = generations;
+    this.#changes = changes;
   }
 
   now(): Moment {
@@ -53,8 +53,10 @@ export class TagBindings {
 
   /** The latest word of the upstream. */
   get(key: TagKey): Binding | undefined {
-    const heard = this.#heard.get(tagText(key));
-    return heard === undefined ? this.recorded(key) : { ...heard.record, isRecorded: false, shown: heard.shown };
+    const unstored = this.#unstored.get(tagText(key));
+    return unstored === undefined
+      ? this.recorded(key)
+      : { ...unstored.record, isRecorded: false, shown: unstored.shown };
   }
 
   /** The latest one whose manifest was stored. */
@@ -72,9 +74,9 @@ export class TagBindings {
 
   #ageOf(key: TagKey, binding: Binding): Age {
     const text = tagText(key);
-    const heard = binding.isRecorded ? undefined : this.#heard.get(text);
-    if (heard === undefined) return this.#ages.of(text, binding.checkedAtMs);
-    const elapsedMs = this.#clock.monotonic() - heard.asked.monotonicMs;
+    const unstored = binding.isRecorded ? undefined : this.#unstored.get(text);
+    if (unstored === undefined) return this.#ages.of(text, binding.checkedAtMs);
+    const elapsedMs = this.#clock.monotonic() - unstored.asked.monotonicMs;
     return ageOf(binding.checkedAtMs, this.#clock.now(), elapsedMs);
   }
 
@@ -85,7 +87,7 @@ export class TagBindings {
     const content = contentText(key, digest);
     if ((this.#lostAtMs.get(content) ?? Infinity) <= asked.monotonicMs) this.#lostAtMs.delete(content);
     if (isRecorded) this.#record(key, record, asked);
-    else this.#heard.set(tagText(key), { key, record, asked, shown });
+    else this.#unstored.set(tagText(key), { key, record, asked, shown });
     this.#changed(key);
     return { ...record, isRecorded, shown };
   }
@@ -95,8 +97,8 @@ export class TagBindings {
    * stored.
    */
   arrived(repository: RepositoryKey, { digest, mediaType, sizeBytes }: ManifestRecord): void {
-    if (this.#heard.size === 0 || this.#catalog.manifest(digest) === undefined) return;
-    for (const { key, record, asked } of this.#heard.values()) {
+    if (this.#unstored.size === 0 || this.#catalog.manifest(digest) === undefined) return;
+    for (const { key, record, asked } of this.#unstored.values()) {
       if (record.digest !== digest || key.repository !== repository.repository) continue;
       if (key.upstream !== repository.upstream) continue;
       this.#record(key, { ...record, mediaType, sizeBytes }, asked);
@@ -106,7 +108,7 @@ export class TagBindings {
 
   /** 401 or 403: kept, but not served until the upstream confirms it again. */
   deny(key: TagKey): void {
-    this.#heard.delete(tagText(key));
+    this.#unstored.delete(tagText(key));
     const record = this.#catalog.tag(key);
     if (record !== undefined && !record.isDenied) this.#catalog.putTag(key, { ...record, isDenied: true });
     this.#changed(key);
@@ -114,7 +116,7 @@ export class TagBindings {
 
   /** 404: kept for an outage, unless it is a list, whose last word counts; as it is if somebody has pinned it. */
   forget(key: TagKey): void {
-    this.#heard.delete(tagText(key));
+    this.#unstored.delete(tagText(key));
     const record = this.#catalog.tag(key);
     if (record !== undefined && !this.isPinned(key)) {
       if (isAttachment(key.tag)) this.#catalog.forgetTag(key);
@@ -134,7 +136,7 @@ export class TagBindings {
 
   #lose(repository: RepositoryKey, digest: Digest): void {
     this.#lostAtMs.set(contentText(repository, digest), this.#clock.monotonic());
-    this.#generations.bump(repositoryText(repository));
+    this.#changes.bump(repositoryText(repository));
   }
 
   /** 404 for a blob: what names it, and what names that, is of no use any more. As far as edges are kept. */
@@ -152,12 +154,12 @@ export class TagBindings {
 
   /** After the change, and before anybody is told of it. */
   #changed(key: TagKey): void {
-    this.#generations.bump(repositoryText(key));
+    this.#changes.bump(repositoryText(key));
   }
 
   #record(key: TagKey, record: TagRecord, asked: Moment): void {
     this.#catalog.putTag(key, record);
     this.#ages.mark(tagText(key), asked);
-    this.#heard.delete(tagText(key));
+    this.#unstored.delete(tagText(key));
   }
 }

@@ -4,7 +4,7 @@ import type { Tag } from '../../oci/reference.ts';
 import type { Catalog, TagKey, TagRecord } from '../../store/contract/metadata.ts';
 import { type Age, freshSeconds, staleSeconds } from '../freshness/age.ts';
 import { tagText } from '../../store/contract/keys.ts';
-import type { ManifestShelf } from './store.ts';
+import type { ManifestStore } from './store.ts';
 import type { NoneKey } from '../freshness/nones.ts';
 import type { Outcome } from '../../headers/cache-status.ts';
 import type { UpstreamPolicy } from '../contract/upstream-policy.ts';
@@ -24,11 +24,15 @@ const attachment = /^sha(?:256|512)-/;
 const subject = /^(sha(?:256|512))-([0-9a-f]{64,128})(?:[._-]|$)/;
 
 /** A row only for what is said of a manifest that this repository serves: it is asked about before each pull of that. */
-export async function noneKeyOf(key: TagKey, catalog: Catalog, shelf: Pick<ManifestShelf, 'stat'>): Promise<NoneKey> {
+export async function noneKeyOf(
+  key: TagKey,
+  catalog: Catalog,
+  manifestStore: Pick<ManifestStore, 'stat'>,
+): Promise<NoneKey> {
   const text = tagText(key);
   const about = subjectOf(key.tag);
   if (about === undefined || !catalog.hasLink(key, about, 'manifest')) return { text };
-  return (await shelf.stat(about)) === undefined ? { text } : { text, row: `none ${text}` };
+  return (await manifestStore.stat(about)) === undefined ? { text } : { text, row: `none ${text}` };
 }
 
 /** The manifest about which such a tag says something. */

@@ -22,7 +22,7 @@ import { type PrefetchJob, PrefetchQueue, type WantedBlob } from './queue.ts';
 /** How long after reading a manifest, or asking for one of its blobs, a client is thought to want the rest. */
 const interestMs = 5 * 60_000;
 const maxReaders = 1024;
-/** Of manifests that no longer lie on the shelf and are remembered all the same. */
+/** Of manifests that no longer lie on the manifest store and are remembered all the same. */
 const maxReadBytes = 16 * 1024 * 1024;
 /** Manifests that one client has read in one repository: those of an index, or an image and what is attached to it. */
 const maxManifests = 8;

@@ -57,7 +57,7 @@ class Job {
 }
 
 /** What one upstream is being asked for. */
-interface Line {
+interface UpstreamQueue {
   readonly jobs: Set<Job>;
   /** Claimed sizes of what runs without a client. */
   readonly running: Map<Digest, number>;
@@ -75,7 +75,7 @@ export interface PrefetchQueueOptions {
 
 export class PrefetchQueue {
   readonly #options: PrefetchQueueOptions;
-  readonly #lines = new Map<string, Line>();
+  readonly #queues = new Map<string, UpstreamQueue>();
   #isClosed = false;
 
   constructor(options: PrefetchQueueOptions) {
@@ -84,44 +84,44 @@ export class PrefetchQueue {
 
   add(request: PrefetchRequest): Job {
     const job = new Job(request, this.#options.clock.monotonic());
-    const line = this.#lines.get(request.upstream.key) ?? { jobs: new Set(), running: new Map() };
-    this.#lines.set(request.upstream.key, line);
-    this.#enter(line, job);
+    const queue = this.#queues.get(request.upstream.key) ?? { jobs: new Set(), running: new Map() };
+    this.#queues.set(request.upstream.key, queue);
+    this.#enter(queue, job);
     return job;
   }
 
   /** Its client has asked for another one of its blobs. */
   ask(job: Job): void {
     job.askedMs = this.#options.clock.monotonic();
-    const line = this.#lines.get(job.request.upstream.key);
-    if (line === undefined || line.jobs.has(job) || !job.isOpen || this.#isClosed) return;
-    this.#enter(line, job);
+    const queue = this.#queues.get(job.request.upstream.key);
+    if (queue === undefined || queue.jobs.has(job) || !job.isOpen || this.#isClosed) return;
+    this.#enter(queue, job);
   }
 
   close(): void {
     this.#isClosed = true;
-    for (const { jobs } of this.#lines.values()) jobs.clear();
+    for (const { jobs } of this.#queues.values()) jobs.clear();
   }
 
-  #enter(line: Line, job: Job): void {
-    for (const oldest of line.jobs) if (line.jobs.size >= maxJobs) line.jobs.delete(oldest);
-    line.jobs.add(job);
-    this.#pump(line);
+  #enter(queue: UpstreamQueue, job: Job): void {
+    for (const oldest of queue.jobs) if (queue.jobs.size >= maxJobs) queue.jobs.delete(oldest);
+    queue.jobs.add(job);
+    this.#pump(queue);
   }
 
-  #pump(line: Line): void {
-    for (const job of line.jobs) {
+  #pump(queue: UpstreamQueue): void {
+    for (const job of queue.jobs) {
       const isLate = this.#options.clock.monotonic() - job.askedMs >= patienceMs;
       // What is not kept would be brought for nothing; whatever a client asks for shows when that is over.
       const isVain = isLate || this.#options.fills.isRefused;
       const blob = isVain ? undefined : this.#next(job);
-      line.jobs.delete(job);
+      queue.jobs.delete(job);
       if (blob === undefined) continue;
       // Behind the others; the loop comes back to it as long as there is room.
-      line.jobs.add(job);
-      if (!hasRoom(line, blob.claimedBytes)) return;
+      queue.jobs.add(job);
+      if (!hasRoom(queue, blob.claimedBytes)) return;
       job.waiting.shift();
-      this.#start(line, job, blob);
+      this.#start(queue, job, blob);
     }
   }
 
@@ -137,19 +137,19 @@ export class PrefetchQueue {
     return undefined;
   }
 
-  #start(line: Line, job: Job, { digest, claimedBytes }: WantedBlob): void {
+  #start(queue: UpstreamQueue, job: Job, { digest, claimedBytes }: WantedBlob): void {
     if (this.#isClosed) return;
     const { fills, events, logger } = this.#options;
     const { upstream, repository, sparesSinceMs } = job.request;
     const leave = (result: PrefetchResult): void => {
-      if (!line.running.delete(digest)) return;
+      if (!queue.running.delete(digest)) return;
       events.prefetchEnded({ upstream: upstream.key, result });
-      this.#pump(line);
+      this.#pump(queue);
     };
     const prefetch = { claimedBytes, sparesSinceMs, onClient: () => leave('joined') };
     try {
-      const { fill } = fills.join({ upstream, digest, repository, opening: undefined, prefetch });
-      line.running.set(digest, claimedBytes);
+      const { fill } = fills.join({ upstream, digest, repository, firstRange: undefined, prefetch });
+      queue.running.set(digest, claimedBytes);
       // Owned here: `done` never rejects.
       void fill.done.then((result) => {
         if (result !== 'stored') logger.debug({ digest, repository, upstream: upstream.key, result }, 'not prefetched');
@@ -164,7 +164,7 @@ export class PrefetchQueue {
   }
 }
 
-function hasRoom({ running }: Line, bytes: number): boolean {
+function hasRoom({ running }: UpstreamQueue, bytes: number): boolean {
   let runningBytes = 0;
   for (const size of running.values()) runningBytes += size;
   return running.size === 0 || (running.size < maxRunning && runningBytes + bytes <= maxRunningBytes);

@@ -19,7 +19,7 @@ import type {
   TagsQuery,
 } from '../contract/cache.ts';
 import type { BlobReader, BlobView, BodySpan } from '../../fill/contract/blob-view.ts';
-import { openPlace, type PlacedFile } from '../../store/files/shared-between-threads.ts';
+import { openIdentified, type IdentifiedFile } from '../../store/files/shared-between-threads.ts';
 import type { CacheCalls, RemoteOpened, RemoteReadable, RemoteView } from './host.ts';
 import { BrokenBodyError } from '../../fill/contract/errors.ts';
 import { remoteErrors } from './errors.ts';
@@ -129,7 +129,7 @@ class Reader implements BlobReader {
   readonly #span: BodySpan;
   readonly #onProved: (isProved: boolean) => void;
   #end: number;
-  #file: PlacedFile | undefined;
+  #file: IdentifiedFile | undefined;
   /** Sent from the file since the owner was told last. */
   #untold = 0;
   #isClosed = false;
@@ -142,8 +142,8 @@ class Reader implements BlobReader {
     this.#end = span.start;
   }
 
-  get descriptor(): number | undefined {
-    return this.#file?.descriptor;
+  get fd(): number | undefined {
+    return this.#file?.fd;
   }
 
   readable(position: number, signal: AbortSignal): number | Promise<number> {
@@ -183,7 +183,7 @@ class Reader implements BlobReader {
       this.#file?.close();
       this.#file = undefined;
     } else if (this.#file === undefined) {
-      const opened = await openPlace(file);
+      const opened = await openIdentified(file);
       if (opened === undefined) return false;
       if (this.#isClosed) {
         opened.close();

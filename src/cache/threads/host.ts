@@ -8,7 +8,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { answerCalls } from '../../lib/threads/calls.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { type FilePlace, placeOf } from '../../store/files/shared-between-threads.ts';
+import { type FileIdentity, identityOf } from '../../store/files/shared-between-threads.ts';
 import type {
   BlobQuery,
   Cache,
@@ -35,7 +35,7 @@ export interface RemoteReadable {
   /** Exclusive end of what can be read now. */
   readonly end: number;
   /** Where it lies; undefined when it must be read through the owner. */
-  readonly file: FilePlace | undefined;
+  readonly file: FileIdentity | undefined;
   readonly isProved: boolean;
 }
 
@@ -168,8 +168,8 @@ export class CacheHost implements Disposable {
   /** From now on the thread may have sent some of it, so that this reader can follow no other generation. */
   #promise({ reader, view }: Reading, end: number): RemoteReadable {
     reader.sent?.(0);
-    const { descriptor } = reader;
-    return { end, file: descriptor === undefined ? undefined : placeOf(descriptor), isProved: view.isProved };
+    const { fd } = reader;
+    return { end, file: fd === undefined ? undefined : identityOf(fd), isProved: view.isProved };
   }
 
   #closeReader(id: number): void {

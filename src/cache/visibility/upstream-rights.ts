@@ -11,7 +11,7 @@ import type { FromClient } from '../contract/cache.ts';
 import { CacheError } from '../../fill/contract/errors.ts';
 import { contentText } from '../../store/contract/keys.ts';
 import { Naming } from './naming.ts';
-import { Negatives } from '../freshness/negative-cache.ts';
+import { NegativeCache } from '../freshness/negative-cache.ts';
 import { onBehalf } from '../contract/on-behalf.ts';
 import type { UpstreamPolicy } from '../contract/upstream-policy.ts';
 import type { RightsDeps } from '../contract/deps.ts';
@@ -25,7 +25,7 @@ const maxWords = 16_384;
 export class UpstreamRights implements Rights {
   readonly #deps: RightsDeps;
   readonly #questions: Refresh<void>;
-  readonly #negatives: Negatives;
+  readonly #negativeCache: NegativeCache;
   readonly #naming: Naming;
   readonly #words = new LRUCache<string, Word>({ max: maxWords });
   /** Upstreams whose withheld links were told about. */
@@ -33,8 +33,8 @@ export class UpstreamRights implements Rights {
 
   constructor(deps: RightsDeps) {
     this.#deps = deps;
-    this.#questions = new Refresh(deps.clock, deps.options, deps.overdue);
-    this.#negatives = new Negatives(deps.clock);
+    this.#questions = new Refresh(deps.clock, deps.options, deps.slowUpstreams);
+    this.#negativeCache = new NegativeCache(deps.clock);
     this.#naming = new Naming(deps);
   }
 
@@ -105,7 +105,7 @@ export class UpstreamRights implements Rights {
   ): Promise<boolean> {
     const { upstream } = onBehalf(this.#policy(key), from);
     const text = wordText(key, digest, kind);
-    this.#negatives.check(text);
+    this.#negativeCache.check(text);
     const standing = this.standing(key, digest, kind);
     const question = { key: text, upstream: key.upstream, hasStale: standing === 'held' || standing === 'withheld' };
     const told = await this.#questions.run(
@@ -115,7 +115,7 @@ export class UpstreamRights implements Rights {
           const word = await this.#ask(upstream, key, digest, kind, own);
           if (word !== undefined) this.said(key, digest, kind, word);
         } catch (error) {
-          if (isNotFound(error)) this.#negatives.remember(text, error, this.#deps.options.negativeTtlMs);
+          if (isNotFound(error)) this.#negativeCache.remember(text, error, this.#deps.options.negativeTtlMs);
           throw error;
         }
       },

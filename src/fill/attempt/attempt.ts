@@ -1,5 +1,5 @@
 /**
- * One attempt to bring a digest: one spool file, one piece map, one hash. A generation is never rewound: when its bytes
+ * One attempt to bring a digest: one part file, one piece map, one hash. An attempt is never rewound: when its bytes
  * turn out wrong it is given up, and the next one is a new file, so that a reader can never see a mix of two.
  */
 import { type Digest, type Hasher, digestAlgorithm } from '../../oci/digest.ts';
@@ -9,16 +9,16 @@ import type { Semaphore } from '../../lib/semaphore.ts';
 import { Watermark } from '../../lib/watermark.ts';
 import type { Ingest, PositionalReader } from '../../store/contract/blob-store.ts';
 import { BrokenBodyError } from '../contract/errors.ts';
-import type { MoverPair } from '../worker/pool.ts';
+import type { WorkerPair } from '../worker/pool.ts';
 import { PieceMap } from './pieces.ts';
-import type { RemoteSpool } from './worker-file.ts';
-import { SpoolHash } from './hash.ts';
+import type { WorkerFile } from './worker-file.ts';
+import { FileHash } from './hash.ts';
 
 /**
  * `open`: bytes may still come · `proved`: digest and size are right · `frozen`: the store takes no more, what is written
  * stays readable · `broken`: given up.
  */
-export type GenerationState = 'open' | 'proved' | 'frozen' | 'broken';
+export type AttemptState = 'open' | 'proved' | 'frozen' | 'broken';
 
 /** How far readers of whole bodies may run ahead of the hash. */
 const maxUnhashedBytes = 256 * 1024 * 1024;
@@ -26,28 +26,28 @@ const maxUnhashedBytes = 256 * 1024 * 1024;
 const syncEveryBytes = 32 * 1024 * 1024;
 const syncEveryMs = 2000;
 
-export interface GenerationOptions {
+export interface AttemptOptions {
   readonly digest: Digest;
   readonly ingest: Ingest;
   readonly file: PositionalReader & { close(): Promise<void> };
   readonly clock: Clock;
   readonly logger: Logger;
   readonly hashTurns: Semaphore;
-  /** Threads that hash the spool and write to it; undefined: all is done here. */
-  readonly movers?: MoverPair | undefined;
+  /** Threads that hash the ingest and write to it; undefined: all is done here. */
+  readonly workers?: WorkerPair | undefined;
 }
 
-export class Generation {
+export class Attempt {
   readonly ingest: Ingest;
   readonly pieces: PieceMap;
   /** Position: the contiguous prefix. Also woken by everything else that a reader may wait for. */
   readonly watermark = new Watermark();
-  readonly #options: GenerationOptions;
-  readonly #hash: SpoolHash;
+  readonly #options: AttemptOptions;
+  readonly #hash: FileHash;
   readonly #resumedBytes: number;
   /** The upstream's last word about the size does not agree with what is here: nothing will ever complete this. */
   isContradicted = false;
-  #state: GenerationState = 'open';
+  #state: AttemptState = 'open';
   #failure: Error | undefined;
   #holds = 1;
   #onReleased: () => void = () => undefined;
@@ -55,8 +55,8 @@ export class Generation {
   #syncedAtMs: number;
   #syncing: Promise<void> | undefined;
 
-  constructor(options: GenerationOptions) {
-    const { ingest, digest, file, hashTurns, clock, movers } = options;
+  constructor(options: AttemptOptions) {
+    const { ingest, digest, file, hashTurns, clock, workers } = options;
     this.#options = options;
     this.ingest = ingest;
     this.pieces = new PieceMap(ingest.resumed, ingest.claimedSizeBytes);
@@ -64,18 +64,18 @@ export class Generation {
     this.#syncedBytes = this.#resumedBytes;
     this.#syncedAtMs = clock.monotonic();
     const { path } = ingest;
-    this.#hash = new SpoolHash({
+    this.#hash = new FileHash({
       algorithm: digestAlgorithm(digest),
       file,
       turns: hashTurns,
       isLive: this.#resumedBytes === 0,
       written: ingest.resumed,
       remote:
-        movers === undefined || path === undefined
+        workers === undefined || path === undefined
           ? undefined
-          : { ...movers, path, isStored: ingest.isStored === true },
+          : { ...workers, path, isStored: ingest.isStored === true },
       onProgress: () => this.#progress(),
-      onError: (error) => this.break(new BrokenBodyError('the spool cannot be read back', { cause: error })),
+      onError: (error) => this.break(new BrokenBodyError('the ingest cannot be read back', { cause: error })),
     });
     this.watermark.advance(this.pieces.frontier);
     this.#hash.follow(this.pieces.frontier);
@@ -89,8 +89,8 @@ export class Generation {
     return this.#options.clock;
   }
 
-  /** Where a thread can write to the spool; undefined when only this one can. */
-  get remote(): RemoteSpool | undefined {
+  /** Where a thread can write to the ingest; undefined when only this one can. */
+  get remote(): WorkerFile | undefined {
     return this.#hash.remote;
   }
 
@@ -98,7 +98,7 @@ export class Generation {
     return this.#options.file;
   }
 
-  get state(): GenerationState {
+  get state(): AttemptState {
     return this.#state;
   }
 
@@ -129,7 +129,7 @@ export class Generation {
   async hashUpTo(frontier: number): Promise<Hasher> {
     while (this.#hash.position < frontier) {
       const { sequence } = this.watermark;
-      if (this.#state === 'broken') throw this.#failure ?? new BrokenBodyError('the spool was given up');
+      if (this.#state === 'broken') throw this.#failure ?? new BrokenBodyError('the ingest was given up');
       await this.watermark.changed(sequence);
     }
     return this.#hash.copy(frontier);
@@ -146,7 +146,7 @@ export class Generation {
     this.moved();
   }
 
-  /** Bytes reached the spool or its hash. */
+  /** Bytes reached the ingest or its hash. */
   moved(): void {
     this.#progress();
     this.#syncIfDue();
@@ -157,7 +157,7 @@ export class Generation {
     this.#progress();
   }
 
-  /** Something that readers or movers may wait for has changed. */
+  /** Something that readers or download workers may wait for has changed. */
   touch(): void {
     this.watermark.touch();
   }
@@ -189,7 +189,7 @@ export class Generation {
     if (this.#holds > 0) return;
     this.#hash.stop();
     this.#options.file.close().catch((error: unknown) => {
-      this.#options.logger.warn({ err: error }, 'closing a spool failed');
+      this.#options.logger.warn({ err: error }, 'closing an ingest failed');
     });
     this.#onReleased();
   }
@@ -205,12 +205,12 @@ export class Generation {
     else this.#onReleased = listener;
   }
 
-  /** Ends background work on the spool so that it can be adopted, kept or aborted. */
+  /** Ends background work on the ingest so that it can be adopted, kept or aborted. */
   async settle(): Promise<void> {
     await this.#syncing;
   }
 
-  #enter(state: Exclude<GenerationState, 'open'>): void {
+  #enter(state: Exclude<AttemptState, 'open'>): void {
     this.#state = state;
     // To the watermark, frozen and broken are one: no byte will be added.
     this.watermark.setState(state === 'proved' ? 'sealed' : 'failed');

@@ -20,7 +20,7 @@ export interface Follower {
   readonly end: number;
 }
 
-export class Wants {
+export class Demand {
   /** In the order in which they were last served. */
   readonly #followers = new Set<Follower>();
 

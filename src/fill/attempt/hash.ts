@@ -1,16 +1,16 @@
 /**
- * The hash of one spool, wherever it is computed: on a mover thread where there is one, else here. When that thread dies it
+ * The hash of one ingest, wherever it is computed: on a download worker where there is one, else here. When that thread dies it
  * is computed here, from the start.
  */
 import type { Semaphore } from '../../lib/semaphore.ts';
 import type { Digest, DigestAlgorithm, Hasher } from '../../oci/digest.ts';
 import type { Interval, PositionalReader } from '../../store/contract/blob-store.ts';
-import { placeOf } from '../../store/files/shared-between-threads.ts';
-import { HashFollower, hashPrefix } from './local-hash.ts';
-import type { MoverPair } from '../worker/pool.ts';
-import { RemoteSpool } from './worker-file.ts';
+import { identityOf } from '../../store/files/shared-between-threads.ts';
+import { LocalHash, hashPrefix } from './local-hash.ts';
+import type { WorkerPair } from '../worker/pool.ts';
+import { WorkerFile } from './worker-file.ts';
 
-export interface SpoolHashOptions {
+export interface FileHashOptions {
   readonly algorithm: DigestAlgorithm;
   readonly file: PositionalReader;
   /** For what is read back here. */
@@ -19,21 +19,21 @@ export interface SpoolHashOptions {
   /** What is in the file already. */
   readonly written: readonly Interval[];
   /** The file, and the threads that may open it. Others may take the name of a blob; that of an ingest belongs to it alone. */
-  readonly remote: (MoverPair & { readonly path: string; readonly isStored: boolean }) | undefined;
+  readonly remote: (WorkerPair & { readonly path: string; readonly isStored: boolean }) | undefined;
   /** The hash moved, or began again. */
   readonly onProgress: () => void;
   /** Called once when reading back fails. */
   readonly onError: (error: unknown) => void;
 }
 
-export class SpoolHash {
-  readonly #options: SpoolHashOptions;
-  #there: RemoteSpool | undefined;
-  #here: HashFollower | undefined;
+export class FileHash {
+  readonly #options: FileHashOptions;
+  #there: WorkerFile | undefined;
+  #here: LocalHash | undefined;
   /** Of the prefix that ends there. */
   #prefix: { readonly end: number; readonly hasher: Promise<Hasher> } | undefined;
 
-  constructor(options: SpoolHashOptions) {
+  constructor(options: FileHashOptions) {
     this.#options = options;
     const { algorithm, isLive, written, remote, onProgress, onError } = options;
     if (remote === undefined) {
@@ -46,14 +46,14 @@ export class SpoolHash {
       onProgress();
     };
     // What is proved must be what readers read.
-    const { descriptor } = options.file;
-    const place = remote.isStored && descriptor !== undefined ? placeOf(descriptor) : undefined;
-    this.#there = new RemoteSpool({ ...remote, place, algorithm, isLive, onProgress, onError, onLost });
+    const { fd } = options.file;
+    const identity = remote.isStored && fd !== undefined ? identityOf(fd) : undefined;
+    this.#there = new WorkerFile({ ...remote, identity, algorithm, isLive, onProgress, onError, onLost });
     for (const { start, end } of written) this.#there.wrote(start, end);
   }
 
-  /** The spool on a thread that can also write to it; undefined when only this thread can. */
-  get remote(): RemoteSpool | undefined {
+  /** The ingest on a thread that can also write to it; undefined when only this thread can. */
+  get remote(): WorkerFile | undefined {
     return this.#there?.thread === undefined ? undefined : this.#there;
   }
 
@@ -94,7 +94,7 @@ export class SpoolHash {
     this.#there?.stop();
   }
 
-  #startHere(): HashFollower {
-    return new HashFollower(this.#options);
+  #startHere(): LocalHash {
+    return new LocalHash(this.#options);
   }
 }

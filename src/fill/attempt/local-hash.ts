@@ -1,5 +1,5 @@
 /**
- * The hash of a spool that is written in any order: it follows the contiguous prefix. Bytes that arrive exactly where
+ * The hash of an ingest that is written in any order: it follows the contiguous prefix. Bytes that arrive exactly where
  * it stands are hashed from memory; anything else is read back from the file once the prefix has reached it.
  */
 import type { Digest, DigestAlgorithm, Hasher } from '../../oci/digest.ts';
@@ -10,7 +10,7 @@ import type { PositionalReader } from '../../store/contract/blob-store.ts';
 /** Small enough that other fills get their turn between two slices. */
 const sliceBytes = 1024 * 1024;
 
-export interface HashFollowerOptions {
+export interface LocalHashOptions {
   readonly algorithm: DigestAlgorithm;
   readonly file: PositionalReader;
   /** Taken for each slice that is read back, so that many re-hashes share the machine in turn. */
@@ -23,15 +23,15 @@ export interface HashFollowerOptions {
   readonly onError: (error: unknown) => void;
 }
 
-export class HashFollower {
-  readonly #options: HashFollowerOptions;
+export class LocalHash {
+  readonly #options: LocalHashOptions;
   readonly #hash: Hasher;
   #position = 0;
   #limit = 0;
   #isReading = false;
   #isStopped = false;
 
-  constructor(options: HashFollowerOptions) {
+  constructor(options: LocalHashOptions) {
     this.#options = options;
     this.#hash = hasher(options.algorithm);
   }
@@ -80,7 +80,7 @@ export class HashFollower {
         const length = Math.min(buffer.byteLength, this.#limit - this.#position);
         const count = await file.read(buffer, 0, length, this.#position);
         if (this.#isStopped) return;
-        if (count === 0) throw new Error(`the spool ends at ${this.#position}, before its written prefix`);
+        if (count === 0) throw new Error(`the ingest ends at ${this.#position}, before its written prefix`);
         this.#hash.update(buffer.subarray(0, count));
         this.#position += count;
         onProgress();
@@ -97,14 +97,14 @@ export class HashFollower {
 
 /** The hash of the written prefix `[0, end)`, read back from the file. */
 export function hashPrefix(
-  options: Omit<HashFollowerOptions, 'onProgress' | 'onError' | 'isLive'>,
+  options: Omit<LocalHashOptions, 'onProgress' | 'onError' | 'isLive'>,
   end: number,
 ): Promise<Hasher> {
   return new Promise((resolve, reject) => {
     const onProgress = (): void => {
       if (follower.position === end) resolve(follower.copy());
     };
-    const follower = new HashFollower({ ...options, isLive: true, onProgress, onError: reject });
+    const follower = new LocalHash({ ...options, isLive: true, onProgress, onError: reject });
     follower.follow(end);
     onProgress();
   });

@@ -1,5 +1,5 @@
 /**
- * Which bytes of a spool are written, which are being asked for, and which nobody has asked for yet.
+ * Which bytes of an ingest are written, which are being asked for, and which nobody has asked for yet.
  *
  * A piece is any interval; it is *absent*, *asked* (one claim owns it) or *written*. Two claims never overlap, and a
  * written byte is never asked for again: that is what "one transfer per digest" and "one writer per piece" rest on.

@@ -1,13 +1,13 @@
-/** The owner's view of a spool that mover threads hash and write to. */
+/** The owner's view of an ingest that download workers hash and write to. */
 import { type Digest, type DigestAlgorithm, parseDigest } from '../../oci/digest.ts';
-import type { FilePlace } from '../../store/files/shared-between-threads.ts';
-import type { MoverPair } from '../worker/pool.ts';
-import type { MoverThread } from '../worker/thread.ts';
+import type { FileIdentity } from '../../store/files/shared-between-threads.ts';
+import type { WorkerPair } from '../worker/pool.ts';
+import type { DownloadWorker } from '../worker/thread.ts';
 
-export interface RemoteSpoolOptions extends MoverPair {
+export interface WorkerFileOptions extends WorkerPair {
   readonly path: string;
   /** Of the file that readers have open. */
-  readonly place: FilePlace | undefined;
+  readonly identity: FileIdentity | undefined;
   readonly algorithm: DigestAlgorithm;
   readonly isLive: boolean;
   readonly onProgress: () => void;
@@ -17,25 +17,25 @@ export interface RemoteSpoolOptions extends MoverPair {
   readonly onLost: () => void;
 }
 
-export class RemoteSpool {
+export class WorkerFile {
   readonly path: string;
-  readonly #thread: MoverThread;
-  readonly #hashThread: MoverThread;
-  readonly #handle: ReturnType<MoverThread['spool']>;
+  readonly #thread: DownloadWorker;
+  readonly #hashThread: DownloadWorker;
+  readonly #handle: ReturnType<DownloadWorker['file']>;
   #position = 0;
   #isStopped = false;
   #digest: PromiseWithResolvers<Digest | undefined> | undefined;
   /** Granted to moves and not written yet: the disk may get so much more at any moment. */
   pendingBytes = 0;
 
-  constructor(options: RemoteSpoolOptions) {
-    const { thread, hashThread, path, place, algorithm, isLive, onProgress, onError, onLost } = options;
+  constructor(options: WorkerFileOptions) {
+    const { thread, hashThread, path, identity, algorithm, isLive, onProgress, onError, onLost } = options;
     this.path = path;
     this.#thread = thread;
     this.#hashThread = hashThread;
     thread.load += 1;
     hashThread.load += 1;
-    this.#handle = hashThread.spool({ path, place, algorithm, isLive }, (reply) => {
+    this.#handle = hashThread.file({ path, identity, algorithm, isLive }, (reply) => {
       switch (reply.kind) {
         case 'hashed':
           this.hashed(reply.position);
@@ -56,7 +56,7 @@ export class RemoteSpool {
   }
 
   /** Where bodies for it should lie. Undefined when that thread has died or is silent. */
-  get thread(): MoverThread | undefined {
+  get thread(): DownloadWorker | undefined {
     return this.#thread.isUsable ? this.#thread : undefined;
   }
 

@@ -43,7 +43,7 @@ export interface BlobReader {
    * in none. Valid until `close`, or until `readable` is asked again. Bytes that the caller sends from there are told to
    * `sent`.
    */
-  readonly descriptor?: number | undefined;
+  readonly fd?: number | undefined;
   /**
    * The exclusive end of what can be read now from `position`, at once or as soon as there is anything; equals
    * `position` only at the end of the span. Rejects with BrokenBodyError when it will never come.

@@ -1,17 +1,17 @@
-/** One transfer: the bytes of one claim from the upstream into the spool. Who moves what, and when, is for `movers`. */
-import type { LineBody } from '../../upstream/contract/worker-protocol.ts';
+/** One transfer: the bytes of one claim from the upstream into the ingest. Who moves what, and when, is for `download workers`. */
+import type { WorkerBody } from '../../upstream/contract/worker-protocol.ts';
 import type { BlobBody } from '../../upstream/contract/upstream.ts';
-import { type BodySource, continuedBody, type Moved } from './resume.ts';
-import type { Generation } from '../attempt/attempt.ts';
+import { type BodySource, resumedBody, type Moved } from './resume.ts';
+import type { Attempt } from '../attempt/attempt.ts';
 import type { Claim } from '../attempt/pieces.ts';
 import { moveByThread } from './worker-download.ts';
-import type { Allotment } from '../space/reservation.ts';
-import { SpoolWriter } from './local-writer.ts';
+import type { Reservation } from '../space/reservation.ts';
+import { LocalWriter } from './local-writer.ts';
 
 export interface Move {
-  readonly generation: Generation;
+  readonly attempt: Attempt;
   readonly source: BodySource;
-  readonly allotment: Allotment;
+  readonly reservation: Reservation;
   /** The caller's, to be released when this has ended. It may shrink and grow on the way. */
   readonly claim: Claim;
   /** A body that was opened already and begins where the claim does. */
@@ -19,7 +19,7 @@ export interface Move {
   /** Somebody else brings these bytes too in the end: without ranges they are not worth a transfer. */
   readonly isRangeOnly?: boolean;
   /** It runs beside others of this blob, over a connection that nobody waits for, and ends with its first failure. */
-  readonly isSpare?: boolean;
+  readonly isOpportunistic?: boolean;
 }
 
 /**
@@ -27,19 +27,19 @@ export interface Move {
  * reason. In both cases nothing is being written any more.
  */
 export async function move(options: Move, signal: AbortSignal): Promise<void> {
-  const { generation, source, allotment, claim, opened, isRangeOnly = false, isSpare = false } = options;
-  const { pieces } = generation;
-  const writer = new SpoolWriter(generation, claim, allotment);
+  const { attempt, source, reservation, claim, opened, isRangeOnly = false, isOpportunistic = false } = options;
+  const { pieces } = attempt;
+  const writer = new LocalWriter(attempt, claim, reservation);
   const askedEnd = claim.end;
   try {
     const end = (): number | undefined => (Number.isFinite(claim.end) ? claim.end : undefined);
-    const stretch = {
+    const bodyRange = {
       start: claim.position,
       end,
       isRangeOnly,
-      isSpare,
-      line: () => generation.remote?.thread,
-      move: async (body: LineBody, skipBytes: number): Promise<Moved> => {
+      isOpportunistic,
+      worker: () => attempt.remote?.thread,
+      move: async (body: WorkerBody, skipBytes: number): Promise<Moved> => {
         try {
           await writer.flush();
         } catch (error) {
@@ -48,11 +48,11 @@ export async function move(options: Move, signal: AbortSignal): Promise<void> {
           body.ended();
           throw error;
         }
-        return moveByThread({ generation, claim, allotment, upstream: source.upstream.key, body, skipBytes, signal });
+        return moveByThread({ attempt, claim, reservation, upstream: source.upstream.key, body, skipBytes, signal });
       },
       ...(opened === undefined ? {} : { opened }),
     };
-    for await (const chunk of continuedBody(source, stretch, signal)) {
+    for await (const chunk of resumedBody(source, bodyRange, signal)) {
       const wait = writer.push(chunk);
       // A body that ends here by itself leaves its connection to the next one; any other is left, and so destroyed. Asked
       // before anything can extend the claim: what it did not take of this chunk is gone.
@@ -63,7 +63,7 @@ export async function move(options: Move, signal: AbortSignal): Promise<void> {
     }
     await writer.flush();
     // A clean end of a body without length is the only thing that tells the size.
-    if (pieces.sizeBytes === undefined) generation.setSize(claim.position);
+    if (pieces.sizeBytes === undefined) attempt.setSize(claim.position);
   } finally {
     // Nobody else may write here before the last write has ended.
     await writer.idle();

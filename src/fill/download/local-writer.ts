@@ -4,37 +4,37 @@
  */
 import { StoreError } from '../../store/contract/blob-store.ts';
 import { BrokenBodyError } from '../contract/errors.ts';
-import type { Generation } from '../attempt/attempt.ts';
+import type { Attempt } from '../attempt/attempt.ts';
 import type { Claim } from '../attempt/pieces.ts';
-import type { Allotment } from '../space/reservation.ts';
+import type { Reservation } from '../space/reservation.ts';
 
 /** Chunks waiting beyond this make the upstream wait. */
 const maxWaitingBytes = 1024 * 1024;
 
-export class SpoolWriter {
-  readonly #generation: Generation;
+export class LocalWriter {
+  readonly #attempt: Attempt;
   readonly #claim: Claim;
-  readonly #allotment: Allotment;
+  readonly #reservation: Reservation;
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
   #running: Promise<void> | undefined;
   #failure: Error | undefined;
 
-  constructor(generation: Generation, claim: Claim, allotment: Allotment) {
-    this.#generation = generation;
+  constructor(attempt: Attempt, claim: Claim, reservation: Reservation) {
+    this.#attempt = attempt;
     this.#claim = claim;
-    this.#allotment = allotment;
+    this.#reservation = reservation;
   }
 
   /**
    * Takes the next bytes of the claim; what lies beyond its end is dropped. Resolves when more may be pushed. Rejects
-   * with StoreError once writing has failed, and with the generation's failure when that was given up.
+   * with StoreError once writing has failed, and with the attempt's failure when that was given up.
    */
   push(chunk: Uint8Array): Promise<void> | void {
-    const { state, failure } = this.#generation;
-    if (state === 'broken') return Promise.reject(failure ?? new BrokenBodyError('the generation was given up'));
+    const { state, failure } = this.#attempt;
+    if (state === 'broken') return Promise.reject(failure ?? new BrokenBodyError('the attempt was given up'));
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    const accepted = this.#generation.pieces.commit(this.#claim, chunk.byteLength);
+    const accepted = this.#attempt.pieces.commit(this.#claim, chunk.byteLength);
     // A claim may be cut off while its next chunk is on the way. A run without work would end before it is recorded here,
     // and whoever waits for its end would wait in a circle.
     if (accepted === 0) return;
@@ -78,10 +78,10 @@ export class SpoolWriter {
   }
 
   async #write(chunks: readonly Uint8Array[], bytes: number): Promise<void> {
-    const { ingest, pieces } = this.#generation;
+    const { ingest, pieces } = this.#attempt;
     const { position } = this.#claim;
     const left = pieces.sizeBytes === undefined ? Infinity : pieces.sizeBytes - pieces.writtenBytes;
-    const isCovered = this.#allotment.cover(ingest.allocatedBytes() + bytes, left);
+    const isCovered = this.#reservation.cover(ingest.allocatedBytes() + bytes, left);
     if (!(isCovered === true || (await isCovered))) {
       throw new StoreError('full', 'the cache has no room for more of this blob');
     }
@@ -89,10 +89,10 @@ export class SpoolWriter {
       await ingest.write(chunks, position);
     } catch (error) {
       // A full disk is worth one eviction and one more try; the write is positional, so repeating it is harmless.
-      if (!(error instanceof StoreError) || error.kind !== 'full' || !(await this.#allotment.relieve())) throw error;
+      if (!(error instanceof StoreError) || error.kind !== 'full' || !(await this.#reservation.relieve())) throw error;
       await ingest.write(chunks, position);
     }
     pieces.advance(this.#claim, position + bytes);
-    this.#generation.written(chunks, position);
+    this.#attempt.written(chunks, position);
   }
 }

@@ -7,7 +7,7 @@ import type { Party } from '../../lib/sharing/party.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/reference.ts';
 import { UpstreamError } from '../../upstream/contract/errors.ts';
-import type { Line, LineBody } from '../../upstream/contract/worker-protocol.ts';
+import type { ExchangeWorker, WorkerBody } from '../../upstream/contract/worker-protocol.ts';
 import type { TransferSlot } from '../../upstream/contract/transfer-slot.ts';
 import type { AskedRange, BlobBody, Upstream } from '../../upstream/contract/upstream.ts';
 
@@ -52,7 +52,7 @@ export interface BodySource {
   resumed(): void;
 }
 
-export interface Stretch {
+export interface BodyRange {
   readonly start: number;
   /** Exclusive; undefined while the size is unknown. Asked again before each attempt, because it may shrink. */
   end(): number | undefined;
@@ -61,11 +61,11 @@ export interface Stretch {
   /** Somebody else brings these bytes too in the end: without ranges they are not worth a transfer of everything before. */
   readonly isRangeOnly?: boolean;
   /** The thread that should carry its exchanges, as long as there is one. */
-  readonly line?: () => Line | undefined;
+  readonly worker?: () => ExchangeWorker | undefined;
   /** Takes a body that lies on that line and brings it where it belongs, without its first `skipBytes`. Never rejects. */
-  readonly move?: (body: LineBody, skipBytes: number) => Promise<Moved>;
+  readonly move?: (body: WorkerBody, skipBytes: number) => Promise<Moved>;
   /** Other transfers of this blob go on without it: it takes no connection that somebody waits for, and does not insist. */
-  readonly isSpare?: boolean;
+  readonly isOpportunistic?: boolean;
 }
 
 /** What became of a body that was moved. */
@@ -79,33 +79,33 @@ export interface Moved {
  * Yields the bytes of `stretch` in order. Ends when the stretch is complete; with an unknown end, when the upstream ended
  * its body cleanly. Leaving the loop early destroys the connection. Rejects with UpstreamError.
  */
-export async function* continuedBody(
+export async function* resumedBody(
   source: BodySource,
-  stretch: Stretch,
+  bodyRange: BodyRange,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, void> {
-  let position = stretch.start;
+  let position = bodyRange.start;
   let idleAttempts = 0;
   let idleMs = 0;
-  let opened = stretch.opened;
+  let opened = bodyRange.opened;
   for (;;) {
     const before = position;
     let body: BlobBody | undefined;
     // Remembered, because another transfer of this blob may meanwhile have found that it is none any more.
     const repository = source.repository();
-    const needsRange = stretch.isRangeOnly === true && position > 0;
+    const needsRange = bodyRange.isRangeOnly === true && position > 0;
     try {
       if (needsRange && opened === undefined && source.ignoresRange) throw ignored(source);
-      body = opened ?? (await openAt(source, repository, position, stretch, signal));
+      body = opened ?? (await openAt(source, repository, position, bodyRange, signal));
       opened = undefined;
       source.usedEndpoints.add(body.endpoint);
       let skip = body.answer.kind === 'whole' ? position : 0;
-      if (body.toLine !== undefined && stretch.move !== undefined) {
-        const { bytes, why } = await stretch.move(body.toLine(), skip);
+      if (body.toWorker !== undefined && bodyRange.move !== undefined) {
+        const { bytes, why } = await bodyRange.move(body.toWorker(), skip);
         position += bytes;
         if (typeof why === 'object') throw why.error;
         // Somebody else was to bring the rest, and now is not.
-        if (why === 'granted' && position < (stretch.end() ?? Infinity)) continue;
+        if (why === 'granted' && position < (bodyRange.end() ?? Infinity)) continue;
       } else
         for await (const chunk of body.chunks) {
           if (skip >= chunk.byteLength) {
@@ -117,13 +117,13 @@ export async function* continuedBody(
           position += bytes.byteLength;
           yield bytes;
         }
-      const end = stretch.end() ?? (body.answer.kind === 'whole' ? position : undefined);
+      const end = bodyRange.end() ?? (body.answer.kind === 'whole' ? position : undefined);
       if (end !== undefined && position >= end) return;
       throw new UpstreamError('cut', `the body ended at byte ${position}`, { upstream: source.upstream.key });
     } catch (error) {
       if (!(error instanceof UpstreamError) || error.kind === 'aborted' || signal.aborted) throw error;
       // Everything came before it broke; whether it is right is for the hash to say.
-      if (position >= (stretch.end() ?? Infinity)) return;
+      if (position >= (bodyRange.end() ?? Infinity)) return;
       if (position > before) idleAttempts = idleMs = 0;
       // Nothing went wrong: back to the queue.
       if (error.kind === 'preempted') continue;
@@ -131,14 +131,14 @@ export async function* continuedBody(
       if (needsRange && source.ignoresRange) throw error;
       if (error.kind === 'notFound' || error.kind === 'denied') {
         if (source.sourceFailed(repository, error)) continue;
-        if (stretch.isRangeOnly !== true) source.exhausted();
+        if (bodyRange.isRangeOnly !== true) source.exhausted();
         throw error;
       }
       if (position === before) {
         if (body !== undefined) source.avoidEndpoints.add(body.endpoint);
         // What weir itself lacks may be there again soon.
         const isFirst = !source.hasStarted && error.kind !== 'exhausted';
-        const isHopeless = isFirst || error.kind === 'offline' || stretch.isSpare === true;
+        const isHopeless = isFirst || error.kind === 'offline' || bodyRange.isOpportunistic === true;
         const waitMs = delayMs(error, idleAttempts);
         idleMs += waitMs;
         if (isHopeless || idleMs > maxIdleMs) throw error;
@@ -155,10 +155,10 @@ async function openAt(
   source: BodySource,
   repository: Repository,
   position: number,
-  stretch: Stretch,
+  bodyRange: BodyRange,
   signal: AbortSignal,
 ): Promise<BlobBody> {
-  const range = rangeFor(source, position, stretch.end());
+  const range = rangeFor(source, position, bodyRange.end());
   const body = await source.upstream.openBlob(
     {
       repository,
@@ -166,10 +166,10 @@ async function openAt(
       party: source.party,
       isContinued: source.hasStarted,
       mayBeTaken: () => source.isResumable,
-      ...(stretch.isSpare !== true && { slot: source.takeSlot() }),
+      ...(bodyRange.isOpportunistic !== true && { slot: source.takeSlot() }),
       avoidEndpoints: source.avoidEndpoints,
-      line: stretch.line?.(),
-      isSpare: stretch.isSpare ?? false,
+      worker: bodyRange.worker?.(),
+      isOpportunistic: bodyRange.isOpportunistic ?? false,
       ...(range === undefined ? {} : { range }),
     },
     signal,

@@ -1,53 +1,53 @@
 /**
- * One body moved into its spool by a mover thread, which writes only what it was granted: bytes for which there is room,
+ * One body moved into its ingest by a download worker, which writes only what it was granted: bytes for which there is room,
  * which are paid for, and which no other transfer will be asked to bring.
  */
 import { abortReason } from '../../lib/abort.ts';
 import { StoreError } from '../../store/contract/blob-store.ts';
 import { storeError } from '../../store/files/errors.ts';
 import { UpstreamError } from '../../upstream/contract/errors.ts';
-import { fromLineFailure, type LineBody } from '../../upstream/contract/worker-protocol.ts';
+import { fromWorkerFailure, type WorkerBody } from '../../upstream/contract/worker-protocol.ts';
 import type { Moved } from './resume.ts';
 import { BrokenBodyError } from '../contract/errors.ts';
-import type { Generation } from '../attempt/attempt.ts';
+import type { Attempt } from '../attempt/attempt.ts';
 import type { Grant, MoveCommand, MoveReply } from '../worker/messages.ts';
 import type { Handle, Lost } from '../worker/thread.ts';
 import type { Claim } from '../attempt/pieces.ts';
-import type { RemoteSpool } from '../attempt/worker-file.ts';
-import type { Allotment } from '../space/reservation.ts';
+import type { WorkerFile } from '../attempt/worker-file.ts';
+import type { Reservation } from '../space/reservation.ts';
 
 /** Granted ahead of what is written: little at first, so that a claim can still be cut short; more when it goes fast. */
 const firstWindowBytes = 1024 * 1024;
 const maxWindowBytes = 16 * 1024 * 1024;
 
 export interface MoveOptions {
-  readonly generation: Generation;
+  readonly attempt: Attempt;
   readonly claim: Claim;
-  readonly allotment: Allotment;
+  readonly reservation: Reservation;
   /** The upstream's key, for errors. */
   readonly upstream: string;
-  readonly body: LineBody;
+  readonly body: WorkerBody;
   /** Bytes of the body before the claim's position. */
   readonly skipBytes: number;
   readonly signal: AbortSignal;
 }
 
 interface RemoteMoveOptions extends MoveOptions {
-  readonly spool: RemoteSpool;
+  readonly file: WorkerFile;
 }
 
 /** Never rejects. When it resolves, the thread writes nothing of this claim any more. */
 export async function moveByThread(options: MoveOptions): Promise<Moved> {
-  const { body, generation, upstream } = options;
-  const spool = generation.remote;
-  if (spool !== undefined && spool.thread === body.line) return new RemoteMove({ ...options, spool }).run();
+  const { body, attempt, upstream } = options;
+  const file = attempt.remote;
+  if (file !== undefined && file.thread === body.worker) return new WorkerDownload({ ...options, file }).run();
   // The thread has died since it was asked.
   body.abort();
   body.ended();
   return { bytes: 0, why: { error: new UpstreamError('cut', 'the thread that held the body has died', { upstream }) } };
 }
 
-class RemoteMove {
+class WorkerDownload {
   readonly #options: RemoteMoveOptions;
   readonly #start: number;
   readonly #ended = Promise.withResolvers<Moved['why']>();
@@ -72,7 +72,7 @@ class RemoteMove {
   }
 
   async run(): Promise<Moved> {
-    const { body, signal, spool, generation, claim } = this.#options;
+    const { body, signal, file, attempt, claim } = this.#options;
     const either = AbortSignal.any([signal, body.wanted]);
     const onAbort = (): void => this.#stop(abortReason(either));
     either.addEventListener('abort', onAbort, { once: true });
@@ -80,21 +80,21 @@ class RemoteMove {
     void this.#grant();
     const why = await this.#ended.promise;
     either.removeEventListener('abort', onAbort);
-    spool.pendingBytes -= this.#granted - this.#written;
-    generation.pieces.uncommit(claim);
+    file.pendingBytes -= this.#granted - this.#written;
+    attempt.pieces.uncommit(claim);
     body.ended();
     return { bytes: this.#written - this.#start, why };
   }
 
   /** Grants as long as less than half the window is open. Never rejects. */
   async #grant(): Promise<void> {
-    const { claim, generation } = this.#options;
+    const { claim, attempt } = this.#options;
     if (this.#isGranting) return;
     this.#isGranting = true;
     try {
       while (!this.#isOver && this.#stopped === undefined && this.#granted - this.#written < this.#windowBytes / 2) {
         // Once more when the claim was cut back to what is granted already: else the thread would wait for the rest.
-        if (this.#hasSaidLast && generation.pieces.isCommitted(claim)) break;
+        if (this.#hasSaidLast && attempt.pieces.isCommitted(claim)) break;
         const grant = await this.#next();
         if (this.#isOver || this.#stopped !== undefined) break;
         this.#post(grant);
@@ -109,34 +109,34 @@ class RemoteMove {
   }
 
   async #next(): Promise<Grant> {
-    const { claim, generation, spool, allotment, body, signal } = this.#options;
-    const { pieces } = generation;
+    const { claim, attempt, file, reservation, body, signal } = this.#options;
+    const { pieces } = attempt;
     const wanted = Math.min(this.#windowBytes - (this.#granted - this.#written), body.stepBytes);
     const bytes = pieces.commit(claim, wanted);
-    // Counted at once, because other moves into this spool ask at the same time.
-    spool.pendingBytes += bytes;
+    // Counted at once, because other moves into this ingest ask at the same time.
+    file.pendingBytes += bytes;
     this.#granted += bytes;
     if (bytes > 0) {
       const left = pieces.sizeBytes === undefined ? Infinity : pieces.sizeBytes - pieces.writtenBytes;
-      const covered = allotment.cover(generation.ingest.allocatedBytes() + spool.pendingBytes, left);
+      const covered = reservation.cover(attempt.ingest.allocatedBytes() + file.pendingBytes, left);
       if (!(covered === true || (await covered))) {
         throw new StoreError('full', 'the cache has no room for more of this blob');
       }
-      allotment.allocated = generation.ingest.allocatedBytes();
+      reservation.allocated = attempt.ingest.allocatedBytes();
       await body.pay?.(bytes, signal);
     }
     return { to: this.#granted, isLast: pieces.isCommitted(claim) };
   }
 
   #post(grant: Grant): void {
-    const { spool, body, claim, skipBytes } = this.#options;
+    const { file, body, claim, skipBytes } = this.#options;
     this.#hasSaidLast = grant.isLast;
     if (this.#handle !== undefined) return this.#handle.tell({ kind: 'grant', grant });
-    const { thread, path, id } = spool;
+    const { thread, path, id } = file;
     // It has died since; what the call was told by then ends this as well.
     if (thread === undefined) return this.#stop(this.#cut('the thread that held the body has died'));
     this.#handle = thread.move(body.call, (reply) => this.#heard(reply));
-    const order = { path, spool: id, position: claim.position, skipBytes, grant };
+    const order = { path, file: id, position: claim.position, skipBytes, grant };
     return this.#handle.tell({ kind: 'move', order });
   }
 
@@ -155,20 +155,19 @@ class RemoteMove {
   }
 
   #moved({ to, hashed, received }: { to: number; hashed: number; received: number }): void {
-    const { generation, claim, spool, body } = this.#options;
+    const { attempt, claim, file, body } = this.#options;
     body.received(received);
-    spool.hashed(hashed);
+    file.hashed(hashed);
     const bytes = to - this.#written;
     if (bytes > 0) {
-      spool.moved(this.#written, to);
+      file.moved(this.#written, to);
       this.#written = to;
-      spool.pendingBytes -= bytes;
-      generation.ingest.wrote(bytes);
-      generation.pieces.advance(claim, to);
+      file.pendingBytes -= bytes;
+      attempt.ingest.wrote(bytes);
+      attempt.pieces.advance(claim, to);
     }
-    generation.moved();
-    if (generation.state === 'broken')
-      this.#stop(generation.failure ?? new BrokenBodyError('the generation was given up'));
+    attempt.moved();
+    if (attempt.state === 'broken') this.#stop(attempt.failure ?? new BrokenBodyError('the attempt was given up'));
     if (this.#granted - this.#written >= this.#windowBytes / 2) return;
     this.#adjustWindow();
     void this.#grant();
@@ -176,7 +175,7 @@ class RemoteMove {
 
   /** About what comes in a tenth of a second. */
   #adjustWindow(): void {
-    const nowMs = this.#options.generation.clock.monotonic();
+    const nowMs = this.#options.attempt.clock.monotonic();
     const passedMs = nowMs - this.#grantedAtMs;
     this.#grantedAtMs = nowMs;
     const factor = passedMs < 100 ? 2 : passedMs > 400 ? 0.5 : 1;
@@ -185,11 +184,11 @@ class RemoteMove {
 
   /** The disk takes no more: worth one eviction and one more try. */
   async #unstick(code: string): Promise<void> {
-    const { allotment, generation } = this.#options;
-    const error = storeError(Object.assign(new Error(code), { code }), `writing ${generation.digest}`);
+    const { reservation, attempt } = this.#options;
+    const error = storeError(Object.assign(new Error(code), { code }), `writing ${attempt.digest}`);
     const mayTry = error.kind === 'full' && !this.#hasRelieved;
     this.#hasRelieved = true;
-    if (mayTry && (await allotment.relieve().catch(() => false))) this.#handle?.tell({ kind: 'retry' });
+    if (mayTry && (await reservation.relieve().catch(() => false))) this.#handle?.tell({ kind: 'retry' });
     else this.#stop(error);
   }
 
@@ -197,7 +196,7 @@ class RemoteMove {
     if (this.#stopped !== undefined) return { error: this.#stopped };
     if (reply.why !== 'failed') return reply.why;
     const { failure = { kind: 'cut', message: 'it broke' } } = reply;
-    return { error: fromLineFailure(failure, this.#options.upstream) };
+    return { error: fromWorkerFailure(failure, this.#options.upstream) };
   }
 
   #cut(message: string): UpstreamError {

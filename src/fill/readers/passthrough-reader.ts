@@ -1,12 +1,12 @@
 /**
- * A reader without a spool: its bytes come from an upstream transfer of its own, because the store cannot take them. A
+ * A reader without an ingest: its bytes come from an upstream transfer of its own, because the store cannot take them. A
  * whole body is hashed on its way, and its last byte waits for the proof, exactly as in a fill.
  */
 import { abortable } from '../../lib/abort.ts';
 import type { Digest, Hasher } from '../../oci/digest.ts';
 import type { BlobBody } from '../../upstream/contract/upstream.ts';
 import type { BlobReader, BodySpan } from '../contract/blob-view.ts';
-import { type BodySource, continuedBody } from '../download/resume.ts';
+import { type BodySource, resumedBody } from '../download/resume.ts';
 import { BrokenBodyError } from '../contract/errors.ts';
 import type { CacheEvents } from '../contract/events.ts';
 
@@ -43,8 +43,8 @@ export class TailReader implements BlobReader {
     this.#received = from;
     // A hashed transfer must see every byte; a short range ends where its client's does.
     const end = hash === undefined ? span.end : sizeBytes;
-    const stretch = { start: from, end: () => end, ...(opened === undefined ? {} : { opened }) };
-    this.#chunks = continuedBody(source, stretch, this.#control.signal);
+    const bodyRange = { start: from, end: () => end, ...(opened === undefined ? {} : { opened }) };
+    this.#chunks = resumedBody(source, bodyRange, this.#control.signal);
   }
 
   readable(position: number, signal: AbortSignal): number | Promise<number> {

@@ -17,7 +17,7 @@ import { TailReader } from './passthrough-reader.ts';
 /** Bodies up to this are proved in memory before a head is written. */
 export const proveFirstBytes = 64 * 1024;
 
-export interface BypassOptions {
+export interface PassthroughOptions {
   readonly upstream: Upstream;
   readonly digest: Digest;
   readonly repository: Repository;
@@ -31,7 +31,7 @@ export interface BypassOptions {
 }
 
 /** Asks the upstream; resolves once the size, or that there is none, is known. Rejects with UpstreamError or CacheError. */
-export async function openBypass(options: BypassOptions, signal: AbortSignal): Promise<BlobView> {
+export async function openPassthrough(options: PassthroughOptions, signal: AbortSignal): Promise<BlobView> {
   const { upstream, digest, repository, client, ranges } = options;
   let body: BlobBody | undefined;
   let { sizeBytes } = options;
@@ -39,17 +39,17 @@ export async function openBypass(options: BypassOptions, signal: AbortSignal): P
     body = await upstream.openBlob({ repository, digest, party: new Party('normal', client) }, signal);
     sizeBytes = body.answer.kind === 'whole' ? body.answer.sizeBytes : body.answer.totalBytes;
   } else sizeBytes ??= (await upstream.statBlob(repository, digest, signal, { client })).sizeBytes;
-  const view = new BypassView(options, sizeBytes, body);
+  const view = new PassthroughView(options, sizeBytes, body);
   if (sizeBytes === undefined || sizeBytes > proveFirstBytes) return view;
   return memoryView(view, options, sizeBytes, signal);
 }
 
-class BypassView implements BlobView {
+class PassthroughView implements BlobView {
   readonly digest: Digest;
   readonly sizeBytes: number | undefined;
   readonly outcome: Outcome = { kind: 'bypass' };
   readonly isProved = false;
-  readonly #options: BypassOptions;
+  readonly #options: PassthroughOptions;
   /** Those that were asked for, in the order in which they are opened. */
   readonly #parts: readonly BodySpan[];
   /** Of each of them. */
@@ -60,7 +60,7 @@ class BypassView implements BlobView {
   #opened = 0;
   #body: BlobBody | undefined;
 
-  constructor(options: BypassOptions, sizeBytes: number | undefined, body: BlobBody | undefined) {
+  constructor(options: PassthroughOptions, sizeBytes: number | undefined, body: BlobBody | undefined) {
     const { digest, ranges } = options;
     this.#options = options;
     this.digest = digest;
@@ -119,8 +119,8 @@ class BypassView implements BlobView {
 }
 
 async function memoryView(
-  view: BypassView,
-  options: BypassOptions,
+  view: PassthroughView,
+  options: PassthroughOptions,
   sizeBytes: number,
   signal: AbortSignal,
 ): Promise<BlobView> {

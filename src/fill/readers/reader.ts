@@ -1,5 +1,5 @@
 /**
- * One client following one span of a growing spool. A slow reader costs itself only: it reads from the file at its own
+ * One client following one span of a growing ingest. A slow reader costs itself only: it reads from the file at its own
  * pace, and a late one starts at its own offset.
  */
 import { abortable } from '../../lib/abort.ts';
@@ -7,47 +7,47 @@ import type { Repository } from '../../oci/reference.ts';
 import type { BlobReader, BodySpan } from '../contract/blob-view.ts';
 import { BrokenBodyError } from '../contract/errors.ts';
 import type { CacheEvents } from '../contract/events.ts';
-import type { Generation } from '../attempt/attempt.ts';
+import type { Attempt } from '../attempt/attempt.ts';
 import type { TailReader } from './passthrough-reader.ts';
-import type { Follower, Wants } from '../attempt/demand.ts';
+import type { Follower, Demand } from '../attempt/demand.ts';
 
 /** Ranges longer than this wait for the proof like whole bodies do; shorter ones are for clients that check chunks themselves. */
 export const maxUnprovedRangeBytes = 4 * 1024 * 1024;
 
 export interface FillReaderOptions {
-  readonly generation: Generation;
-  readonly wants: Wants;
+  readonly attempt: Attempt;
+  readonly demand: Demand;
   readonly span: BodySpan;
   /** What the head that the client got said about the whole blob. */
   readonly declaredBytes: number | undefined;
   readonly repository: Repository;
   readonly events: CacheEvents;
-  /** The generation that follows a broken one, when there is one. */
-  readonly successor: (broken: Generation) => Promise<Generation> | undefined;
+  /** The attempt that follows a broken one, when there is one. */
+  readonly successor: (broken: Attempt) => Promise<Attempt> | undefined;
   /** A transfer of its own from `position`, for when the store takes no more. */
-  readonly openTail: (generation: Generation, span: BodySpan, position: number) => Promise<TailReader>;
+  readonly openTail: (attempt: Attempt, span: BodySpan, position: number) => Promise<TailReader>;
 }
 
 export class FillReader implements BlobReader, Follower {
   readonly #options: FillReaderOptions;
   readonly #isRanged: boolean;
   readonly #isWithheld: boolean;
-  #generation: Generation;
+  #attempt: Attempt;
   #tail: TailReader | undefined;
   #hasRead = false;
   #isClosed = false;
   position: number;
 
   constructor(options: FillReaderOptions) {
-    const { generation, span, declaredBytes, wants } = options;
+    const { attempt, span, declaredBytes, demand } = options;
     this.#options = options;
-    this.#generation = generation;
+    this.#attempt = attempt;
     this.position = span.start;
     this.#isRanged = span.start > 0 || span.end !== declaredBytes;
     this.#isWithheld = !isShortRange(span, declaredBytes);
-    generation.hold();
-    if (this.#isRanged) wants.add(this);
-    generation.touch();
+    attempt.hold();
+    if (this.#isRanged) demand.add(this);
+    attempt.touch();
   }
 
   get end(): number {
@@ -55,8 +55,8 @@ export class FillReader implements BlobReader, Follower {
   }
 
   /** A tail has no file. */
-  get descriptor(): number | undefined {
-    return this.#tail === undefined ? this.#generation.file.descriptor : undefined;
+  get fd(): number | undefined {
+    return this.#tail === undefined ? this.#attempt.file.fd : undefined;
   }
 
   readable(position: number, signal: AbortSignal): number | Promise<number> {
@@ -69,8 +69,8 @@ export class FillReader implements BlobReader, Follower {
   async read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<number> {
     this.#hasRead = true;
     if (this.#tail !== undefined) return this.#tail.read(buffer, offset, length, position);
-    const count = await this.#generation.file.read(buffer, offset, length, position);
-    if (count === 0) throw new BrokenBodyError(`the spool ends at ${position}`);
+    const count = await this.#attempt.file.read(buffer, offset, length, position);
+    if (count === 0) throw new BrokenBodyError(`the ingest ends at ${position}`);
     this.#count(count);
     return count;
   }
@@ -83,40 +83,40 @@ export class FillReader implements BlobReader, Follower {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#options.wants.remove(this);
+    this.#options.demand.remove(this);
     this.#tail?.close();
-    this.#generation.release();
+    this.#attempt.release();
   }
 
   #count(bytes: number): void {
-    if (this.#generation.state !== 'proved')
+    if (this.#attempt.state !== 'proved')
       this.#options.events.unprovedRangeBytes({ bytes: this.#isWithheld ? 0 : bytes });
   }
 
   #isEnd(position: number): boolean {
     const { span } = this.#options;
     if (span.end !== undefined) return position >= span.end;
-    return this.#generation.state === 'proved' && position >= (this.#generation.sizeBytes ?? 0);
+    return this.#attempt.state === 'proved' && position >= (this.#attempt.sizeBytes ?? 0);
   }
 
   /** The end of what may be read now; `position` when that is nothing. */
   #available(position: number): number {
     const { span, declaredBytes } = this.#options;
-    const generation = this.#generation;
-    const { sizeBytes } = generation;
+    const attempt = this.#attempt;
+    const { sizeBytes } = attempt;
     if (declaredBytes !== undefined && sizeBytes !== undefined && declaredBytes !== sizeBytes) {
       throw new BrokenBodyError(`the blob has ${sizeBytes} bytes, and ${declaredBytes} were announced`);
     }
-    if (generation.state === 'proved') return span.end ?? sizeBytes ?? position;
+    if (attempt.state === 'proved') return span.end ?? sizeBytes ?? position;
     // Nobody gets more of bytes that were given up: they may be wrong.
-    if (generation.state === 'broken') return position;
-    const end = this.#isRanged ? generation.pieces.readableEnd(position) : generation.wholeLimit(position);
+    if (attempt.state === 'broken') return position;
+    const end = this.#isRanged ? attempt.pieces.readableEnd(position) : attempt.wholeLimit(position);
     return Math.max(position, Math.min(end, this.#limit));
   }
 
   /** There are bytes to read here, and all that is missing is that the hash comes nearer. */
   #waitsForHash(position: number): boolean {
-    return !this.#isRanged && Math.min(this.#generation.pieces.readableEnd(position), this.#limit) > position;
+    return !this.#isRanged && Math.min(this.#attempt.pieces.readableEnd(position), this.#limit) > position;
   }
 
   /** Where this reader must stop as long as nothing is proved. */
@@ -128,35 +128,34 @@ export class FillReader implements BlobReader, Follower {
     for (;;) {
       signal.throwIfAborted();
       if (this.#isClosed) throw new BrokenBodyError('the reader was closed');
-      const generation = this.#generation;
-      const { sequence } = generation.watermark;
+      const attempt = this.#attempt;
+      const { sequence } = attempt.watermark;
       const now = this.#available(position);
       if (now > position || this.#isEnd(position)) return now;
-      if (generation.state === 'broken') {
-        await this.#follow(generation, signal);
+      if (attempt.state === 'broken') {
+        await this.#follow(attempt, signal);
         continue;
       }
-      if (generation.state === 'frozen' && !this.#waitsForHash(position)) {
-        this.#tail = await this.#options.openTail(generation, this.#options.span, position);
+      if (attempt.state === 'frozen' && !this.#waitsForHash(position)) {
+        this.#tail = await this.#options.openTail(attempt, this.#options.span, position);
         if (this.#isClosed) this.#tail.close();
         return this.#tail.readable(position, signal);
       }
       // A reader of the whole needs nothing before the prefix grows; others may be served by any piece.
-      if (!this.#isRanged && position >= generation.watermark.position)
-        await generation.watermark.past(position, signal);
-      else await generation.watermark.changed(sequence, signal);
+      if (!this.#isRanged && position >= attempt.watermark.position) await attempt.watermark.past(position, signal);
+      else await attempt.watermark.changed(sequence, signal);
     }
   }
 
-  /** A reader that was given no byte yet moves on to the next generation; any other one must be reset. */
-  async #follow(broken: Generation, signal: AbortSignal): Promise<void> {
+  /** A reader that was given no byte yet moves on to the next attempt; any other one must be reset. */
+  async #follow(broken: Attempt, signal: AbortSignal): Promise<void> {
     const next = this.#hasRead ? undefined : this.#options.successor(broken);
     if (next === undefined) throw broken.failure ?? new BrokenBodyError('the transfer was given up');
-    const generation = await abortable(next, signal);
+    const attempt = await abortable(next, signal);
     if (this.#isClosed) return;
-    generation.hold();
+    attempt.hold();
     broken.release();
-    this.#generation = generation;
+    this.#attempt = attempt;
   }
 }
 

@@ -65,8 +65,8 @@ class StoredReader implements BlobReader {
     this.#end = span.end;
   }
 
-  get descriptor(): number | undefined {
-    return this.#blob.descriptor;
+  get fd(): number | undefined {
+    return this.#blob.fd;
   }
 
   readable(): number {

@@ -32,7 +32,7 @@ export interface Look {
   readonly isSaturated: boolean;
 }
 
-export class Ramp {
+export class ConnectionCount {
   #limit: number;
   #connections: number;
   /** The last number that was worth it. */

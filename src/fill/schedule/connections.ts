@@ -3,7 +3,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { Semaphore } from '../../lib/semaphore.ts';
 
 /** Connections of all fills together beyond the first of each. */
-const maxSpare = 32;
+const maxOpportunistic = 32;
 /** Networks change: what was learnt is found out anew after so long. */
 const learntMs = 10 * 60_000;
 
@@ -19,7 +19,7 @@ export class FillConnections {
   readonly perFill: number;
   readonly busyMs: () => number;
   /** Taken, if there is one, for each connection that a fill can do without. */
-  readonly spare = new Semaphore(maxSpare);
+  readonly opportunistic = new Semaphore(maxOpportunistic);
   readonly #clock: Pick<Clock, 'monotonic'>;
   readonly #learnt = new Map<string, { readonly connections: number; readonly untilMs: number }>();
 

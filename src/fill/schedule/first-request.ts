@@ -4,7 +4,7 @@
  */
 import type { RequestRange } from '../../headers/range.ts';
 import { UpstreamError } from '../../upstream/contract/errors.ts';
-import type { Line } from '../../upstream/contract/worker-protocol.ts';
+import type { ExchangeWorker } from '../../upstream/contract/worker-protocol.ts';
 import type { AskedRange, BlobBody } from '../../upstream/contract/upstream.ts';
 import type { BodySource } from '../download/resume.ts';
 import type { PieceMap } from '../attempt/pieces.ts';
@@ -14,17 +14,17 @@ import { pieceBytes } from '../attempt/demand.ts';
  * `part`: a body for `[start, end)`, and only that · `whole`: everything in one body, Range was ignored · `nothing`: the
  * plain request comes next; `error` is why, where there is a reason.
  */
-export type Opening =
+export type FirstRequest =
   | { readonly kind: 'part' | 'whole'; readonly body: BlobBody; readonly start: number; readonly end: number }
   | { readonly kind: 'nothing'; readonly error?: UpstreamError };
 
-export async function askOpening(
+export async function askFirst(
   source: BodySource,
   wanted: RequestRange,
   pieces: PieceMap,
-  line: Line | undefined,
+  worker: ExchangeWorker | undefined,
   signal: AbortSignal,
-): Promise<Opening> {
+): Promise<FirstRequest> {
   const repository = source.repository();
   let body: BlobBody;
   try {
@@ -35,7 +35,7 @@ export async function askOpening(
       party: source.party,
       mayBeTaken: () => source.isResumable,
       slot: source.takeSlot(),
-      line,
+      worker,
     };
     body = await source.upstream.openBlob({ ...request, avoidEndpoints: source.avoidEndpoints }, signal);
   } catch (error) {

@@ -4,7 +4,7 @@
  */
 import type { Claim, PieceMap } from '../attempt/pieces.ts';
 
-export class Mainstay {
+export class PrimaryTransfer {
   readonly claim: Claim;
   /** It asked for everything from where it began. */
   readonly isWhole: boolean;

@@ -1,5 +1,5 @@
 /**
- * Which pieces of a large blob are fetched beside the mainstay of its fill, and over how many connections: in order, not
+ * Which pieces of a large blob are fetched beside the primary transfer of its fill, and over how many connections: in order, not
  * too far ahead of what readers can use, and only over connections that are free.
  */
 import type { Timer } from '../../lib/clock.ts';
@@ -8,10 +8,10 @@ import type { RequestRange } from '../../headers/range.ts';
 import { UpstreamError } from '../../upstream/contract/errors.ts';
 import type { BodySource } from '../download/resume.ts';
 import type { FillConnections } from './connections.ts';
-import type { Generation } from '../attempt/attempt.ts';
+import type { Attempt } from '../attempt/attempt.ts';
 import type { Interval } from '../../store/contract/blob-store.ts';
 import type { Claim } from '../attempt/pieces.ts';
-import { Ramp, minSplitBytes } from './connection-count.ts';
+import { ConnectionCount, minSplitBytes } from './connection-count.ts';
 import { pieceBytes } from '../attempt/demand.ts';
 
 /** How far ahead of the contiguous prefix: as far as readers may run ahead of the hash. */
@@ -20,27 +20,27 @@ const windowBytes = 256 * 1024 * 1024;
 const maxPieceBytes = 16 * 1024 * 1024;
 /** What is left of a gap behind a piece, if it is less than this, belongs to the piece. */
 const leastRestBytes = 1024 * 1024;
-/** What a mainstay brings at least before it is cut: time to hear whether the upstream gives ranges at all. */
+/** What a primary transfer brings at least before it is cut: time to hear whether the upstream gives ranges at all. */
 const minLeadBytes = 8 * 1024 * 1024;
 /** How long the rate is measured before each step. */
 const lookMs = 200;
 /** Busy for this part of that time, we are what limits the rate. */
 const saturation = 0.8;
 
-export interface LookAheadOptions {
-  readonly generation: Generation;
+export interface ReadaheadOptions {
+  readonly attempt: Attempt;
   readonly source: BodySource;
   readonly connections: FillConnections;
   readonly isAttended: () => boolean;
   /** On while nothing is asked for that the fill can do without. */
   readonly pause: Pause;
-  /** Connections of this fill, the mainstay's included. */
+  /** Connections of this fill, the primary transfer's included. */
   readonly limit: number;
 }
 
-export class LookAhead {
-  readonly #options: LookAheadOptions;
-  readonly #ramp: Ramp;
+export class Readahead {
+  readonly #options: ReadaheadOptions;
+  readonly #connectionCount: ConnectionCount;
   /** The number was not found out here. */
   readonly #isLearnt: boolean;
   readonly #writtenAtStart: number;
@@ -50,36 +50,36 @@ export class LookAhead {
   /** As many run as should. */
   #isFull = true;
 
-  constructor(options: LookAheadOptions) {
-    const { generation, source, connections, limit } = options;
+  constructor(options: ReadaheadOptions) {
+    const { attempt, source, connections, limit } = options;
     this.#options = options;
     const learnt = connections.learnt(source.upstream.key);
     this.#isLearnt = learnt !== undefined;
-    this.#ramp = new Ramp(limit, learnt);
-    this.#writtenAtStart = generation.pieces.writtenBytes;
+    this.#connectionCount = new ConnectionCount(limit, learnt);
+    this.#writtenAtStart = attempt.pieces.writtenBytes;
   }
 
   /** More than one connection is in use or about to be. */
   get isOn(): boolean {
-    const { sizeBytes } = this.#options.generation;
+    const { sizeBytes } = this.#options.attempt;
     const isLarge = sizeBytes !== undefined && sizeBytes - this.#writtenAtStart >= minSplitBytes;
-    return isLarge && this.#ramp.connections > 1;
+    return isLarge && this.#connectionCount.connections > 1;
   }
 
   /** What to ask for first, where it is known already that the rest comes over other connections. */
-  get opening(): RequestRange | undefined {
-    return this.#ramp.connections > 1 ? { kind: 'closed', first: 0, last: pieceBytes - 1 } : undefined;
+  get firstRange(): RequestRange | undefined {
+    return this.#connectionCount.connections > 1 ? { kind: 'closed', first: 0, last: pieceBytes - 1 } : undefined;
   }
 
   /** Where a piece ends that begins at the start of `gap`. */
   endOf(gap: Interval): number {
-    const { generation, limit } = this.#options;
-    const left = Math.min((generation.sizeBytes ?? 0) - gap.start, windowBytes);
+    const { attempt, limit } = this.#options;
+    const left = Math.min((attempt.sizeBytes ?? 0) - gap.start, windowBytes);
     const end = gap.start + Math.max(pieceBytes, Math.min(maxPieceBytes, Math.ceil(left / (2 * limit))));
     return gap.end - end < leastRestBytes ? gap.end : end;
   }
 
-  /** Where a mainstay that asked for everything is cut. */
+  /** Where a primary transfer that asked for everything is cut. */
   cutOf({ position, end }: Claim): number {
     return Math.max(position + minLeadBytes, this.endOf({ start: position, end }));
   }
@@ -89,17 +89,17 @@ export class LookAhead {
    * disposed.
    */
   enter(running: number): Disposable | undefined {
-    const { generation, connections, isAttended, pause } = this.#options;
-    this.#isFull = running >= this.#ramp.connections;
+    const { attempt, connections, isAttended, pause } = this.#options;
+    this.#isFull = running >= this.#connectionCount.connections;
     // Before the first byte there is nothing beside which anything could run.
     const isWanted =
-      this.isOn && running > 0 && !this.#isFull && !pause.isOn && generation.pieces.writtenBytes > this.#writtenAtStart;
-    return isWanted && isAttended() ? connections.spare.tryAcquire() : undefined;
+      this.isOn && running > 0 && !this.#isFull && !pause.isOn && attempt.pieces.writtenBytes > this.#writtenAtStart;
+    return isWanted && isAttended() ? connections.opportunistic.tryAcquire() : undefined;
   }
 
   /** The next piece, if one is near enough. */
   next(): Interval | undefined {
-    const { pieces } = this.#options.generation;
+    const { pieces } = this.#options.attempt;
     const gap = pieces.firstAbsent(0, pieces.frontier + windowBytes);
     return gap === undefined ? undefined : { start: gap.start, end: Math.min(gap.end, this.endOf(gap)) };
   }
@@ -110,16 +110,16 @@ export class LookAhead {
     if (source.ignoresRange) return connections.learn(source.upstream.key, 1);
     pause.failed(error instanceof UpstreamError ? error.retryAfterMs : undefined);
     if (!(error instanceof UpstreamError) || (error.status !== 429 && error.status !== 503)) return undefined;
-    this.#ramp.refused(running);
-    return connections.learn(source.upstream.key, this.#ramp.connections);
+    this.#connectionCount.refused(running);
+    return connections.learn(source.upstream.key, this.#connectionCount.connections);
   }
 
   /** To be called whenever something has changed: measures for a while, and decides. */
   update(): void {
-    const { generation, source, connections, isAttended, pause } = this.#options;
-    const { writtenBytes, sizeBytes = 0 } = generation.pieces;
+    const { attempt, source, connections, isAttended, pause } = this.#options;
+    const { writtenBytes, sizeBytes = 0 } = attempt.pieces;
     const isToMeasure =
-      !this.#ramp.isSettled &&
+      !this.#connectionCount.isSettled &&
       sizeBytes - writtenBytes >= minSplitBytes &&
       isAttended() &&
       !pause.isOn &&
@@ -138,22 +138,23 @@ export class LookAhead {
   }
 
   #decide(): void {
-    const { generation, source, connections } = this.#options;
+    const { attempt, source, connections } = this.#options;
     const look = this.#look;
     this.#look = undefined;
     if (look === undefined) return;
-    const { writtenBytes, sizeBytes = 0 } = generation.pieces;
+    const { writtenBytes, sizeBytes = 0 } = attempt.pieces;
     const ms = source.clock.monotonic() - look.atMs;
     const bytesPerSecond = ((writtenBytes - look.writtenBytes) * 1000) / ms;
     const isSaturated = connections.busyMs() - look.busyMs >= saturation * ms;
-    if (this.#isFull) this.#ramp.look({ bytesPerSecond, leftBytes: sizeBytes - writtenBytes, isSaturated });
-    if (this.#ramp.isSettled) this.#learn();
-    generation.touch();
+    if (this.#isFull) this.#connectionCount.look({ bytesPerSecond, leftBytes: sizeBytes - writtenBytes, isSaturated });
+    if (this.#connectionCount.isSettled) this.#learn();
+    attempt.touch();
   }
 
   #learn(): void {
     const { source, connections } = this.#options;
-    if (!this.#isLearnt && this.#ramp.proven > 1) connections.learn(source.upstream.key, this.#ramp.proven);
+    if (!this.#isLearnt && this.#connectionCount.proven > 1)
+      connections.learn(source.upstream.key, this.#connectionCount.proven);
   }
 
   #stopLooking(): void {

@@ -1,6 +1,6 @@
 /** One pass over what may go: kept partials first, then blobs from the least recently used on. */
 import { setImmediate } from 'node:timers/promises';
-import type { Generations } from '../../lib/change-counters.ts';
+import type { ChangeCounters } from '../../lib/change-counters.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { type BlobStore, StoreError } from '../../store/contract/blob-store.ts';
@@ -13,7 +13,7 @@ export interface EvictionDeps {
   readonly logger: Logger;
   readonly events: CacheEvents;
   /** Told of every digest that goes. */
-  readonly generations: Generations;
+  readonly changes: ChangeCounters;
   /** What was used at this time or later stays; epoch milliseconds. Undefined: everything may go. */
   readonly sparesSinceMs?: number;
 }
@@ -58,7 +58,7 @@ export class Eviction {
   async #remove(digest: Digest): Promise<number | undefined> {
     try {
       const freed = await this.#deps.store.remove(digest);
-      this.#deps.generations.bump(digest);
+      this.#deps.changes.bump(digest);
       return freed;
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;

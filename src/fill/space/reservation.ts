@@ -3,20 +3,20 @@
 /** Most that is reserved ahead of what is written (an upstream may claim any size). */
 const aheadBytes = 32 * 1024 * 1024;
 
-/** What an allotment needs of `Space`. */
+/** What a reservation needs of `Space`. */
 export interface Grants {
-  grant(allotment: Allotment, bytes: number, ahead: number): Promise<boolean>;
-  relieve(allotment: Allotment): Promise<boolean>;
-  forget(allotment: Allotment): void;
+  grant(reservation: Reservation, bytes: number, ahead: number): Promise<boolean>;
+  relieve(reservation: Reservation): Promise<boolean>;
+  forget(reservation: Reservation): void;
 }
 
 /** Release it when the fill has ended; what was written stays counted by the store. */
-export class Allotment {
+export class Reservation {
   readonly #space: Grants;
   /** Nothing used at this time or later is evicted for it; epoch milliseconds, undefined: everything may be. */
   #sparesSinceMs: number | undefined;
   #isRefused = false;
-  /** Granted, counted in bytes of the spool. */
+  /** Granted, counted in bytes of the ingest. */
   granted = 0;
   /** Of those, on disk. */
   allocated = 0;
@@ -36,7 +36,7 @@ export class Allotment {
   }
 
   /**
-   * Makes sure that the spool may grow to `bytes` (allocated bytes, including the write to come); `leftBytes` of the blob
+   * Makes sure that the ingest may grow to `bytes` (allocated bytes, including the write to come); `leftBytes` of the blob
    * are not written yet, Infinity when unknown. False when there is no room and none can be made.
    */
   cover(bytes: number, leftBytes: number): boolean | Promise<boolean> {

@@ -5,7 +5,7 @@
  */
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { Eviction, type EvictionDeps } from './eviction.ts';
-import { Allotment } from './reservation.ts';
+import { Reservation } from './reservation.ts';
 
 /** Eviction goes on down to this part of the limit, so that it does not run for every blob. */
 const lowWatermark = 0.9;
@@ -35,7 +35,7 @@ interface Goal {
 
 export class Space {
   readonly #options: SpaceOptions;
-  readonly #allotments = new Set<Allotment>();
+  readonly #reservations = new Set<Reservation>();
   /** Grants and evictions happen one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
   /** The pass under way: what it has passed over is not looked at again. */
@@ -51,10 +51,10 @@ export class Space {
   }
 
   /** With `sparesSinceMs` (epoch milliseconds), nothing that was used then or later is evicted for this one. */
-  allot(sparesSinceMs?: number): Allotment {
-    const allotment = new Allotment(this, sparesSinceMs);
-    this.#allotments.add(allotment);
-    return allotment;
+  reserve(sparesSinceMs?: number): Reservation {
+    const reservation = new Reservation(this, sparesSinceMs);
+    this.#reservations.add(reservation);
+    return reservation;
   }
 
   /** A blob of this size can never be stored. */
@@ -69,30 +69,30 @@ export class Space {
   }
 
   /**
-   * What lies ahead of the write is taken where it is free. Otherwise the allotment gets what the write needs, and the room
+   * What lies ahead of the write is taken where it is free. Otherwise the reservation gets what the write needs, and the room
    * ahead is made beside it: a client's bytes wait for the blobs in their way, not for a tenth of the cache.
    */
-  grant(allotment: Allotment, bytes: number, ahead: number): Promise<boolean> {
+  grant(reservation: Reservation, bytes: number, ahead: number): Promise<boolean> {
     return this.#inTurn(async () => {
-      const least = bytes - allotment.granted;
+      const least = bytes - reservation.granted;
       if (least <= 0) return true;
       const isRoomy = await this.#fits(least + ahead);
-      if (!isRoomy && allotment.sparesSinceMs !== undefined) {
-        if (!(await this.#makeRoomOf(least, allotment.sparesSinceMs))) return false;
+      if (!isRoomy && reservation.sparesSinceMs !== undefined) {
+        if (!(await this.#makeRoomOf(least, reservation.sparesSinceMs))) return false;
       } else if (!isRoomy) {
         const goal = this.#goal(least + ahead);
         if (!(await this.#makeRoom(least))) return false;
         this.#sweep(goal);
       }
-      allotment.granted += isRoomy ? least + ahead : least;
+      reservation.granted += isRoomy ? least + ahead : least;
       return true;
     });
   }
 
-  relieve(allotment: Allotment): Promise<boolean> {
+  relieve(reservation: Reservation): Promise<boolean> {
     const more = Math.ceil(this.#options.limits.maxBytes * 0.01);
     return this.#inTurn(async () => {
-      if (allotment.sparesSinceMs !== undefined) return this.#makeRoomOf(more, allotment.sparesSinceMs);
+      if (reservation.sparesSinceMs !== undefined) return this.#makeRoomOf(more, reservation.sparesSinceMs);
       const goal = this.#goal(more);
       const freed = await this.#evict(goal, victimsPerTurn);
       this.#sweep(goal);
@@ -106,8 +106,8 @@ export class Space {
     await this.#sweeping;
   }
 
-  forget(allotment: Allotment): void {
-    this.#allotments.delete(allotment);
+  forget(reservation: Reservation): void {
+    this.#reservations.delete(reservation);
   }
 
   async close(): Promise<void> {
@@ -119,7 +119,7 @@ export class Space {
 
   #promisedBytes(): number {
     let sum = 0;
-    for (const allotment of this.#allotments) sum += Math.max(0, allotment.granted - allotment.allocated);
+    for (const reservation of this.#reservations) sum += Math.max(0, reservation.granted - reservation.allocated);
     return sum;
   }
 

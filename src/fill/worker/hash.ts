@@ -1,29 +1,29 @@
 /**
- * On a mover's thread: the hash of one spool. Bytes written where it stands are hashed from memory; anything else is read
+ * On a download worker's thread: the hash of one ingest. Bytes written where it stands are hashed from memory; anything else is read
  * back once the contiguous prefix has reached it.
  */
 import { IntervalSet } from '../../lib/interval-set.ts';
 import { digestHex, hasher, type Hasher } from '../../oci/digest.ts';
-import { SpoolReadHand } from '../../store/files/part-file.ts';
-import type { SpoolOrder, SpoolReply } from './messages.ts';
+import { PartFileReader } from '../../store/files/part-file.ts';
+import type { FileOrder, FileReply } from './messages.ts';
 
 export class ThreadHash {
-  readonly order: SpoolOrder;
+  readonly order: FileOrder;
   readonly #hash: Hasher;
   readonly #written = new IntervalSet();
-  readonly #reply: (reply: SpoolReply) => void;
+  readonly #reply: (reply: FileReply) => void;
   readonly #turns: HashTurns;
-  #hand: SpoolReadHand | undefined;
+  #hand: PartFileReader | undefined;
   #position = 0;
   #isBroken = false;
 
-  constructor(order: SpoolOrder, turns: HashTurns, reply: (reply: SpoolReply) => void) {
+  constructor(order: FileOrder, turns: HashTurns, reply: (reply: FileReply) => void) {
     this.order = order;
     this.#hash = hasher(order.algorithm);
     this.#turns = turns;
     this.#reply = reply;
     // Now, while the path still names it.
-    this.#attempt(() => void (this.#hand = new SpoolReadHand(order.path, order.place)));
+    this.#attempt(() => void (this.#hand = new PartFileReader(order.path, order.identity)));
   }
 
   get position(): number {
@@ -50,7 +50,7 @@ export class ThreadHash {
     this.#attempt(() => {
       const length = Math.min(buffer.byteLength, this.#written.runEnd(this.#position) - this.#position);
       const count = this.#hand?.read(buffer, length, this.#position) ?? 0;
-      if (count === 0) throw new Error(`the spool ends at ${this.#position}, before its written prefix`);
+      if (count === 0) throw new Error(`the ingest ends at ${this.#position}, before its written prefix`);
       this.#hash.update(buffer.subarray(0, count));
       this.#position += count;
       this.#reply({ kind: 'hashed', position: this.#position });

@@ -1,26 +1,26 @@
-/** The mover threads of a cache: started when there is something to move, and a new one in place of one that died. */
+/** The download workers of a cache: started when there is something to move, and a new one in place of one that died. */
 import { availableParallelism } from 'node:os';
 import { type Clock, systemClock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
-import { MoverThread } from './thread.ts';
+import { DownloadWorker } from './thread.ts';
 
 /** More outrun any disk. */
 const maxThreads = 4;
 /** After so many deaths something is wrong with threads here, and the main thread does their work. */
 const maxDeaths = 5;
 
-export interface MoverPair {
+export interface WorkerPair {
   /** Carries the exchanges and writes. */
-  readonly thread: MoverThread;
+  readonly thread: DownloadWorker;
   /** Hashes: the same one, unless another has nothing else to do. */
-  readonly hashThread: MoverThread;
+  readonly hashThread: DownloadWorker;
 }
 
-export class MoverPool {
+export class DownloadWorkers {
   readonly #logger: Logger;
   readonly #size: number;
   readonly #clock: Clock;
-  readonly #threads = new Set<MoverThread>();
+  readonly #threads = new Set<DownloadWorker>();
   #deaths = 0;
   #isClosed = false;
 
@@ -32,7 +32,7 @@ export class MoverPool {
   }
 
   /** Whoever takes them counts in their `load`. Undefined when there are none: closed, or too many have died. */
-  pick(): MoverPair | undefined {
+  pick(): WorkerPair | undefined {
     this.#forgetDead();
     if (this.#isClosed || this.#deaths >= maxDeaths) return undefined;
     const thread = this.#idle() ?? this.#leastLoaded() ?? this.#start();
@@ -61,21 +61,21 @@ export class MoverPool {
   }
 
   /** One with nothing to do, or a new one where there may be one. */
-  #idle(except?: MoverThread): MoverThread | undefined {
+  #idle(except?: DownloadWorker): DownloadWorker | undefined {
     for (const thread of this.#threads) if (thread.load === 0 && thread.isUsable && thread !== except) return thread;
     return this.#threads.size < this.#size ? this.#start() : undefined;
   }
 
-  #leastLoaded(): MoverThread | undefined {
-    let best: MoverThread | undefined;
+  #leastLoaded(): DownloadWorker | undefined {
+    let best: DownloadWorker | undefined;
     for (const thread of this.#threads) {
       if (thread.isUsable && (best === undefined || thread.load < best.load)) best = thread;
     }
     return best;
   }
 
-  #start(): MoverThread {
-    const thread = new MoverThread(this.#logger, this.#clock);
+  #start(): DownloadWorker {
+    const thread = new DownloadWorker(this.#logger, this.#clock);
     this.#threads.add(thread);
     return thread;
   }

@@ -1,17 +1,9 @@
-/** The owner's side of one mover thread: passes on what is said, and says of everything on it when the thread has died. */
+/** The owner's side of one download worker: passes on what is said, and says of everything on it when the thread has died. */
 import { Worker } from 'node:worker_threads';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
-import type { Line, LineCall, LineOrder, LineReply } from '../../upstream/contract/worker-protocol.ts';
-import type {
-  MoveCommand,
-  MoveReply,
-  MoverCommand,
-  MoverReply,
-  SpoolCommand,
-  SpoolOrder,
-  SpoolReply,
-} from './messages.ts';
+import type { ExchangeWorker, WorkerCall, WorkerOrder, WorkerReply } from '../../upstream/contract/worker-protocol.ts';
+import type { MoveCommand, MoveReply, ToWorker, FromWorker, FileCommand, FileOrder, FileReply } from './messages.ts';
 
 /** Everybody's last message, when the thread has ended: it will touch nothing any more. */
 export interface Lost {
@@ -26,17 +18,17 @@ export interface Handle<Command> {
 
 const pingEveryMs = 2_000;
 /** A thread that does not answer for so long is replaced. Its writes and reads are synchronous, and disks can be slow. */
-export const moverPatienceMs = 30_000;
+export const workerPatienceMs = 30_000;
 
 type Listener = (reply: { readonly kind: string }) => void;
 
-export class MoverThread implements Line {
+export class DownloadWorker implements ExchangeWorker {
   readonly #worker: Worker;
   readonly #logger: Logger;
   readonly #clock: Clock;
-  readonly #calls = new Map<number, (reply: LineReply | Lost) => void>();
+  readonly #calls = new Map<number, (reply: WorkerReply | Lost) => void>();
   readonly #moves = new Map<number, (reply: MoveReply | Lost) => void>();
-  readonly #spools = new Map<number, (reply: SpoolReply | Lost) => void>();
+  readonly #files = new Map<number, (reply: FileReply | Lost) => void>();
   readonly #exited = Promise.withResolvers<void>();
   /** Spools that are written or hashed here; whoever gives it one counts. */
   load = 0;
@@ -52,8 +44,8 @@ export class MoverThread implements Line {
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     this.#worker = new Worker(new URL(`./worker.${extension}`, import.meta.url));
     this.#worker.unref();
-    this.#worker.on('message', (reply: MoverReply) => this.#heard(reply));
-    this.#worker.on('error', (error) => this.#logger.error({ err: error }, 'a mover thread failed'));
+    this.#worker.on('message', (reply: FromWorker) => this.#heard(reply));
+    this.#worker.on('error', (error) => this.#logger.error({ err: error }, 'a download worker failed'));
     this.#worker.on('exit', () => this.#died());
     this.#pingLater();
   }
@@ -71,9 +63,9 @@ export class MoverThread implements Line {
     return this.#isDead ? 0 : this.#worker.performance.eventLoopUtilization().active;
   }
 
-  call(order: LineOrder, onReply: (reply: LineReply | Lost) => void): LineCall {
+  call(order: WorkerOrder, onReply: (reply: WorkerReply | Lost) => void): WorkerCall {
     const id = this.#enter(this.#calls, onReply);
-    const call: LineCall = { id, tell: (command) => this.#tell({ about: 'call', id, command }) };
+    const call: WorkerCall = { id, tell: (command) => this.#tell({ about: 'call', id, command }) };
     call.tell({ kind: 'open', order });
     return call;
   }
@@ -86,14 +78,14 @@ export class MoverThread implements Line {
     return { id, tell: (command) => this.#tell({ about: 'move', id, command }) };
   }
 
-  /** Hands a spool over to be hashed. `forget` is its last command. */
-  spool(order: SpoolOrder, onReply: (reply: SpoolReply | Lost) => void): Handle<SpoolCommand> {
-    const id = this.#enter(this.#spools, onReply);
-    const tell = (command: SpoolCommand): void => {
-      if (command.kind === 'forget') this.#spools.delete(id);
-      this.#tell({ about: 'spool', id, command });
+  /** Hands an ingest over to be hashed. `forget` is its last command. */
+  file(order: FileOrder, onReply: (reply: FileReply | Lost) => void): Handle<FileCommand> {
+    const id = this.#enter(this.#files, onReply);
+    const tell = (command: FileCommand): void => {
+      if (command.kind === 'forget') this.#files.delete(id);
+      this.#tell({ about: 'file', id, command });
     };
-    tell({ kind: 'spool', order });
+    tell({ kind: 'file', order });
     return { id, tell };
   }
 
@@ -110,11 +102,11 @@ export class MoverThread implements Line {
     return id;
   }
 
-  #tell(command: MoverCommand): void {
+  #tell(command: ToWorker): void {
     if (!this.#isDead) this.#worker.postMessage(command);
   }
 
-  #heard(message: MoverReply): void {
+  #heard(message: FromWorker): void {
     switch (message.about) {
       case 'call': {
         const { id, reply } = message;
@@ -128,8 +120,8 @@ export class MoverThread implements Line {
         if (reply.kind === 'stopped') this.#moves.delete(id);
         return listener?.(reply);
       }
-      case 'spool':
-        return this.#spools.get(message.id)?.(message.reply);
+      case 'file':
+        return this.#files.get(message.id)?.(message.reply);
       case 'ping':
         this.#watch?.cancel();
         return this.#pingLater();
@@ -139,9 +131,9 @@ export class MoverThread implements Line {
   #pingLater(): void {
     this.#watch = this.#clock.setTimer(pingEveryMs, () => {
       this.#tell({ about: 'ping' });
-      this.#watch = this.#clock.setTimer(moverPatienceMs, () => {
+      this.#watch = this.#clock.setTimer(workerPatienceMs, () => {
         this.#isSilent = true;
-        this.#logger.error({}, `a mover thread has been silent for ${moverPatienceMs / 1000} s`);
+        this.#logger.error({}, `a download worker has been silent for ${workerPatienceMs / 1000} s`);
         // What it has is free when it has exited, and not before: it may be in the middle of a write.
         void this.#worker.terminate();
       });
@@ -151,7 +143,7 @@ export class MoverThread implements Line {
   #died(): void {
     this.#watch?.cancel();
     this.#isDead = true;
-    for (const listeners of [this.#calls, this.#moves, this.#spools] as ReadonlyArray<Map<number, Listener>>) {
+    for (const listeners of [this.#calls, this.#moves, this.#files] as ReadonlyArray<Map<number, Listener>>) {
       const all = [...listeners.values()];
       listeners.clear();
       for (const listener of all) listener({ kind: 'lost' });

@@ -1,12 +1,12 @@
 /**
- * On a mover's thread: one body on its way into one spool. What arrives is gathered and written in few, large writes; the
+ * On a download worker's thread: one body on its way into one ingest. What arrives is gathered and written in few, large writes; the
  * first bytes of a move are written at once, and nothing waits long. Never writes beyond what was granted.
  */
 import { errorCode } from '../../store/files/errors.ts';
-import { SpoolWriteHand } from '../../store/files/part-file.ts';
+import { PartFileWriter } from '../../store/files/part-file.ts';
 import type { UpstreamError } from '../../upstream/contract/errors.ts';
-import type { LineExchange, LineSink } from '../../upstream/worker/exchange.ts';
-import { toLineFailure } from '../../upstream/contract/worker-protocol.ts';
+import type { WorkerExchange, WorkerSink } from '../../upstream/worker/exchange.ts';
+import { toWorkerFailure } from '../../upstream/contract/worker-protocol.ts';
 import type { Grant, MoveCommand, MoveOrder, MoveReply } from './messages.ts';
 import type { ThreadHash } from './hash.ts';
 
@@ -14,13 +14,13 @@ import type { ThreadHash } from './hash.ts';
 const gatherBytes = 512 * 1024;
 const gatherMs = 3;
 
-export class ThreadMove implements LineSink {
-  readonly #exchange: LineExchange;
+export class ThreadMove implements WorkerSink {
+  readonly #exchange: WorkerExchange;
   readonly #path: string;
   readonly #hash: ThreadHash | undefined;
   readonly #reply: (reply: MoveReply) => void;
   readonly #buffers: BufferStack;
-  #hand: SpoolWriteHand | undefined;
+  #hand: PartFileWriter | undefined;
   /** Everything before this is in the file. */
   #position: number;
   #skipBytes: number;
@@ -37,7 +37,7 @@ export class ThreadMove implements LineSink {
 
   constructor(
     order: MoveOrder,
-    exchange: LineExchange,
+    exchange: WorkerExchange,
     hash: ThreadHash | undefined,
     buffers: BufferStack,
     reply: (reply: MoveReply) => void,
@@ -122,7 +122,7 @@ export class ThreadMove implements LineSink {
     const bytes = buffer.subarray(0, this.#gathered);
     const start = this.#position;
     try {
-      this.#hand ??= new SpoolWriteHand(this.#path);
+      this.#hand ??= new PartFileWriter(this.#path);
       this.#hand.write(bytes, start);
     } catch (error) {
       this.#isStuck = true;
@@ -183,7 +183,7 @@ export class ThreadMove implements LineSink {
       hashed: this.#hash?.position ?? 0,
       received: this.#exchange.takeReceived(),
       why,
-      ...(error !== undefined && { failure: toLineFailure(error) }),
+      ...(error !== undefined && { failure: toWorkerFailure(error) }),
     });
   }
 }

@@ -88,7 +88,7 @@ export class BodyWriter implements Watched {
       const promised = reader.readable(position, signal);
       const end = typeof promised === 'number' ? promised : await promised;
       if (end <= position) break;
-      const outlet = position < pourEnd && reader.descriptor !== undefined ? this.#open() : undefined;
+      const outlet = position < pourEnd && reader.fd !== undefined ? this.#open() : undefined;
       position +=
         outlet === undefined
           ? await this.#move(reader, position, Math.min(end, span.end ?? end) - position)
@@ -143,7 +143,7 @@ export class BodyWriter implements Watched {
       this.#write(nothing, 0, false);
       await this.#drained();
     }
-    const sent = reader.descriptor === undefined ? 0 : await outlet.send(reader.descriptor, position, available);
+    const sent = reader.fd === undefined ? 0 : await outlet.send(reader.fd, position, available);
     if (sent > 0) {
       this.bytesSent += sent;
       reader.sent?.(sent);

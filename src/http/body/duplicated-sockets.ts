@@ -8,12 +8,12 @@ import type { Libc } from './libc.ts';
 const defaultCapacity = 16 * 1024;
 
 /** Memory for `capacity` descriptors: 4 bytes each. */
-export function descriptorTableMemory(capacity: number = defaultCapacity): SharedArrayBuffer {
+export function fdTableMemory(capacity: number = defaultCapacity): SharedArrayBuffer {
   return new SharedArrayBuffer(capacity * Int32Array.BYTES_PER_ELEMENT);
 }
 
 /** The view of the one thread that duplicates. */
-export class DescriptorTable {
+export class FdTable {
   /** Descriptor + 1; 0 is a free place. */
   readonly #places: Int32Array;
   readonly #freed: number[] = [];
@@ -34,9 +34,9 @@ export class DescriptorTable {
   }
 
   /** Returns the place. The table must not be full. */
-  enter(descriptor: number): number {
+  enter(fd: number): number {
     const place = this.#freed.pop() ?? this.#unused++;
-    Atomics.store(this.#places, place, descriptor + 1);
+    Atomics.store(this.#places, place, fd + 1);
     this.#size++;
     return place;
   }
@@ -54,10 +54,10 @@ export function closeLeftovers(memory: SharedArrayBuffer, libc: Libc): number {
   const places = new Int32Array(memory);
   let closed = 0;
   for (let place = 0; place < places.length; place++) {
-    const descriptor = Atomics.exchange(places, place, 0) - 1;
-    if (descriptor < 0) continue;
-    libc.shutdown(descriptor);
-    libc.close(descriptor);
+    const fd = Atomics.exchange(places, place, 0) - 1;
+    if (fd < 0) continue;
+    libc.shutdown(fd);
+    libc.close(fd);
     closed++;
   }
   return closed;

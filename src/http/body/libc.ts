@@ -29,10 +29,10 @@ export interface Libc {
   /** All of these bytes are in memory, so that sending them waits for no disk. False also where the kernel cannot tell. */
   isCached(file: number, position: number, length: number): boolean;
   /** Another descriptor of the same socket, closed in child processes. Throws SystemCallError. */
-  duplicate(descriptor: number): number;
+  duplicate(fd: number): number;
   /** Ends both directions of a socket, for every descriptor of it. A socket that has ended already is no error. */
-  shutdown(descriptor: number): void;
-  close(descriptor: number): void;
+  shutdown(fd: number): void;
+  close(fd: number): void;
 }
 
 /** For tests: what stands for `import('koffi')`. */
@@ -62,7 +62,7 @@ export async function loadLibc(load: LoadKoffi = () => import('koffi')): Promise
   const stat = new BigUint64Array(5);
   const fcntl = library.func('int fcntl(int descriptor, int command, ...)') as (...values: unknown[]) => number;
   const shutdown = library.func('int shutdown(int socket, int how)') as (socket: number, how: number) => number;
-  const close = library.func('int close(int descriptor)') as (descriptor: number) => number;
+  const close = library.func('int close(int descriptor)') as (fd: number) => number;
   // Of several names the first in the alphabet: EAGAIN, not EWOULDBLOCK.
   const errors = Object.entries(koffi.os.errno).toSorted(([a], [b]) => (a < b ? 1 : -1));
   const names = new Map(errors.map(([name, number]) => [number, name]));
@@ -91,13 +91,13 @@ export async function loadLibc(load: LoadKoffi = () => import('koffi')): Promise
       const pages = Math.ceil((position + length) / pageBytes) - Math.floor(position / pageBytes);
       return cachestat(cachestatNumber, file, range, stat, 0) === 0 && Number(stat[0]) >= pages;
     },
-    duplicate(descriptor) {
-      const duplicate = fcntl(descriptor, duplicateClosedOnExec, 'int', 0);
+    duplicate(fd) {
+      const duplicate = fcntl(fd, duplicateClosedOnExec, 'int', 0);
       if (duplicate < 0) throw failure('fcntl');
       return duplicate;
     },
-    shutdown: (descriptor) => void shutdown(descriptor, bothDirections),
-    close: (descriptor) => void close(descriptor),
+    shutdown: (fd) => void shutdown(fd, bothDirections),
+    close: (fd) => void close(fd),
   };
 }
 

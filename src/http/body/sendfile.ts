@@ -13,7 +13,7 @@ import { setImmediate } from 'node:timers/promises';
 import { BrokenBodyError } from '../../fill/contract/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import { Semaphore } from '../../lib/semaphore.ts';
-import { DescriptorTable, descriptorTableMemory } from './duplicated-sockets.ts';
+import { FdTable, fdTableMemory } from './duplicated-sockets.ts';
 import { type Libc, type LoadKoffi, loadLibc, SystemCallError } from './libc.ts';
 
 /** What one call on the pool may move: it holds a thread for as long as the disk takes. */
@@ -35,15 +35,15 @@ export class Sendfile {
   readonly turns: Semaphore;
   /** The one call on this thread that the next turn of the event loop makes. */
   readonly loopTurns = new Semaphore(1);
-  readonly table: DescriptorTable;
+  readonly table: FdTable;
   readonly libc: Libc;
   readonly #logger: Logger;
   #hasWarned = false;
 
-  constructor(libc: Libc, { logger, concurrency, memory = descriptorTableMemory() }: SendfileOptions) {
+  constructor(libc: Libc, { logger, concurrency, memory = fdTableMemory() }: SendfileOptions) {
     this.libc = libc;
     this.turns = new Semaphore(concurrency);
-    this.table = new DescriptorTable(memory);
+    this.table = new FdTable(memory);
     this.#logger = logger;
   }
 
@@ -61,10 +61,10 @@ export class Sendfile {
   /** A way into `socket` past its owner, or undefined if there is none. The caller closes it. */
   open(socket: Socket | null): Outlet | undefined {
     if (socket === null || socket.destroyed || 'encrypted' in socket || this.table.isFull) return undefined;
-    const descriptor = descriptorOf(socket);
-    if (descriptor === undefined) return undefined;
+    const fd = fdOf(socket);
+    if (fd === undefined) return undefined;
     try {
-      return new Outlet(this, this.libc.duplicate(descriptor));
+      return new Outlet(this, this.libc.duplicate(fd));
     } catch (error) {
       this.warn(error);
       return undefined;
@@ -82,16 +82,16 @@ export class Sendfile {
 /** The duplicate of one socket, for one body. Used by one caller, one call at a time. */
 export class Outlet {
   readonly #sendfile: Sendfile;
-  readonly #descriptor: number;
+  readonly #fd: number;
   readonly #place: number;
   #isUsable = true;
   #isFull = false;
   #isClosed = false;
 
-  constructor(sendfile: Sendfile, descriptor: number) {
+  constructor(sendfile: Sendfile, fd: number) {
     this.#sendfile = sendfile;
-    this.#descriptor = descriptor;
-    this.#place = sendfile.table.enter(descriptor);
+    this.#fd = fd;
+    this.#place = sendfile.table.enter(fd);
   }
 
   /** False after a failure that trying again would only repeat. */
@@ -130,11 +130,11 @@ export class Outlet {
     if (libc.isCached(file, position, now)) {
       using _turn = loopTurns.tryAcquire() ?? (await loopTurns.acquire());
       await setImmediate();
-      return { sent: libc.sendfileNow(this.#descriptor, file, position, now), asked: now };
+      return { sent: libc.sendfileNow(this.#fd, file, position, now), asked: now };
     }
     const asked = Math.min(length, stepBytes);
     using _turn = turns.tryAcquire() ?? (await turns.acquire());
-    return { sent: await libc.sendfile(this.#descriptor, file, position, asked), asked };
+    return { sent: await libc.sendfile(this.#fd, file, position, asked), asked };
   }
 
   /** Not while a call is in flight. Idempotent. */
@@ -142,13 +142,13 @@ export class Outlet {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#sendfile.table.leave(this.#place);
-    this.#sendfile.libc.close(this.#descriptor);
+    this.#sendfile.libc.close(this.#fd);
   }
 }
 
 /** Node does not say it in public. */
-function descriptorOf(socket: Socket): number | undefined {
+function fdOf(socket: Socket): number | undefined {
   const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly fd?: number } | null };
-  const descriptor = handle?.fd;
-  return descriptor === undefined || descriptor < 0 ? undefined : descriptor;
+  const fd = handle?.fd;
+  return fd === undefined || fd < 0 ? undefined : fd;
 }

@@ -8,7 +8,7 @@
  */
 import type { Socket } from 'node:net';
 import { LRUCache } from 'lru-cache';
-import type { Generations } from '../../lib/change-counters.ts';
+import type { ChangeCounters } from '../../lib/change-counters.ts';
 import { referenceText } from '../../oci/reference.ts';
 import { parseV2Request } from '../../oci/v2-request.ts';
 import { type Backlogs, memoryStallMs } from '../listener/backlogs.ts';
@@ -22,8 +22,8 @@ import { ReadyAnswer } from './ready-answer.ts';
 import { maxSimpleHeadLength, parseSimpleHead, type SimpleHead } from './simple-head.ts';
 import { blobPath } from '../v2/v2.ts';
 
-export interface FastLaneDeps extends Pick<FrontDeps, 'cache' | 'router' | 'clock' | 'events' | 'accessLog'> {
-  readonly generations: Generations;
+export interface HotPathDeps extends Pick<FrontDeps, 'cache' | 'router' | 'clock' | 'events' | 'accessLog'> {
+  readonly changes: ChangeCounters;
   readonly shares?: Pick<ConnectionShares, 'used'> | undefined;
   readonly backlogs: Backlogs;
   readonly keepAliveSeconds: number;
@@ -38,35 +38,35 @@ const maxWeight = 32 * 1024 * 1024;
 /** Answers that wait for a client to take them; beyond this it is not read any further. */
 const maxBacklogBytes = 256 * 1024;
 
-export class FastLane {
-  readonly #deps: FastLaneDeps;
+export class HotPath {
+  readonly #deps: HotPathDeps;
   readonly #ready = new LRUCache<string, ReadyAnswer>({
     maxSize: maxWeight,
     sizeCalculation: (answer, head) => answer.weight + head.length,
   });
-  readonly #connections = new Set<LaneConnection>();
+  readonly #connections = new Set<HotConnection>();
   isDraining = false;
 
-  constructor(deps: FastLaneDeps) {
+  constructor(deps: HotPathDeps) {
     this.#deps = deps;
   }
 
   /** Takes a new connection; `leave` hands it on. */
   take(socket: Socket, leave: () => void): void {
     if (this.isDraining) return void socket.destroy();
-    const connection = new LaneConnection(this, socket, leave, this.#deps);
+    const connection = new HotConnection(this, socket, leave, this.#deps);
     this.#connections.add(connection);
     return undefined;
   }
 
-  left(connection: LaneConnection): void {
+  left(connection: HotConnection): void {
     this.#connections.delete(connection);
   }
 
   /** The answer to a head that was answered before; undefined when it has to be asked for. */
   find(head: string, monotonicMs: number, wallMs: number): ReadyAnswer | undefined {
     const answer = this.#ready.get(head);
-    return answer?.isCurrent(this.#deps.generations, monotonicMs, wallMs) === true ? answer : undefined;
+    return answer?.isCurrent(this.#deps.changes, monotonicMs, wallMs) === true ? answer : undefined;
   }
 
   /** Asks the cache. Undefined when this request is not for this lane. Never rejects. */
@@ -108,22 +108,22 @@ export class FastLane {
   }
 }
 
-class LaneConnection {
-  readonly #lane: FastLane;
+class HotConnection {
+  readonly #hotPath: HotPath;
   readonly #socket: Socket;
   readonly #leave: () => void;
-  readonly #deps: FastLaneDeps;
+  readonly #deps: HotPathDeps;
   #isAsking = false;
   /** Not all that was answered was taken at once. */
   #isBehind = false;
   readonly #onData = (chunk: Buffer): void => this.#read(chunk);
   readonly #onEnd = (): void => void this.#socket.destroy();
   readonly #onError = (): void => undefined;
-  readonly #onClose = (): void => this.#lane.left(this);
+  readonly #onClose = (): void => this.#hotPath.left(this);
   readonly #onTimeout = (): void => this.#timedOut();
 
-  constructor(lane: FastLane, socket: Socket, leave: () => void, deps: FastLaneDeps) {
-    this.#lane = lane;
+  constructor(hotPath: HotPath, socket: Socket, leave: () => void, deps: HotPathDeps) {
+    this.#hotPath = hotPath;
     this.#socket = socket;
     this.#leave = leave;
     this.#deps = deps;
@@ -145,7 +145,7 @@ class LaneConnection {
     const startedMs = clock.monotonic();
     const isShort = chunk.byteLength <= maxSimpleHeadLength;
     const text = isShort ? chunk.toString('latin1') : '';
-    const answer = isShort ? this.#lane.find(text, startedMs, clock.now()) : undefined;
+    const answer = isShort ? this.#hotPath.find(text, startedMs, clock.now()) : undefined;
     if (answer !== undefined) this.#give(answer, startedMs);
     else if (text.endsWith('\r\n\r\n')) void this.#ask(text, chunk, startedMs);
     else this.#goOn(chunk);
@@ -158,7 +158,7 @@ class LaneConnection {
     socket.pause();
     this.#isAsking = true;
     this.#deps.shares?.used(socket, startedMs);
-    const answer = await this.#lane.learn(text);
+    const answer = await this.#hotPath.learn(text);
     this.#isAsking = false;
     if (socket.destroyed) return;
     if (answer === undefined) {
@@ -166,7 +166,7 @@ class LaneConnection {
       return;
     }
     this.#give(answer, startedMs);
-    if (this.#lane.isDraining) socket.destroySoon();
+    if (this.#hotPath.isDraining) socket.destroySoon();
     else if (!this.#isFull()) socket.resume();
   }
 
@@ -212,7 +212,7 @@ class LaneConnection {
   /** To node:http, with the bytes that were read here in front of all that comes. */
   #goOn(chunk: Buffer): void {
     const socket = this.#socket;
-    this.#lane.left(this);
+    this.#hotPath.left(this);
     socket.pause();
     socket.setTimeout(0);
     socket.off('timeout', this.#onTimeout);

@@ -6,7 +6,7 @@ import { STATUS_CODES } from 'node:http';
 import type { LeasedAnswer } from '../../cache/contract/cache.ts';
 import type { Outcome } from '../../headers/cache-status.ts';
 import type { Clock } from '../../lib/clock.ts';
-import type { Generations, Stamp } from '../../lib/change-counters.ts';
+import type { ChangeCounters, Stamp } from '../../lib/change-counters.ts';
 import { type AccessTemplate, accessTemplate } from '../request/access-log.ts';
 import type { HttpEvents } from '../v2/context.ts';
 import type { RequestKind } from '../request/exchange.ts';
@@ -75,9 +75,9 @@ export class ReadyAnswer {
   }
 
   /** Whether it may be given now. Both clocks count: one stands still while a machine sleeps, the other can be set. */
-  isCurrent(generations: Generations, monotonicMs: number, wallMs: number): boolean {
+  isCurrent(changes: ChangeCounters, monotonicMs: number, wallMs: number): boolean {
     const ageMs = Math.max(monotonicMs - this.#madeMs, Math.abs(wallMs - this.#madeWallMs));
-    return ageMs < this.#options.leased.holdsMs && generations.isCurrent(this.#stamp);
+    return ageMs < this.#options.leased.holdsMs && changes.isCurrent(this.#stamp);
   }
 
   /** Head and body for the request `id`, as latin1. */

@@ -31,7 +31,7 @@ export interface ListenOptions extends Omit<ServerLimits, 'headTimeoutMs' | 'kee
   readonly isPortShared?: boolean;
   readonly handler: RequestHandler;
   /** Sees each connection first, ready for HTTP, and hands on what is not for it. */
-  readonly lane?: ConnectionTaker | undefined;
+  readonly hotPath?: ConnectionTaker | undefined;
   /** Connections at which room is made for new ones, or they are reset at once; undefined for no limit. */
   readonly maxConnections?: number | undefined;
   /** Of these connections, where others have to know of them as well. */
@@ -71,9 +71,9 @@ export class Listener {
     server.on('checkContinue', turn);
     server.on('checkExpectation', turn);
     const ready = options.tls === undefined ? 'connection' : 'secureConnection';
-    const { lane, clock } = options;
+    const { hotPath, clock } = options;
     if (options.tls !== undefined) before(server, 'connection', (socket, goOn) => this.#firstByte.await(socket, goOn));
-    if (lane !== undefined) before(server, ready, (socket, goOn) => lane.take(socket, goOn));
+    if (hotPath !== undefined) before(server, ready, (socket, goOn) => hotPath.take(socket, goOn));
     server.on('connection', (socket) => this.#track(socket));
     server.on(ready, (socket: Socket) => {
       this.#ready.add(socket);
@@ -124,7 +124,7 @@ export class Listener {
    */
   async drain(deadline: AbortSignal): Promise<number> {
     this.#isDraining = true;
-    this.#options.lane?.drain();
+    this.#options.hotPath?.drain();
     this.#firstByte.drain();
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());

@@ -11,36 +11,36 @@ export type RequestHandler = (req: IncomingMessage, res: ServerResponse) => void
 /** Unanswered requests of one connection at which reading stops. */
 export const maxUnanswered = 16;
 
-interface Line {
+interface RequestQueue {
   unanswered: number;
   isPaused: boolean;
 }
 
 /** Wraps `handler`, which must not throw. One wrapper per server. */
 export function inTurn(handler: RequestHandler): RequestHandler {
-  const lines = new WeakMap<Socket, Line>();
+  const queues = new WeakMap<Socket, RequestQueue>();
 
-  function update(socket: Socket, line: Line): void {
-    if (line.unanswered >= maxUnanswered) {
+  function update(socket: Socket, queue: RequestQueue): void {
+    if (queue.unanswered >= maxUnanswered) {
       // Also when it is paused already: Node resumes reading by itself with each request that it has dealt with.
-      line.isPaused = true;
+      queue.isPaused = true;
       socket.pause();
-    } else if (line.isPaused) {
-      line.isPaused = false;
+    } else if (queue.isPaused) {
+      queue.isPaused = false;
       socket.resume();
     }
   }
 
   return (req, res) => {
     const { socket } = req;
-    const line = lines.get(socket) ?? { unanswered: 0, isPaused: false };
-    lines.set(socket, line);
-    line.unanswered++;
+    const queue = queues.get(socket) ?? { unanswered: 0, isPaused: false };
+    queues.set(socket, queue);
+    queue.unanswered++;
     // The rest of what has been read is parsed before the next tick, and each request in it resumes the socket.
-    if (line.unanswered === maxUnanswered) process.nextTick(update, socket, line);
+    if (queue.unanswered === maxUnanswered) process.nextTick(update, socket, queue);
     res.once('close', () => {
-      line.unanswered--;
-      update(socket, line);
+      queue.unanswered--;
+      update(socket, queue);
     });
     // Null until it is this response's turn, whatever the type says.
     if (res.socket !== null) handler(req, res);

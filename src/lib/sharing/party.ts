@@ -1,23 +1,23 @@
 /** On whose behalf something is done: who waits for it, and in which lane it waits for others. Both change on the way. */
 
 /** All of `normal`, for which a client waits, are served before the first of `low`. */
-export type Lane = 'normal' | 'low';
+export type Priority = 'normal' | 'low';
 
 export class Party {
-  #lane: Lane;
+  #priority: Priority;
   /** Those that are here, and how often. */
   readonly #clients = new Map<string, number>();
   #last: string;
   readonly #listeners = new Set<() => void>();
 
   /** `client` stands for those who are not counted, as long as none is. */
-  constructor(lane: Lane, client = '') {
-    this.#lane = lane;
+  constructor(priority: Priority, client = '') {
+    this.#priority = priority;
     this.#last = client;
   }
 
-  get lane(): Lane {
-    return this.#lane;
+  get priority(): Priority {
+    return this.#priority;
   }
 
   /** At least one: those that are here, else the one that left last. */
@@ -30,9 +30,9 @@ export class Party {
     return this.#last;
   }
 
-  moveTo(lane: Lane): void {
-    if (lane === this.#lane) return;
-    this.#lane = lane;
+  moveTo(priority: Priority): void {
+    if (priority === this.#priority) return;
+    this.#priority = priority;
     this.#changed();
   }
 

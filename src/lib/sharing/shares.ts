@@ -119,7 +119,7 @@ export class Shares {
   /** Its clients, or its lane, have changed. */
   #follow(holder: Holder): void {
     const uses = this.#uses();
-    if (holder.party.lane === 'normal') uses.add(holder.account, -1);
+    if (holder.party.priority === 'normal') uses.add(holder.account, -1);
     holder.account = uses.least(holder.party.clients);
     this.#balance();
   }
@@ -134,13 +134,13 @@ export class Shares {
   /** Whose turn it is, if there is a slot for it. */
   #next(): Waiter | undefined {
     if (this.#holders.size >= this.limit || this.#waiting.size === 0) return undefined;
-    const lane = this.#some('normal') ? 'normal' : 'low';
-    const uses = this.#uses(lane);
+    const priority = this.#some('normal') ? 'normal' : 'low';
+    const uses = this.#uses(priority);
     let best:
       | { readonly waiter: Waiter; readonly rank: readonly [number, number, number]; readonly client: string }
       | undefined;
     for (const waiter of this.#waiting) {
-      if (waiter.party.lane !== lane) continue;
+      if (waiter.party.priority !== priority) continue;
       const client = uses.least(waiter.party.clients, this.#turns.of);
       const rank = [uses.of(client), this.#turns.of(client), waiter.isContinued === true ? 0 : 1] as const;
       if (best === undefined || leastOf(rank, best.rank)) best = { waiter, rank, client };
@@ -153,9 +153,9 @@ export class Shares {
   }
 
   /** Whether one of `free` slots is for somebody who holds `use`, as one of `clients` that hold or want some. */
-  #mayHave(free: number, use: number, clients: number, { lane }: Party): boolean {
+  #mayHave(free: number, use: number, clients: number, { priority }: Party): boolean {
     // What nobody waits for is given back at once.
-    return free > 0 && (free > this.#reserved || lane === 'low' || use <= this.limit / (clients + 1));
+    return free > 0 && (free > this.#reserved || priority === 'low' || use <= this.limit / (clients + 1));
   }
 
   #takeBack(): void {
@@ -171,7 +171,7 @@ export class Shares {
       if (!this.#mayHave(free, uses.of(client), clients, anybody)) {
         const holder = this.#victim(uses, share, uses.of(client));
         if (holder === undefined) break;
-        if (holder.party.lane === 'normal') uses.add(holder.account, -1);
+        if (holder.party.priority === 'normal') uses.add(holder.account, -1);
         holder.isAsked = true;
         asked.push(holder);
         free += 1;
@@ -192,7 +192,7 @@ export class Shares {
     const askable = [...this.#holders]
       .filter(({ isAsked, onWanted }) => !isAsked && onWanted !== undefined)
       .toReversed();
-    const low = askable.find(({ party }) => party.lane === 'low');
+    const low = askable.find(({ party }) => party.priority === 'low');
     if (low !== undefined) return low;
     let victim: Holder | undefined;
     for (const holder of askable) {
@@ -204,9 +204,10 @@ export class Shares {
   }
 
   /** How many slots each client has for what is in `lane`; what was asked back counts no more. */
-  #uses(lane: Party['lane'] = 'normal'): Uses {
+  #uses(priority: Party['priority'] = 'normal'): Uses {
     const uses = new Uses();
-    for (const { party, account, isAsked } of this.#holders) if (party.lane === lane && !isAsked) uses.add(account, 1);
+    for (const { party, account, isAsked } of this.#holders)
+      if (party.priority === priority && !isAsked) uses.add(account, 1);
     return uses;
   }
 
@@ -214,15 +215,15 @@ export class Shares {
   #wanting(uses: Uses): Map<string, number> {
     const wanting = new Map<string, number>();
     for (const { party } of this.#waiting) {
-      if (party.lane !== 'normal') continue;
+      if (party.priority !== 'normal') continue;
       const client = uses.least(party.clients);
       wanting.set(client, (wanting.get(client) ?? 0) + 1);
     }
     return wanting;
   }
 
-  #some(lane: Party['lane']): boolean {
-    for (const { party } of this.#waiting) if (party.lane === lane) return true;
+  #some(priority: Party['priority']): boolean {
+    for (const { party } of this.#waiting) if (party.priority === priority) return true;
     return false;
   }
 

@@ -7,7 +7,7 @@ import { rm } from 'node:fs/promises';
 import type { Digest } from '../../oci/digest.ts';
 import { BlobRecords, type BlobRecordsOptions } from './records.ts';
 import type { BlobInfo } from '../contract/blob-store.ts';
-import { commitSpool, makeDurable } from './commit.ts';
+import { commitIngest, makeDurable } from './commit.ts';
 import { DigestLocks } from './locks.ts';
 import type { FileStamp } from '../contract/file-stamp.ts';
 import { hasCode, storeError } from '../files/errors.ts';
@@ -91,7 +91,7 @@ export class BlobFiles {
     return this.#locks.run(digest, async () => this.#records.settle(digest, await this.#records.look(digest)));
   }
 
-  /** The commit of a spool file that is complete and proved. Rejects with StoreError; then the blob is not there. */
+  /** The commit of a part file that is complete and proved. Rejects with StoreError; then the blob is not there. */
   commit(digest: Digest, name: string, file: SharedFile, sizeBytes: number): Promise<BlobInfo> {
     const { paths, catalog } = this.#options;
     return this.#locks.run(digest, async () => {
@@ -101,7 +101,7 @@ export class BlobFiles {
         return isGood && existing.size === BigInt(sizeBytes);
       };
       try {
-        const { outcome, allocatedBytes, stamp } = await commitSpool({
+        const { outcome, allocatedBytes, stamp } = await commitIngest({
           paths,
           digest,
           name,

@@ -23,7 +23,7 @@ export type JudgedRow = Pick<SealedBlob, 'sizeBytes' | 'isSuspect' | 'stamp' | '
 
 const emptyDigests: ReadonlySet<Digest> = new Set([digestOf('', 'sha256'), digestOf('', 'sha512')]);
 
-/** An older weir wrote the row just before the spool's name went, which changed the file's change time once more. */
+/** An older weir wrote the row just before the ingest's name went, which changed the file's change time once more. */
 const oldRowLagMs = 60_000;
 
 /** `stoppedAtMs`: of the last orderly stop, if the last stop was one. Counts for rows of older weirs only. */

@@ -1,5 +1,5 @@
 /**
- * The steps that turn a proved spool file into a blob, in the only order that survives a kill and a power loss at any
+ * The steps that turn a proved part file into a blob, in the only order that survives a kill and a power loss at any
  * instant: content durable, then the name, then the name durable.
  */
 import type { BigIntStats } from 'node:fs';
@@ -18,7 +18,7 @@ import { makeOwnDirectory, removeName } from '../root/tree.ts';
 export interface CommitRequest {
   readonly paths: StorePaths;
   readonly digest: Digest;
-  /** Name of the spool file; no descriptor is writing to it any more. */
+  /** Name of the part file; no descriptor is writing to it any more. */
   readonly name: string;
   readonly handle: FileHandle;
   /** Whether the file under the digest's name is known to be right, and can be read. */
@@ -28,17 +28,17 @@ export interface CommitRequest {
 export interface Commit {
   /** `existed`: the same blob was there, proved, and stays. */
   readonly outcome: 'stored' | 'replaced' | 'existed';
-  /** Of the spool file. */
+  /** Of the part file. */
   readonly allocatedBytes: number;
-  /** Of the spool file, with its last name. */
+  /** Of the part file, with its last name. */
   readonly stamp: FileStamp;
 }
 
 /**
- * The spool's own name goes last: a kill before leaves one file with two names, which recovery knows. Rejects with the
- * system's error; then the digest has no name that was made here, and the spool's is the caller's.
+ * The ingest's own name goes last: a kill before leaves one file with two names, which recovery knows. Rejects with the
+ * system's error; then the digest has no name that was made here, and the ingest's is the caller's.
  */
-export async function commitSpool({ paths, digest, name, handle, isProved }: CommitRequest): Promise<Commit> {
+export async function commitIngest({ paths, digest, name, handle, isProved }: CommitRequest): Promise<Commit> {
   const part = partPath(paths, name);
   const blob = blobPath(paths, digest);
   // 1. Read-only before it has its name, durable before anything points to it. A failed fsync is final: the kernel may
@@ -54,7 +54,7 @@ export async function commitSpool({ paths, digest, name, handle, isProved }: Com
   try {
     // 3. The name itself. Until this has returned, the blob may vanish with the power.
     await syncDirectory(dirname(blob));
-    // 4. Losing a name changes a file's change time, so the spool's goes before the stamp is taken.
+    // 4. Losing a name changes a file's change time, so the ingest's goes before the stamp is taken.
     await removeName(part);
     return { outcome, allocatedBytes, stamp: stampOf(await handle.stat({ bigint: true })) };
   } catch (error) {

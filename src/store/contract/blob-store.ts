@@ -2,7 +2,7 @@
  * What a store of content-addressed bytes must do. The cache talks to this interface only; `DiskStore` implements it and
  * passes `test/store/contract`.
  *
- * A blob's life: `createIngest` opens a spool file, the fill writes pieces of it in any order, proves digest and size,
+ * A blob's life: `createIngest` opens a part file, the fill writes pieces of it in any order, proves digest and size,
  * and `adopt`s it; from then on it is visible through `stat` and `open` and never changes. Nothing is visible under a
  * digest before `adopt` has linked it, and the store never hashes: proving is the fill's work, except for `put`, which
  * hashes what it is given.
@@ -21,7 +21,7 @@ export interface PositionalReader {
    * The file's descriptor on this thread, for senders that work on descriptors: valid until this reader is closed, never
    * to be closed, written to or moved by anybody else. Absent where there is no file.
    */
-  readonly descriptor?: number;
+  readonly fd?: number;
   read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<number>;
 }
 
@@ -43,7 +43,7 @@ export interface OpenBlob extends PositionalReader, AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** A reader of a spool file, independent of its write descriptor. Whoever opens it closes it once. */
+/** A reader of a part file, independent of its write descriptor. Whoever opens it closes it once. */
 export interface IngestReader extends PositionalReader {
   close(): Promise<void>;
 }
@@ -80,12 +80,12 @@ export interface Ingest {
    * After a restart exactly that much is trusted to be on disk.
    */
   sync(written: readonly Interval[], sizeBytes: number | undefined): Promise<void>;
-  /** Bytes that the spool file occupies on disk now (allocated blocks). */
+  /** Bytes that the part file occupies on disk now (allocated blocks). */
   allocatedBytes(): number;
   /**
    * Takes proved bytes into the store: chmod 0444, fsync, link to the digest's name, fsync the directory, unlink the
-   * spool name. A name that exists already with the same size and proved is success; with another size, or suspect, it
-   * is replaced. Rejects with StoreError; then nothing is stored and the spool is gone.
+   * ingest name. A name that exists already with the same size and proved is success; with another size, or suspect, it
+   * is replaced. Rejects with StoreError; then nothing is stored and the ingest is gone.
    */
   adopt(sizeBytes: number): Promise<BlobInfo>;
   /** Stops, leaving a partial that `resumeIngest` finds, also after a restart. */
@@ -126,7 +126,7 @@ export interface BlobStore {
   readAll(digest: Digest, maxBytes: number): Promise<Uint8Array | undefined>;
   /** Stores small bytes after hashing them; rejects with StoreError `mismatch` when they are not that digest. */
   put(digest: Digest, bytes: Uint8Array): Promise<BlobInfo>;
-  /** Opens a new spool. Never touches an existing partial of that key (call `resumeIngest` first). */
+  /** Opens a new ingest. Never touches an existing partial of that key (call `resumeIngest` first). */
   createIngest(key: IngestKey): Promise<Ingest>;
   /** Opens the partial of that key for continuing, or undefined. Its owner is the caller from then on. */
   resumeIngest(key: IngestKey): Promise<Ingest | undefined>;

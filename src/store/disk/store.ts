@@ -1,4 +1,4 @@
-/** The blob store on disk: visible blobs (`blob-files`), spool files (`ingest-files`), and what they weigh together. */
+/** The blob store on disk: visible blobs (`blob-files`), part files (`ingest-files`), and what they weigh together. */
 import { statfs } from 'node:fs/promises';
 import { type Digest, digestAlgorithm, digestOf } from '../../oci/digest.ts';
 import type { BlobFiles } from '../blobs/blobs.ts';

@@ -67,7 +67,7 @@ export class SharedFile {
   reader(): IngestReader {
     let isOpen = true;
     return {
-      descriptor: this.handle.fd,
+      fd: this.handle.fd,
       read: async (buffer, offset, length, position) => {
         if (!isOpen) throw new StoreError('sick', 'read from a closed reader');
         return (await this.handle.read(buffer, offset, length, position)).bytesRead;

@@ -109,7 +109,7 @@ export function isTemporaryName(name: string): boolean {
   return temporaryName.test(name);
 }
 
-/** A name that weir makes in the ingest directory: a spool, its side file, or what a killed write left of one. */
+/** A name that weir makes in the ingest directory: an ingest, its side file, or what a killed write left of one. */
 export function isIngestName(name: string): boolean {
   return ingestName.test(name);
 }

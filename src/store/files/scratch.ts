@@ -48,7 +48,7 @@ export class ScratchFiles {
     const opened = file;
     return {
       sizeBytes,
-      descriptor: opened.fd,
+      fd: opened.fd,
       read: async (buffer, offset, length, position) => (await opened.read(buffer, offset, length, position)).bytesRead,
       close: async () => {
         this.#bytes -= sizeBytes;

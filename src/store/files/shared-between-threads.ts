@@ -8,28 +8,28 @@ import { open } from 'node:fs/promises';
 import { storeError } from './errors.ts';
 
 /** Plain values; good for as long as the descriptor that it was made of stays open. */
-export interface FilePlace {
+export interface FileIdentity {
   readonly path: string;
   readonly device: bigint;
   readonly inode: bigint;
 }
 
 /** A descriptor of the thread that opened it. Whoever opens it closes it once. */
-export interface PlacedFile {
-  readonly descriptor: number;
+export interface IdentifiedFile {
+  readonly fd: number;
   read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<number>;
   /** Idempotent. */
   close(): void;
 }
 
 /** Where another thread finds the file of an open descriptor. Throws what fstat throws. */
-export function placeOf(descriptor: number): FilePlace {
-  const { dev, ino } = fstatSync(descriptor, { bigint: true });
-  return { path: `/proc/self/fd/${descriptor}`, device: dev, inode: ino };
+export function identityOf(fd: number): FileIdentity {
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  return { path: `/proc/self/fd/${fd}`, device: dev, inode: ino };
 }
 
 /** Undefined when another file is there by now, or none. Rejects with StoreError when it cannot be opened. */
-export async function openPlace({ path, device, inode }: FilePlace): Promise<PlacedFile | undefined> {
+export async function openIdentified({ path, device, inode }: FileIdentity): Promise<IdentifiedFile | undefined> {
   let handle;
   try {
     handle = await open(path, 'r');
@@ -45,7 +45,7 @@ export async function openPlace({ path, device, inode }: FilePlace): Promise<Pla
   const opened = handle;
   let isOpen = true;
   return {
-    descriptor: opened.fd,
+    fd: opened.fd,
     read: async (buffer, offset, length, position) => (await opened.read(buffer, offset, length, position)).bytesRead,
     close() {
       if (!isOpen) return;

@@ -1,4 +1,4 @@
-/** A spool's two files between its owners: nobody has them open, and whoever takes this over may. */
+/** An ingest's two files between its owners: nobody has them open, and whoever takes this over may. */
 import { type FileHandle, rm } from 'node:fs/promises';
 import type { IngestKey, Interval } from '../contract/blob-store.ts';
 import { partPath, sideName, type StorePaths } from '../files/paths.ts';
@@ -13,7 +13,7 @@ export interface KeptPartial {
   readonly updatedAtMs: number;
 }
 
-export interface SpoolStart {
+export interface IngestStart {
   readonly key: IngestKey;
   readonly name: string;
   /** Writes; owned by the ingest from here on. */
@@ -24,7 +24,7 @@ export interface SpoolStart {
 }
 
 /** The side file last: without its `.part` it is nothing, and a `.part` without it would be thrown away. */
-export async function removeSpool(paths: StorePaths, name: string): Promise<void> {
+export async function removePart(paths: StorePaths, name: string): Promise<void> {
   await rm(partPath(paths, name), { force: true });
   await rm(partPath(paths, sideName(name)), { force: true });
 }

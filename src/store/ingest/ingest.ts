@@ -1,4 +1,4 @@
-/** An ingest on disk: one spool file, its side file, one descriptor that writes and one that its readers share. */
+/** An ingest on disk: one part file, its side file, one descriptor that writes and one that its readers share. */
 import type { FileHandle } from 'node:fs/promises';
 import { writeFileAtomic } from '../../lib/files/atomic-file.ts';
 import type { Logger } from '../../lib/log.ts';
@@ -15,11 +15,11 @@ import { partPath, sideName, type StorePaths } from '../files/paths.ts';
 import { allocatedBytesOf, openRegular } from '../files/regular-file.ts';
 import { SharedFile, type ZombieCount } from '../files/open-files.ts';
 import { formatSideFile, intervalBytes } from './state-file.ts';
-import { type KeptPartial, removeSpool, type SpoolStart } from './files.ts';
+import { type KeptPartial, removePart, type IngestStart } from './files.ts';
 import { writeAll } from '../files/write-all.ts';
 
 /** What the store does for its ingests. */
-export interface SpoolOwner {
+export interface IngestOwner {
   readonly paths: StorePaths;
   readonly zombies: ZombieCount;
   readonly logger: Logger;
@@ -27,7 +27,7 @@ export interface SpoolOwner {
   /** Open ingests occupy so many bytes more on disk. */
   grew(bytes: number): void;
   ended(ingest: DiskIngest): void;
-  /** Names the complete file `part`, read through `file`, and removes the spool's own names whatever happens. */
+  /** Names the complete file `part`, read through `file`, and removes the ingest's own names whatever happens. */
   commit(key: IngestKey, name: string, file: SharedFile, sizeBytes: number): Promise<BlobInfo>;
   kept(partial: KeptPartial): Promise<void>;
 }
@@ -36,7 +36,7 @@ export class DiskIngest implements Ingest {
   readonly key: IngestKey;
   readonly resumed: readonly Interval[];
   readonly claimedSizeBytes: number | undefined;
-  readonly #owner: SpoolOwner;
+  readonly #owner: IngestOwner;
   readonly #name: string;
   readonly #writer: FileHandle;
   /** Opened for the first reader or for the commit; lives until the ingest and all its readers are done. */
@@ -47,7 +47,7 @@ export class DiskIngest implements Ingest {
   #isBroken = false;
   #syncs: Promise<unknown> = Promise.resolve();
 
-  constructor(owner: SpoolOwner, start: SpoolStart) {
+  constructor(owner: IngestOwner, start: IngestStart) {
     this.#owner = owner;
     this.key = start.key;
     this.resumed = start.resumed;
@@ -108,7 +108,7 @@ export class DiskIngest implements Ingest {
       await this.#writer.close();
       const stats = await file.handle.stat();
       if (stats.size !== sizeBytes) {
-        throw new StoreError('mismatch', `the spool has ${stats.size} bytes instead of ${sizeBytes}`);
+        throw new StoreError('mismatch', `the ingest has ${stats.size} bytes instead of ${sizeBytes}`);
       }
       file.allocatedBytes = allocatedBytesOf(stats);
     } catch (error) {
@@ -198,10 +198,10 @@ export class DiskIngest implements Ingest {
   async #openFile(): Promise<SharedFile> {
     try {
       const opened = await openRegular(this.#part);
-      if (opened === 'absent' || opened === 'irregular') throw new StoreError('sick', `the spool file is ${opened}`);
+      if (opened === 'absent' || opened === 'irregular') throw new StoreError('sick', `the part file is ${opened}`);
       return new SharedFile(opened.handle, this.#owner.zombies, this.#allocatedBytes);
     } catch (error) {
-      throw storeError(error, `opening the spool of ${this.key.digest}`);
+      throw storeError(error, `opening the ingest of ${this.key.digest}`);
     }
   }
 
@@ -211,9 +211,9 @@ export class DiskIngest implements Ingest {
     try {
       // Waits for writes that are still under way.
       await this.#writer.close();
-      await removeSpool(this.#owner.paths, this.#name);
+      await removePart(this.#owner.paths, this.#name);
     } catch (error) {
-      this.#owner.logger.warn({ digest: this.key.digest, err: error }, 'a spool file could not be removed');
+      this.#owner.logger.warn({ digest: this.key.digest, err: error }, 'a part file could not be removed');
     }
     if (file !== undefined) {
       file.allocatedBytes = this.#allocatedBytes;

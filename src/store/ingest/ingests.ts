@@ -1,4 +1,4 @@
-/** The ingest directory: which spool files are open, which are kept, and how much disk they take together. */
+/** The ingest directory: which part files are open, which are kept, and how much disk they take together. */
 import { open } from 'node:fs/promises';
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
@@ -13,8 +13,8 @@ import { allocatedBytesOf, openRegular } from '../files/regular-file.ts';
 import { makeOwnDirectory } from '../root/tree.ts';
 import type { SharedFile, ZombieCount } from '../files/open-files.ts';
 import { clipIntervals, intervalBytes } from './state-file.ts';
-import { DiskIngest, type SpoolOwner } from './ingest.ts';
-import { type KeptPartial, removeSpool } from './files.ts';
+import { DiskIngest, type IngestOwner } from './ingest.ts';
+import { type KeptPartial, removePart } from './files.ts';
 
 export interface IngestFilesOptions {
   readonly paths: StorePaths;
@@ -28,7 +28,7 @@ export interface IngestFilesOptions {
 
 const exclusively = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | constants.O_RDWR;
 
-export class IngestFiles implements SpoolOwner {
+export class IngestFiles implements IngestOwner {
   readonly paths: StorePaths;
   readonly logger: Logger;
   readonly now: () => number;
@@ -83,7 +83,7 @@ export class IngestFiles implements SpoolOwner {
       }
       // Somebody has emptied it.
       await handle.close();
-      await removeSpool(this.paths, partial.name);
+      await removePart(this.paths, partial.name);
       return undefined;
     } catch (error) {
       throw storeError(error, `resuming ${key.digest}`);
@@ -115,10 +115,10 @@ export class IngestFiles implements SpoolOwner {
       return await this.#blobs.commit(key.digest, name, file, sizeBytes);
     } finally {
       try {
-        await removeSpool(this.paths, name);
+        await removePart(this.paths, name);
       } catch (error) {
         // The blob is stored, or its failure is what the caller hears of. Recovery removes this.
-        this.logger.warn({ name, err: error }, 'a finished spool file could not be removed');
+        this.logger.warn({ name, err: error }, 'a finished part file could not be removed');
       }
     }
   }
@@ -150,7 +150,7 @@ export class IngestFiles implements SpoolOwner {
         return await open(path, exclusively, 0o600);
       }
     } catch (error) {
-      throw storeError(error, `opening a spool for ${key.digest}`);
+      throw storeError(error, `opening an ingest for ${key.digest}`);
     }
   }
 }

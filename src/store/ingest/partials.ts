@@ -1,5 +1,5 @@
 /**
- * Kept partials: spool files that nobody has open. Those of earlier runs are known by name from the start and looked at
+ * Kept partials: part files that nobody has open. Those of earlier runs are known by name from the start and looked at
  * one by one, in the background or when somebody asks for their digest, whichever comes first.
  */
 import type { Logger } from '../../lib/log.ts';
@@ -8,7 +8,7 @@ import type { IngestKey, PartialInfo } from '../contract/blob-store.ts';
 import { digestOfPartName, partPath, sideName, type StorePaths } from '../files/paths.ts';
 import { allocatedBytesOf, openRegular, readRegular } from '../files/regular-file.ts';
 import { clipIntervals, intervalBytes, maxSideFileBytes, parseSideFile } from './state-file.ts';
-import { type KeptPartial, removeSpool } from './files.ts';
+import { type KeptPartial, removePart } from './files.ts';
 
 export interface PartialTableOptions {
   readonly paths: StorePaths;
@@ -71,12 +71,12 @@ export class PartialTable {
       this.#kept.set(keyText(partial.key), partial);
       this.#allocatedBytes += partial.allocatedBytes;
     }
-    if (loser !== undefined) await removeSpool(this.#options.paths, loser.name);
+    if (loser !== undefined) await removePart(this.#options.paths, loser.name);
   }
 
   async remove(key: IngestKey): Promise<void> {
     const partial = await this.take(key);
-    if (partial !== undefined) await removeSpool(this.#options.paths, partial.name);
+    if (partial !== undefined) await removePart(this.#options.paths, partial.name);
   }
 
   /** Looks at what earlier runs left for a digest, once. Never rejects: what cannot be read is not resumable. */
@@ -94,12 +94,12 @@ export class PartialTable {
     for (const name of names) {
       try {
         const partial = await this.#read(name);
-        if (partial === undefined || partial.key.digest !== digest) await removeSpool(this.#options.paths, name);
+        if (partial === undefined || partial.key.digest !== digest) await removePart(this.#options.paths, name);
         else await this.put(partial);
       } catch (error) {
         this.#options.logger.warn(
           { name, err: error },
-          'a spool file of an earlier run can be neither read nor removed',
+          'a part file of an earlier run can be neither read nor removed',
         );
       }
     }

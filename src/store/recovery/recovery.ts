@@ -109,8 +109,8 @@ export class Recovery {
     const left = new Set(await readdir(paths.ingest));
     for (const name of ingestNames) {
       const part = partNameOfSide(name) ?? name;
-      const isSpool = digestOfPartName(part) !== undefined && left.has(part);
-      if (left.has(name) && !isSpool && isIngestName(name)) await removeName(join(paths.ingest, name));
+      const isPart = digestOfPartName(part) !== undefined && left.has(part);
+      if (left.has(name) && !isPart && isIngestName(name)) await removeName(join(paths.ingest, name));
     }
   }
 

@@ -8,7 +8,7 @@
 import type { Party } from '../../lib/sharing/party.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Reference, Repository } from '../../oci/reference.ts';
-import type { Line, LineBody } from './worker-protocol.ts';
+import type { ExchangeWorker, WorkerBody } from './worker-protocol.ts';
 import type { Behind } from './question.ts';
 import type { TransferSlot, TransferTerms } from './transfer-slot.ts';
 
@@ -64,7 +64,7 @@ export interface BlobBody extends Shown {
   /** Destroys the connection; idempotent. Needed only when `chunks` was never iterated. */
   abort(): void;
   /** Only where the exchange is on a line: takes the body for moving it there, in place of `chunks` and `abort`. */
-  readonly toLine?: () => LineBody;
+  readonly toWorker?: () => WorkerBody;
 }
 
 export interface BlobRequest {
@@ -74,7 +74,7 @@ export interface BlobRequest {
   /** Endpoints not to use while another one is left. */
   readonly avoidEndpoints?: ReadonlySet<string>;
   /** A thread that should carry the exchange. Where that is not possible it is carried as if none were given. */
-  readonly line?: Line | undefined;
+  readonly worker?: ExchangeWorker | undefined;
   /**
    * On whose behalf. Default: some client waits. A connection can be taken away again in favour of others: the call or its
    * body then ends with `preempted`.
@@ -88,7 +88,7 @@ export interface BlobRequest {
    * One more beside a transfer of this blob that is running: rejects with `rateLimited` (without status) when no
    * connection is free or bandwidth is limited, and what it is refused says nothing about the upstream as a whole.
    */
-  readonly isSpare?: boolean;
+  readonly isOpportunistic?: boolean;
 }
 
 /** One page of a listing (tags/list or referrers) as the upstream gave it. */

@@ -8,7 +8,7 @@ import type { PatienceFlag } from './patience.ts';
 import type { StallLimits } from './stall-watch.ts';
 
 /** One GET. Everything in it can be copied to another thread. */
-export interface LineOrder {
+export interface WorkerOrder {
   /** The upstream's key, for errors. */
   readonly upstream: string;
   /** Exchanges of different pools never share a connection. */
@@ -24,15 +24,15 @@ export interface LineOrder {
 }
 
 /** Where a connection may go, decided when one is needed. */
-export interface LineRoute {
+export interface WorkerRoute {
   readonly host: string;
   readonly port: number;
   readonly addresses: readonly { readonly address: string; readonly family: number }[];
   /** Undefined for plain http. */
-  readonly tls: LineTls | undefined;
+  readonly tls: WorkerTls | undefined;
 }
 
-export interface LineTls {
+export interface WorkerTls {
   /** Changes when any of the rest does. */
   readonly stamp: string;
   readonly ca: string | undefined;
@@ -42,7 +42,7 @@ export interface LineTls {
 }
 
 /** An UpstreamError on its way between threads. */
-export interface LineFailure {
+export interface WorkerFailure {
   readonly kind: UpstreamErrorKind;
   readonly message: string;
   /** What the system or the parser said. */
@@ -51,22 +51,22 @@ export interface LineFailure {
   readonly isFraming?: boolean;
 }
 
-export function toLineFailure({ kind, message, cause, isDial, isFraming }: UpstreamError): LineFailure {
+export function toWorkerFailure({ kind, message, cause, isDial, isFraming }: UpstreamError): WorkerFailure {
   return { kind, message, isDial, isFraming, ...(cause instanceof Error && { cause: reasonOf(cause) }) };
 }
 
-export function fromLineFailure(
-  { kind, message, cause, isDial = false, isFraming = false }: LineFailure,
+export function fromWorkerFailure(
+  { kind, message, cause, isDial = false, isFraming = false }: WorkerFailure,
   upstream: string,
 ): UpstreamError {
   const details = { upstream, isDial, isFraming, ...(cause !== undefined && { cause: new Error(cause) }) };
   return new UpstreamError(kind, message, details);
 }
 
-export type LineCommand =
-  | { readonly kind: 'open'; readonly order: LineOrder }
+export type WorkerCommand =
+  | { readonly kind: 'open'; readonly order: WorkerOrder }
   /** Answers `dial`. */
-  | { readonly kind: 'route'; readonly route: LineRoute | LineFailure }
+  | { readonly kind: 'route'; readonly route: WorkerRoute | WorkerFailure }
   /** Answers `nothing` if no head has come, when everything that has arrived there was looked at. */
   | { readonly kind: 'ask' }
   /** Asks for the next piece of the body. */
@@ -74,7 +74,7 @@ export type LineCommand =
   | { readonly kind: 'discard' }
   | { readonly kind: 'abort' };
 
-export type LineReply =
+export type WorkerReply =
   /** The order is in its hands. */
   | { readonly kind: 'begun' }
   | { readonly kind: 'nothing' }
@@ -87,21 +87,21 @@ export type LineReply =
     }
   | { readonly kind: 'chunk'; readonly bytes: Uint8Array }
   /** The exchange is over, and the line has forgotten it. `received`: bytes of the body not reported before. */
-  | { readonly kind: 'end'; readonly received: number; readonly failure?: LineFailure };
+  | { readonly kind: 'end'; readonly received: number; readonly failure?: WorkerFailure };
 
-export interface LineCall {
+export interface WorkerCall {
   readonly id: number;
-  tell(command: LineCommand): void;
+  tell(command: WorkerCommand): void;
 }
 
-export interface Line {
+export interface ExchangeWorker {
   /** Starts an exchange. `onReply` gets `lost` as its last when the thread has died. */
-  call(order: LineOrder, onReply: (reply: LineReply | { readonly kind: 'lost' }) => void): LineCall;
+  call(order: WorkerOrder, onReply: (reply: WorkerReply | { readonly kind: 'lost' }) => void): WorkerCall;
 }
 
 /** A body that lies on a line and can be moved there, instead of being read through `chunks`. */
-export interface LineBody {
-  readonly line: Line;
+export interface WorkerBody {
+  readonly worker: ExchangeWorker;
   /** The call that holds it. */
   readonly call: number;
   /** Waits for its share of the bandwidth. */

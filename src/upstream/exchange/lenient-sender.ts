@@ -52,6 +52,6 @@ export class LenientSender implements Sender {
     const onLoose = (): void => {
       if (!this.#isLoose(origin)) this.#loose.set(origin, clock.monotonic());
     };
-    return direct.send({ ...request, line: undefined, onLoose }, signal);
+    return direct.send({ ...request, worker: undefined, onLoose }, signal);
   }
 }

@@ -17,25 +17,27 @@ export function inOrder(head: string): string | undefined {
   const [status = ''] = lines;
   if (status.startsWith('HTTP/1.1 100 ') || status === 'HTTP/1.1 100') return '';
   // Of an answer in HTTP/1.0 nobody agrees what chunks mean, and a line that goes on in the next one would lose its end.
-  if (!status.startsWith('HTTP/1.1 ') || lines.some((line) => isBlank(line[0]))) return undefined;
+  if (!status.startsWith('HTTP/1.1 ') || lines.some((worker) => isBlank(worker[0]))) return undefined;
   const lengths = valuesOf(lines, 'content-length');
   const [length] = lengths;
   const isOne = length !== undefined && /^[0-9]{1,16}$/.test(length) && lengths.every((other) => other === length);
   if (!isOne) return undefined;
   const codings = valuesOf(lines, 'transfer-encoding');
   if (codings.length > 1 || (codings[0] ?? 'chunked').toLowerCase() !== 'chunked') return undefined;
-  const others = lines.filter((line) => !isNamed(line, 'content-length'));
+  const others = lines.filter((worker) => !isNamed(worker, 'content-length'));
   const ordered = codings.length === 1 ? others : [...others, `Content-Length: ${length}`];
   const isSame = ordered.length === lines.length && lines.includes(`Content-Length: ${length}`);
   return isSame ? undefined : `${ordered.join('\r\n')}${headEnd}`;
 }
 
-function isNamed(line: string, name: string): boolean {
-  return line.length > name.length && line[name.length] === ':' && line.slice(0, name.length).toLowerCase() === name;
+function isNamed(worker: string, name: string): boolean {
+  return (
+    worker.length > name.length && worker[name.length] === ':' && worker.slice(0, name.length).toLowerCase() === name
+  );
 }
 
 function valuesOf(lines: readonly string[], name: string): string[] {
-  return lines.flatMap((line) => (isNamed(line, name) ? [trimmedBlanks(line.slice(name.length + 1))] : []));
+  return lines.flatMap((worker) => (isNamed(worker, name) ? [trimmedBlanks(worker.slice(name.length + 1))] : []));
 }
 
 /** Without spaces and tabs around it. */

@@ -3,7 +3,7 @@
  * `pool-sender` implements it on undici; auth and the registry client build on it.
  */
 
-import type { Line, LineBody } from '../contract/worker-protocol.ts';
+import type { ExchangeWorker, WorkerBody } from '../contract/worker-protocol.ts';
 import type { PatienceFlag } from '../contract/patience.ts';
 
 export interface OutgoingRequest {
@@ -28,7 +28,7 @@ export interface OutgoingRequest {
   /** On such a connection too, and its head is put in order where that is possible (`loose-head.ts`); told when it was. */
   readonly onLoose?: () => void;
   /** Another thread that may carry the exchange, so that its body can be moved there. */
-  readonly line?: Line | undefined;
+  readonly worker?: ExchangeWorker | undefined;
   /** Whether a body that stands still may be waited for. Undefined: it may not. */
   readonly patience?: PatienceFlag | undefined;
 }
@@ -47,7 +47,7 @@ export interface IncomingResponse {
   /** Destroys the connection; idempotent. */
   abort(): void;
   /** Only of an exchange on a line: the caller moves the body there, and the rest of this must not be used any more. */
-  readonly move?: () => Omit<LineBody, 'pay' | 'stepBytes' | 'wanted' | 'ended'>;
+  readonly move?: () => Omit<WorkerBody, 'pay' | 'stepBytes' | 'wanted' | 'ended'>;
 }
 
 export interface Sender {

@@ -37,7 +37,7 @@ export class Aside {
 
   #victim({ party }: Late): Late | undefined {
     const all = [...this.#late];
-    const unwanted = all.find((one) => one.party.lane === 'low');
+    const unwanted = all.find((one) => one.party.priority === 'low');
     if (unwanted !== undefined || this.#countOf(party) >= own) return unwanted;
     const [greediest] = all.toSorted((a, b) => this.#countOf(b.party) - this.#countOf(a.party));
     if (greediest === undefined || this.#countOf(greediest.party) <= own) return undefined;

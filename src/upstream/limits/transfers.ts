@@ -49,7 +49,7 @@ export class Transfers {
     let isReleased = false;
     let patience: Patience | undefined;
     const isContended = (): boolean => this.#shares.isContended;
-    const mayWait = (): boolean => terms.mayBeTaken?.() === false && party.lane === 'normal' && !isContended();
+    const mayWait = (): boolean => terms.mayBeTaken?.() === false && party.priority === 'normal' && !isContended();
     return {
       wanted: wanted.signal,
       party,

@@ -7,7 +7,7 @@
  */
 import { readFile, stat } from 'node:fs/promises';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
-import type { LineTls } from '../contract/worker-protocol.ts';
+import type { WorkerTls } from '../contract/worker-protocol.ts';
 
 /** Paths of PEM files; certificate and key both or none. */
 export interface TlsFiles {
@@ -57,7 +57,7 @@ export class TlsSettings {
   }
 
   /** The same choice for another thread, which makes its own context. */
-  async describe(place: TlsPlace): Promise<LineTls> {
+  async describe(place: TlsPlace): Promise<WorkerTls> {
     const { stamp, ca, cert, key } = await this.#current();
     const own = place === 'endpoint' ? { cert, key } : { cert: undefined, key: undefined };
     const isVerified = this.#isVerified(place);

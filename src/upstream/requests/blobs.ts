@@ -8,7 +8,7 @@ import { type Answer, type Ask, askEndpoint, type Attempt, type Endpoint } from 
 import { UpstreamError } from '../contract/errors.ts';
 import { failure } from '../contract/failure.ts';
 import { firstOf, parseContentLength } from '../../headers/content-length.ts';
-import type { Line } from '../contract/worker-protocol.ts';
+import type { ExchangeWorker } from '../contract/worker-protocol.ts';
 import { EncodedBlobs, isEncoded } from './content-encoding.ts';
 import { isHtml } from './manifests.ts';
 import { withoutSecrets } from '../network/origin.ts';
@@ -20,7 +20,7 @@ import type { AskedRange, BlobBody, BlobStat } from '../contract/upstream.ts';
 export interface BlobQuestion {
   readonly repository: Repository;
   readonly digest: Digest;
-  readonly line?: Line | undefined;
+  readonly worker?: ExchangeWorker | undefined;
   readonly patience?: PatienceFlag | undefined;
 }
 
@@ -173,8 +173,8 @@ function isOutageStatus(status: number): boolean {
 }
 
 function askFor(method: 'GET' | 'HEAD', question: BlobQuestion, asked?: AskedRange): Ask {
-  const { repository, digest, line, patience } = question;
+  const { repository, digest, worker, patience } = question;
   const range = asked === undefined ? {} : { range: rangeHeader(asked) };
   const path = `/v2/${repository}/blobs/${digest}`;
-  return { method, path, repository, line, patience, ...range };
+  return { method, path, repository, worker, patience, ...range };
 }

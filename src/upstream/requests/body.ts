@@ -3,7 +3,7 @@ import { abortReason } from '../../lib/abort.ts';
 import type { Bandwidth, Flow } from '../limits/bandwidth.ts';
 import { failure } from '../contract/failure.ts';
 import type { IncomingResponse } from '../exchange/sender.ts';
-import type { LineBody } from '../contract/worker-protocol.ts';
+import type { WorkerBody } from '../contract/worker-protocol.ts';
 import type { BlobBody } from '../contract/upstream.ts';
 
 export interface TransferOptions {
@@ -21,7 +21,7 @@ export interface TransferOptions {
 export function transferOf(
   response: IncomingResponse,
   options: TransferOptions,
-): Pick<BlobBody, 'chunks' | 'abort' | 'toLine'> {
+): Pick<BlobBody, 'chunks' | 'abort' | 'toWorker'> {
   const { pace, wanted, onEnd } = options;
   const control = new AbortController();
   const abort = (): void => {
@@ -30,14 +30,14 @@ export function transferOf(
     onEnd();
   };
   const chunks = pace === undefined ? response.body : paced(response.body, pace, options, control.signal);
-  return { chunks: followedBy(chunks, wanted, onEnd), abort, ...toLine(response, options) };
+  return { chunks: followedBy(chunks, wanted, onEnd), abort, ...toWorker(response, options) };
 }
 
-function toLine({ move }: IncomingResponse, { pace, wanted, onEnd }: TransferOptions): Pick<BlobBody, 'toLine'> {
+function toWorker({ move }: IncomingResponse, { pace, wanted, onEnd }: TransferOptions): Pick<BlobBody, 'toWorker'> {
   if (move === undefined) return {};
   const pay = pace && ((bytes: number, signal: AbortSignal) => pace.bandwidth.take(bytes, signal, pace.flow()));
   const stepBytes = pace?.bandwidth.stepBytes ?? Infinity;
-  return { toLine: (): LineBody => ({ ...move(), pay, stepBytes, wanted, ended: onEnd }) };
+  return { toWorker: (): WorkerBody => ({ ...move(), pay, stepBytes, wanted, ended: onEnd }) };
 }
 
 async function* followedBy(

@@ -6,7 +6,7 @@ import { statusFailure } from './refusal.ts';
 import type { UpstreamError } from '../contract/errors.ts';
 import { failure } from '../contract/failure.ts';
 import { firstOf, linesOf } from '../../headers/content-length.ts';
-import type { Line } from '../contract/worker-protocol.ts';
+import type { ExchangeWorker } from '../contract/worker-protocol.ts';
 import type { PatienceFlag } from '../contract/patience.ts';
 import type { OriginHealth } from '../health/origin.ts';
 import { isSameOrigin, withoutSecrets } from '../network/origin.ts';
@@ -43,7 +43,7 @@ export interface Ask {
   readonly repository: Repository;
   readonly accept?: string;
   readonly range?: string;
-  readonly line?: Line | undefined;
+  readonly worker?: ExchangeWorker | undefined;
   readonly patience?: PatienceFlag | undefined;
 }
 
@@ -184,7 +184,7 @@ async function send(endpoint: Endpoint, ask: Ask, walk: Walk, attempt: Attempt):
       credentialSet: authorization?.credentialSet ?? 'anonymous',
       headTimeoutMs: leftMs,
       isStorage: walk.exchange === undefined,
-      line: ask.line,
+      worker: ask.worker,
       patience: ask.patience,
     },
     attempt.signal,

@@ -33,7 +33,7 @@ export interface AskOptions {
   /** Used when all others have failed. */
   readonly avoid?: ReadonlySet<string>;
   /** The question is one that the caller can do without: its failure is held against nothing. */
-  readonly isSpare?: boolean;
+  readonly isOpportunistic?: boolean;
 }
 
 /** An endpoint that has said nothing for so long gets the next one beside it. */
@@ -82,11 +82,17 @@ export class Endpoints {
     const runners = order.map((endpoint, index): Runner<T> => {
       const isLast = index === order.length - 1;
       return (lost, begun) =>
-        this.#askOne(endpoint, { ...question, isLast, isSpare: options.isSpare ?? false }, patience, work, {
-          signal,
-          lost,
-          begun,
-        });
+        this.#askOne(
+          endpoint,
+          { ...question, isLast, isOpportunistic: options.isOpportunistic ?? false },
+          patience,
+          work,
+          {
+            signal,
+            lost,
+            begun,
+          },
+        );
     });
     if (runners.length === 0) throw failure('unreachable', upstream, 'no endpoint is configured');
     const isRefusal = (error: unknown): boolean => !isOutage(error) && !isUnsupported(error);
@@ -96,7 +102,7 @@ export class Endpoints {
   /** One endpoint, again after a limit that is short enough to be waited for. */
   async #askOne<T>(
     endpoint: Endpoint,
-    question: Question & { readonly isLast: boolean; readonly isSpare: boolean },
+    question: Question & { readonly isLast: boolean; readonly isOpportunistic: boolean },
     patience: Patience,
     work: Work<T>,
     { signal, lost, begun }: Stops,
@@ -120,7 +126,7 @@ export class Endpoints {
         return value;
       } catch (cause) {
         const error = this.#asUpstreamError(cause, signal);
-        if (!question.isSpare) {
+        if (!question.isOpportunistic) {
           this.#note(error, endpoint);
           settle(standing, question, error, attempt.state, sentAtMs);
         }
@@ -128,7 +134,7 @@ export class Endpoints {
         const isWorthIt =
           error.kind === 'rateLimited' &&
           question.isLast &&
-          !question.isSpare &&
+          !question.isOpportunistic &&
           question.isAwaited !== false &&
           waitMs <= longestShortMs &&
           clock.monotonic() + waitMs <= patience.startedMs + limitPatienceMs;

@@ -2,14 +2,14 @@
 import type { UpstreamError } from '../contract/errors.ts';
 import { failure } from '../contract/failure.ts';
 import {
-  fromLineFailure,
-  type Line,
-  type LineBody,
-  type LineCall,
-  type LineReply,
+  fromWorkerFailure,
+  type ExchangeWorker,
+  type WorkerBody,
+  type WorkerCall,
+  type WorkerReply,
 } from '../contract/worker-protocol.ts';
 
-type Reply = LineReply | { readonly kind: 'lost' };
+type Reply = WorkerReply | { readonly kind: 'lost' };
 
 export interface CallBodyOptions {
   readonly upstream: string;
@@ -19,8 +19,8 @@ export interface CallBodyOptions {
 }
 
 export class CallBody implements AsyncIterable<Uint8Array> {
-  readonly #call: LineCall;
-  readonly #line: Line;
+  readonly #call: WorkerCall;
+  readonly #worker: ExchangeWorker;
   readonly #options: CallBodyOptions;
   readonly #over = Promise.withResolvers<void>();
   readonly #onAbort = (): void => this.abort();
@@ -28,9 +28,9 @@ export class CallBody implements AsyncIterable<Uint8Array> {
   #end: Reply | undefined;
   #isMoved = false;
 
-  constructor(call: LineCall, line: Line, options: CallBodyOptions) {
+  constructor(call: WorkerCall, worker: ExchangeWorker, options: CallBodyOptions) {
     this.#call = call;
-    this.#line = line;
+    this.#worker = worker;
     this.#options = options;
     options.signal.addEventListener('abort', this.#onAbort, { once: true });
   }
@@ -73,12 +73,12 @@ export class CallBody implements AsyncIterable<Uint8Array> {
   }
 
   /** For somebody who moves it on the far side. */
-  move(): Omit<LineBody, 'pay' | 'stepBytes' | 'wanted' | 'ended'> {
+  move(): Omit<WorkerBody, 'pay' | 'stepBytes' | 'wanted' | 'ended'> {
     this.#isMoved = true;
     this.#options.onMoved();
     this.#options.signal.removeEventListener('abort', this.#onAbort);
     const abort = (): void => this.#call.tell({ kind: 'abort' });
-    return { line: this.#line, call: this.#call.id, received: this.#options.onBytes, abort };
+    return { worker: this.#worker, call: this.#call.id, received: this.#options.onBytes, abort };
   }
 
   #read(): Promise<Uint8Array | undefined> {
@@ -102,6 +102,6 @@ export class CallBody implements AsyncIterable<Uint8Array> {
 /** Why there is no more of an exchange. */
 export function errorOf(end: Reply, upstream: string): UpstreamError {
   const found = end.kind === 'end' ? end.failure : undefined;
-  if (found !== undefined) return fromLineFailure(found, upstream);
+  if (found !== undefined) return fromWorkerFailure(found, upstream);
   return failure('cut', upstream, end.kind === 'lost' ? 'the thread that carried it has died' : 'given up by us');
 }

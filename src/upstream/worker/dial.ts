@@ -6,13 +6,13 @@ import type { Clock } from '../../lib/clock.ts';
 import { settled, type TlsSessions } from '../network/dial.ts';
 import { UpstreamError } from '../contract/errors.ts';
 import { failure, reasonOf } from '../contract/failure.ts';
-import type { LineOrder, LineRoute, LineTls } from '../contract/worker-protocol.ts';
+import type { WorkerOrder, WorkerRoute, WorkerTls } from '../contract/worker-protocol.ts';
 import { pooledTcp, pooledTls } from './socket.ts';
 
 /** Resolves a socket that is ready for HTTP. Rejects with UpstreamError. */
-export async function dialLine(
-  { upstream, connectTimeoutMs, tlsTimeoutMs }: LineOrder,
-  route: LineRoute,
+export async function dialInWorker(
+  { upstream, connectTimeoutMs, tlsTimeoutMs }: WorkerOrder,
+  route: WorkerRoute,
   contexts: TlsContexts,
   clock: Clock,
   signal: AbortSignal,
@@ -38,7 +38,7 @@ export async function dialLine(
   return socket;
 }
 
-function open(route: LineRoute, upstream: string, contexts: TlsContexts): Socket {
+function open(route: WorkerRoute, upstream: string, contexts: TlsContexts): Socket {
   const { host, port, tls, addresses } = route;
   const lookup: LookupFunction = (_, { all }, callback) => {
     const [first] = addresses;
@@ -74,7 +74,7 @@ function open(route: LineRoute, upstream: string, contexts: TlsContexts): Socket
   return socket;
 }
 
-function addressList({ addresses }: LineRoute): BlockList {
+function addressList({ addresses }: WorkerRoute): BlockList {
   const list = new BlockList();
   for (const { address } of addresses) {
     const [plain = ''] = address.split('%', 1);
@@ -88,7 +88,7 @@ export class TlsContexts {
   readonly #contexts = new Map<string, SecureContext>();
   readonly #sessions = new LRUCache<string, TlsSessions>({ max: 256 });
 
-  of({ stamp, ca, cert, key }: LineTls): SecureContext {
+  of({ stamp, ca, cert, key }: WorkerTls): SecureContext {
     const known = this.#contexts.get(stamp);
     if (known !== undefined) return known;
     const made = createSecureContext({

@@ -5,30 +5,30 @@ import type { Connection, ConnectionPool } from '../exchange/connection-pool.ts'
 import { UpstreamError } from '../contract/errors.ts';
 import { bodyFailure, failure, headFailure, isLeftover } from '../contract/failure.ts';
 import { framingProblem, parseContentLength } from '../../headers/content-length.ts';
-import type { LineOrder } from '../contract/worker-protocol.ts';
+import type { WorkerOrder } from '../contract/worker-protocol.ts';
 import { isSuspicious } from '../exchange/pool-sender.ts';
 import { StallWatch } from '../contract/stall-watch.ts';
 
 /** Takes a body. Called from inside the parser: it must neither throw nor call back into the exchange. */
-export interface LineSink {
+export interface WorkerSink {
   /** The bytes are overwritten when this returns. False: no more until `resume`. */
   data(bytes: Uint8Array): boolean;
   /** Once, after the last byte. */
   end(error: UpstreamError | undefined): void;
 }
 
-export interface LineHead {
+export interface WorkerHead {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
 }
 
-export class LineExchange {
-  readonly #order: LineOrder;
+export class WorkerExchange {
+  readonly #order: WorkerOrder;
   readonly #pool: ConnectionPool;
   readonly #watch: StallWatch;
   #connection: Connection | undefined;
   #controller: Dispatcher.DispatchController | undefined;
-  #sink: LineSink | undefined;
+  #sink: WorkerSink | undefined;
   /** Came while nobody wanted it: what was read together with the head, and what a closing connection had left. */
   #held: Uint8Array[] = [];
   #ending: { readonly error: UpstreamError | undefined } | undefined;
@@ -39,7 +39,7 @@ export class LineExchange {
   #isPaused = true;
   #isOver = false;
 
-  constructor(order: LineOrder, pool: ConnectionPool, clock: Clock) {
+  constructor(order: WorkerOrder, pool: ConnectionPool, clock: Clock) {
     this.#order = order;
     this.#pool = pool;
     const { bodyLimits, patience, upstream } = order;
@@ -65,7 +65,7 @@ export class LineExchange {
   }
 
   /** Once, and once more where an earlier exchange on the same connection may be to blame. Rejects with UpstreamError. */
-  async open(dial: ConnectionDial): Promise<LineHead> {
+  async open(dial: ConnectionDial): Promise<WorkerHead> {
     const connection = this.#pool.take(dial);
     const { isReused } = connection;
     try {
@@ -77,7 +77,7 @@ export class LineExchange {
   }
 
   /** Says where the body goes, and lets it come. */
-  pipe(sink: LineSink): void {
+  pipe(sink: WorkerSink): void {
     this.#sink = sink;
     this.resume();
   }
@@ -104,7 +104,7 @@ export class LineExchange {
     return `${this.#order.origin}${this.#order.path.split('?', 1)[0]}`;
   }
 
-  async #exchange(connection: Connection): Promise<LineHead> {
+  async #exchange(connection: Connection): Promise<WorkerHead> {
     const { upstream } = this.#order;
     this.#connection = connection;
     if (this.#isOver) {
@@ -126,7 +126,7 @@ export class LineExchange {
     return head;
   }
 
-  #dispatch({ client }: Connection): Promise<LineHead> {
+  #dispatch({ client }: Connection): Promise<WorkerHead> {
     const { path, headers } = this.#order;
     return new Promise((resolve, reject) => {
       let hasHead = false;
@@ -219,7 +219,7 @@ export class LineExchange {
     if (this.#held.length === 0 && this.#sink !== undefined) this.#tellEnd(this.#sink, error);
   }
 
-  #tellEnd(sink: LineSink, error: UpstreamError | undefined): void {
+  #tellEnd(sink: WorkerSink, error: UpstreamError | undefined): void {
     this.#sink = undefined;
     sink.end(error);
   }

@@ -6,18 +6,18 @@ import { type DialOptions, refusedAddress, refuseLiteral } from '../network/dial
 import { UpstreamError } from '../contract/errors.ts';
 import { failure, reasonOf } from '../contract/failure.ts';
 import {
-  type Line,
-  type LineCall,
-  type LineFailure,
-  type LineOrder,
-  type LineRoute,
-  toLineFailure,
+  type ExchangeWorker,
+  type WorkerCall,
+  type WorkerFailure,
+  type WorkerOrder,
+  type WorkerRoute,
+  toWorkerFailure,
 } from '../contract/worker-protocol.ts';
 import { dialledHost, portOf, withoutSecrets } from '../network/origin.ts';
 import type { IncomingResponse, OutgoingRequest, Sender } from '../exchange/sender.ts';
 import type { StallLimits } from '../contract/stall-watch.ts';
 
-export interface LineSenderOptions extends DialOptions {
+export interface WorkerSenderOptions extends DialOptions {
   readonly bodyLimits: StallLimits;
   readonly onBytes: (bytes: number) => void;
   /** For requests without a line, and for those whose line fails. */
@@ -25,27 +25,27 @@ export interface LineSenderOptions extends DialOptions {
 }
 
 /** What a thread that is alive takes at most to say something. A machine under load lets one wait; then others do its work. */
-const lineTurnMs = 2000;
+const workerTurnMs = 2000;
 
 let senders = 0;
 
-export class LineSender implements Sender {
-  readonly #options: LineSenderOptions;
+export class WorkerSender implements Sender {
+  readonly #options: WorkerSenderOptions;
   /** The address policy is about one endpoint, so its connections are too. */
   readonly #name = `${++senders}`;
-  readonly #calls = new Set<LineCall>();
+  readonly #calls = new Set<WorkerCall>();
   #isClosed = false;
 
-  constructor(options: LineSenderOptions) {
+  constructor(options: WorkerSenderOptions) {
     this.#options = options;
   }
 
   async send(request: OutgoingRequest, signal: AbortSignal): Promise<IncomingResponse> {
     const { direct, proxyFor } = this.#options;
-    const { line } = request;
-    const isDirect = line === undefined || request.method !== 'GET' || proxyFor(request.url) !== undefined;
+    const { worker } = request;
+    const isDirect = worker === undefined || request.method !== 'GET' || proxyFor(request.url) !== undefined;
     if (isDirect) return direct.send(request, signal);
-    return (await this.#sendBy(line, request, signal)) ?? direct.send(request, signal);
+    return (await this.#sendBy(worker, request, signal)) ?? direct.send(request, signal);
   }
 
   close(): Promise<void> {
@@ -55,7 +55,11 @@ export class LineSender implements Sender {
   }
 
   /** Undefined when the line has died before the head came, or has no time for it. */
-  #sendBy(line: Line, request: OutgoingRequest, signal: AbortSignal): Promise<IncomingResponse | undefined> {
+  #sendBy(
+    worker: ExchangeWorker,
+    request: OutgoingRequest,
+    signal: AbortSignal,
+  ): Promise<IncomingResponse | undefined> {
     const { upstream, clock, onBytes } = this.#options;
     const { url, headTimeoutMs } = request;
     const aborted = (): UpstreamError => {
@@ -73,20 +77,20 @@ export class LineSender implements Sender {
       const onAbort = (): void => fail(aborted());
       const late = (): UpstreamError =>
         failure('timeout', upstream, `${withoutSecrets(url)}: no answer in ${headTimeoutMs} ms`);
-      const leaveLine = (): void => {
+      const leaveWorker = (): void => {
         call.tell({ kind: 'abort' });
         end();
         resolve(undefined);
       };
       // The upstream's time runs from when the thread takes the order; and a thread that was asleep looks what has come.
-      let timer = clock.setTimer(lineTurnMs, leaveLine);
+      let timer = clock.setTimer(workerTurnMs, leaveWorker);
       const next = (ms: number, fire: () => void): void => {
         timer.cancel();
         if (!isOver) timer = clock.setTimer(ms, fire);
       };
       const ask = (): void => {
         call.tell({ kind: 'ask' });
-        next(lineTurnMs, leaveLine);
+        next(workerTurnMs, leaveWorker);
       };
       let isOver = false;
       const end = (): void => {
@@ -96,7 +100,7 @@ export class LineSender implements Sender {
       };
       signal.addEventListener('abort', onAbort, { once: true });
       let body: CallBody | undefined;
-      const call = line.call(this.#order(request), (reply) => {
+      const call = worker.call(this.#order(request), (reply) => {
         if (reply.kind === 'end' || reply.kind === 'lost') this.#calls.delete(call);
         switch (reply.kind) {
           case 'begun':
@@ -111,7 +115,7 @@ export class LineSender implements Sender {
             // It was given up, and the line has been told.
             if (isOver) return undefined;
             end();
-            body = new CallBody(call, line, { upstream, onBytes, signal, onMoved: () => this.#calls.delete(call) });
+            body = new CallBody(call, worker, { upstream, onBytes, signal, onMoved: () => this.#calls.delete(call) });
             return resolve(responseOf(reply.status, reply.headers, body));
           case 'end':
             onBytes(reply.received);
@@ -131,7 +135,7 @@ export class LineSender implements Sender {
     });
   }
 
-  #order({ url, target, headers, credentialSet, patience }: OutgoingRequest): LineOrder {
+  #order({ url, target, headers, credentialSet, patience }: OutgoingRequest): WorkerOrder {
     const { upstream, connectTimeoutMs, tlsTimeoutMs, bodyLimits } = this.#options;
     return {
       upstream,
@@ -147,7 +151,7 @@ export class LineSender implements Sender {
   }
 
   /** Never rejects. A look-up that hangs has as long as a connection. */
-  async #route(url: URL): Promise<LineRoute | LineFailure> {
+  async #route(url: URL): Promise<WorkerRoute | WorkerFailure> {
     const { upstream, clock, connectTimeoutMs } = this.#options;
     const doing = `connecting to ${url.host}`;
     const late = Promise.withResolvers<never>();
@@ -162,13 +166,13 @@ export class LineSender implements Sender {
       const [addresses, tls] = await Promise.race([found, late.promise]);
       return { host: dialledHost(url), port: portOf(url), addresses, tls };
     } catch (error) {
-      if (error instanceof UpstreamError) return toLineFailure(error);
+      if (error instanceof UpstreamError) return toWorkerFailure(error);
       const message = `${doing}: ${reasonOf(error)}`;
-      return toLineFailure(new UpstreamError('unreachable', message, { upstream, isDial: true, cause: error }));
+      return toWorkerFailure(new UpstreamError('unreachable', message, { upstream, isDial: true, cause: error }));
     }
   }
 
-  #addresses(url: URL): Promise<LineRoute['addresses']> {
+  #addresses(url: URL): Promise<WorkerRoute['addresses']> {
     const { policy, upstream } = this.#options;
     const host = dialledHost(url);
     const family = isIP(host);
@@ -183,7 +187,7 @@ export class LineSender implements Sender {
     });
   }
 
-  async #tls(url: URL): Promise<LineRoute['tls']> {
+  async #tls(url: URL): Promise<WorkerRoute['tls']> {
     if (url.protocol !== 'https:') return undefined;
     const { tls, tlsPlace, upstream } = this.#options;
     return tls.describe(tlsPlace(url)).catch((cause: unknown) => {

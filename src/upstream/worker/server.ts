@@ -3,43 +3,43 @@ import type { Clock } from '../../lib/clock.ts';
 import { ConnectionPool, type Dial, poolIn } from '../exchange/connection-pool.ts';
 import { UpstreamError } from '../contract/errors.ts';
 import { failure } from '../contract/failure.ts';
-import { LineExchange } from './exchange.ts';
-import { TlsContexts, dialLine } from './dial.ts';
+import { WorkerExchange } from './exchange.ts';
+import { TlsContexts, dialInWorker } from './dial.ts';
 import {
-  fromLineFailure,
-  type LineCommand,
-  type LineFailure,
-  type LineOrder,
-  type LineReply,
-  type LineRoute,
-  toLineFailure,
+  fromWorkerFailure,
+  type WorkerCommand,
+  type WorkerFailure,
+  type WorkerOrder,
+  type WorkerReply,
+  type WorkerRoute,
+  toWorkerFailure,
 } from '../contract/worker-protocol.ts';
 import { keepAliveMs, maxHeaderBytes, maxIdlePerPool } from '../exchange/pool-sender.ts';
 
 /** More than this, or for longer, is not read just to keep a connection. */
 const discardLimit = { bytes: 64 * 1024, ms: 1000 };
 
-const givenUp: LineFailure = { kind: 'aborted', message: 'given up by us' };
+const givenUp: WorkerFailure = { kind: 'aborted', message: 'given up by us' };
 
 interface Call {
-  readonly exchange: LineExchange;
+  readonly exchange: WorkerExchange;
   /** Whoever waits to hear where to connect to. */
-  route: PromiseWithResolvers<LineRoute> | undefined;
+  route: PromiseWithResolvers<WorkerRoute> | undefined;
 }
 
-export class LineEnd {
+export class WorkerServer {
   readonly #clock: Clock;
-  readonly #reply: (call: number, reply: LineReply) => void;
+  readonly #reply: (call: number, reply: WorkerReply) => void;
   readonly #calls = new Map<number, Call>();
   readonly #pools = new Map<string, ConnectionPool>();
   readonly #contexts = new TlsContexts();
 
-  constructor(clock: Clock, reply: (call: number, reply: LineReply) => void) {
+  constructor(clock: Clock, reply: (call: number, reply: WorkerReply) => void) {
     this.#clock = clock;
     this.#reply = reply;
   }
 
-  obey(id: number, command: LineCommand): void {
+  obey(id: number, command: WorkerCommand): void {
     if (command.kind === 'open') return this.#open(id, command.order);
     const call = this.#calls.get(id);
     // It has ended, and the word about that is on its way.
@@ -64,7 +64,7 @@ export class LineEnd {
   }
 
   /** The exchange of a call whose head has been told; it belongs to the caller, and the call is over. */
-  take(id: number): LineExchange | undefined {
+  take(id: number): WorkerExchange | undefined {
     const exchange = this.#calls.get(id)?.exchange;
     this.#calls.delete(id);
     return exchange;
@@ -76,26 +76,26 @@ export class LineEnd {
     await Promise.all([...this.#pools.values()].map((pool) => pool.close()));
   }
 
-  #open(id: number, order: LineOrder): void {
-    const call: Call = { exchange: new LineExchange(order, this.#poolOf(order), this.#clock), route: undefined };
+  #open(id: number, order: WorkerOrder): void {
+    const call: Call = { exchange: new WorkerExchange(order, this.#poolOf(order), this.#clock), route: undefined };
     this.#calls.set(id, call);
     this.#reply(id, { kind: 'begun' });
     const dial: Dial = async (signal) => {
       call.route = Promise.withResolvers();
       this.#reply(id, { kind: 'dial' });
-      let route: LineRoute;
+      let route: WorkerRoute;
       try {
         route = await call.route.promise;
       } catch (cause) {
-        throw fromLineFailure(cause as LineFailure, order.upstream);
+        throw fromWorkerFailure(cause as WorkerFailure, order.upstream);
       }
-      return dialLine(order, route, this.#contexts, this.#clock, signal);
+      return dialInWorker(order, route, this.#contexts, this.#clock, signal);
     };
     // Owned here: a failure is told to the other side.
     void call.exchange.open(dial).then(
       ({ status, headers }) => this.#calls.has(id) && this.#reply(id, { kind: 'head', status, headers }),
       (error: unknown) =>
-        this.#end(id, call, toLineFailure(error instanceof UpstreamError ? error : unexpected(error, order))),
+        this.#end(id, call, toWorkerFailure(error instanceof UpstreamError ? error : unexpected(error, order))),
     );
   }
 
@@ -106,7 +106,7 @@ export class LineEnd {
         this.#reply(id, { kind: 'chunk', bytes: Uint8Array.from(bytes) });
         return false;
       },
-      end: (error) => this.#end(id, call, error && toLineFailure(error)),
+      end: (error) => this.#end(id, call, error && toWorkerFailure(error)),
     });
   }
 
@@ -123,7 +123,7 @@ export class LineEnd {
       },
       end: (error) => {
         timer.cancel();
-        this.#end(id, call, error && toLineFailure(error));
+        this.#end(id, call, error && toWorkerFailure(error));
       },
     });
     return undefined;
@@ -135,19 +135,19 @@ export class LineEnd {
     call.exchange.abort();
   }
 
-  #end(id: number, call: Call, failed?: LineFailure): void {
+  #end(id: number, call: Call, failed?: WorkerFailure): void {
     if (!this.#calls.delete(id)) return;
     const received = call.exchange.takeReceived();
     this.#reply(id, { kind: 'end', received, ...(failed !== undefined && { failure: failed }) });
   }
 
-  #poolOf({ pool: key, origin }: LineOrder): ConnectionPool {
+  #poolOf({ pool: key, origin }: WorkerOrder): ConnectionPool {
     const dial: Dial = () => Promise.reject(new Error('a line dials for a call only'));
     const options = { origin, dial, maxHeaderBytes, keepAliveMs, maxIdle: maxIdlePerPool };
     return poolIn(this.#pools, key, () => new ConnectionPool(options));
   }
 }
 
-function unexpected(cause: unknown, { upstream }: LineOrder): UpstreamError {
+function unexpected(cause: unknown, { upstream }: WorkerOrder): UpstreamError {
   return failure('badResponse', upstream, 'unexpected failure', cause);
 }

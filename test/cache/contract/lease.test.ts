@@ -37,7 +37,7 @@ async function peek(reference: string, method: 'get' | 'head' = 'get'): Promise<
 }
 
 function isCurrent(answer: LeasedAnswer | undefined): boolean {
-  return answer !== undefined && rig.deps.generations.isCurrent(answer.stamp);
+  return answer !== undefined && rig.deps.changes.isCurrent(answer.stamp);
 }
 
 describe('a manifest', () => {
@@ -141,7 +141,7 @@ describe('a blob', () => {
     await engine.get(next);
     await eventually(() => engine.fills.size === 0);
     expect(engine.counts.evicted).toBe(1);
-    expect(engine.generations.isCurrent(answer?.stamp ?? [])).toBe(false);
+    expect(engine.changes.isCurrent(answer?.stamp ?? [])).toBe(false);
     expect(await engine.blobs.peek({ ...query, method: 'head' })).toBeUndefined();
   });
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { CacheError } from '../../../src/fill/contract/errors.ts';
-import { Overdue } from '../../../src/cache/contract/slow-upstreams.ts';
+import { SlowUpstreams } from '../../../src/cache/contract/slow-upstreams.ts';
 import { Refresh } from '../../../src/cache/freshness/revalidate.ts';
 import { UpstreamError, type UpstreamErrorKind } from '../../../src/upstream/contract/errors.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
@@ -93,8 +93,11 @@ describe('with an old answer at hand', () => {
 
   it('nobody waits for it elsewhere either, once the silence is shared', async () => {
     const gate = new Gate();
-    const overdue = new Overdue();
-    const [one, other] = [new Refresh<string>(clock, options, overdue), new Refresh<string>(clock, options, overdue)];
+    const slowUpstreams = new SlowUpstreams();
+    const [one, other] = [
+      new Refresh<string>(clock, options, slowUpstreams),
+      new Refresh<string>(clock, options, slowUpstreams),
+    ];
     const question = { key: 'a', upstream: 'hub', hasStale: true };
     const first = one.run(question, () => held(gate), undefined);
     await clock.advance(2_000);
@@ -102,7 +105,7 @@ describe('with an old answer at hand', () => {
     expect(await other.run(question, () => held(gate), undefined)).toEqual(unanswered);
     gate.open();
     await clock.advance(0);
-    expect(overdue.isSilent('hub', clock.monotonic())).toBe(false);
+    expect(slowUpstreams.isSilent('hub', clock.monotonic())).toBe(false);
   });
 
   it('nobody waits again while each look finds nobody there, but who comes a minute after the last one does', async () => {
@@ -146,7 +149,7 @@ describe('with an old answer at hand', () => {
 
   it('a late one makes nobody wait less for others where the upstream has answered anything to anybody since', async () => {
     let answeredAtMs = -Infinity;
-    const shared = new Refresh<string>(clock, options, new Overdue(() => answeredAtMs));
+    const shared = new Refresh<string>(clock, options, new SlowUpstreams(() => answeredAtMs));
     const of = (key: string): { key: string; upstream: string; hasStale: true } => ({
       key,
       upstream: 'hub',

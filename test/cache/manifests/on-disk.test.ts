@@ -5,7 +5,7 @@ import { UpstreamRights } from '../../../src/cache/visibility/upstream-rights.ts
 import { Manifests } from '../../../src/cache/manifests/manifests.ts';
 import { defaultPolicyOptions } from '../../../src/cache/contract/deps.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
-import { Generations } from '../../../src/lib/change-counters.ts';
+import { ChangeCounters } from '../../../src/lib/change-counters.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { digestHex } from '../../../src/oci/digest.ts';
 import type { BlobStore } from '../../../src/store/contract/blob-store.ts';
@@ -57,7 +57,7 @@ function manifestsOver(upstream: FakeUpstream, store: BlobStore, catalog: Catalo
     clock: systemClock,
     logger: silentLogger,
     options: defaultPolicyOptions,
-    generations: new Generations(),
+    changes: new ChangeCounters(),
   };
   return new Manifests({ ...shared, events, rights: new UpstreamRights(shared) });
 }

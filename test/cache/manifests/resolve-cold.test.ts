@@ -242,7 +242,7 @@ describe('a store that takes nothing', () => {
 
   it('is not even tried when there is no room to be made', async () => {
     let isReleased = false;
-    const space = { allot: () => ({ cover: () => false, release: () => void (isReleased = true) }) };
+    const space = { reserve: () => ({ cover: () => false, release: () => void (isReleased = true) }) };
     const { Manifests } = await import('../../../src/cache/manifests/manifests.ts');
     rig.manifests.close();
     rig.manifests = new Manifests({ ...rig.deps, space });

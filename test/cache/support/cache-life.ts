@@ -79,7 +79,7 @@ export class CacheLife implements AsyncDisposable {
 
   /** What is leased is leased no more. */
   bumpAll(): void {
-    this.#cache.generations.bumpAll();
+    this.#cache.changes.bumpAll();
   }
 
   async restart({ upstreams, offline, isCatalogLost = false }: LifeOptions): Promise<void> {
@@ -169,12 +169,12 @@ export class CacheLife implements AsyncDisposable {
   async #leased(query: PeekQuery, text: string, work: Work): Promise<Got> {
     const leases = this.#leases;
     if (leases === undefined) return this.#got(work);
-    const { cache, generations } = this.#cache;
+    const { cache, changes } = this.#cache;
     const key = `${query.kind} ${query.method} ${query.upstream} ${query.repository} ${text}`;
     const known = leases.get(key);
     if (known !== undefined && this.clock.monotonic() - known.madeMs < known.answer.holdsMs) {
       const { stamp, mediaType, digest } = known.answer;
-      if (generations.isCurrent(stamp)) return { status: '200', how: 'hit', mediaType, digest };
+      if (changes.isCurrent(stamp)) return { status: '200', how: 'hit', mediaType, digest };
     }
     leases.delete(key);
     const got = await this.#got(work);

@@ -62,19 +62,19 @@ export class ModelRegistry {
   }
 
   push(path: string, image: BuiltManifest, tag: string): void {
-    const shelf = this.shelves.get(path) ?? { openness: 'open', tags: new Map(), images: new Set() };
-    this.shelves.set(path, shelf);
-    shelf.images.add(image);
-    shelf.tags.set(tag, image.digest);
+    const manifestStore = this.shelves.get(path) ?? { openness: 'open', tags: new Map(), images: new Set() };
+    this.shelves.set(path, manifestStore);
+    manifestStore.images.add(image);
+    manifestStore.tags.set(tag, image.digest);
   }
 
   /** `user` undefined: a stranger. */
   mayRead(user: string | undefined, path: string, { digest }: BuiltManifest): boolean {
-    const shelf = this.shelves.get(path);
-    if (shelf === undefined) return false;
-    if (shelf.openness === 'open' || user === 'alice') return true;
+    const manifestStore = this.shelves.get(path);
+    if (manifestStore === undefined) return false;
+    if (manifestStore.openness === 'open' || user === 'alice') return true;
     if (user !== undefined && path.startsWith('r/')) return true;
-    return shelf.openness === 'pub' && shelf.tags.get('pub') === digest;
+    return manifestStore.openness === 'pub' && manifestStore.tags.get('pub') === digest;
   }
 
   /** As weir would have it, but for the sender. */
@@ -139,10 +139,10 @@ export class ModelRegistry {
     const [, path = '', kind = '', text = ''] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(url.pathname) ?? [];
     if (method === 'HEAD' && this.isLenient) return this.#yes(path, kind, text);
     if (who === 'wrong') return this.#refused();
-    const shelf = this.shelves.get(path);
-    const digest = shelf?.tags.get(text) ?? text;
+    const manifestStore = this.shelves.get(path);
+    const digest = manifestStore?.tags.get(text) ?? text;
     const user = who === 'bare' || who === 'nobody' ? undefined : who.slice('user '.length);
-    const images = [...(shelf?.images ?? [])].filter((image) => this.mayRead(user, path, image));
+    const images = [...(manifestStore?.images ?? [])].filter((image) => this.mayRead(user, path, image));
     const found = images
       .flatMap((image): readonly { readonly digest: Digest }[] => (kind === 'manifests' ? [image] : image.blobs))
       .some((thing) => thing.digest === digest);

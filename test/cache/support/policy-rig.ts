@@ -10,10 +10,10 @@ import type {
 import type { CacheEvents } from '../../../src/fill/contract/events.ts';
 import { Lists } from '../../../src/cache/lists/lists.ts';
 import { Manifests } from '../../../src/cache/manifests/manifests.ts';
-import { Overdue } from '../../../src/cache/contract/slow-upstreams.ts';
+import { SlowUpstreams } from '../../../src/cache/contract/slow-upstreams.ts';
 import type { UpstreamPolicy } from '../../../src/cache/contract/upstream-policy.ts';
 import { defaultPolicyOptions, type PolicyDeps, type PolicyOptions } from '../../../src/cache/contract/deps.ts';
-import { Generations } from '../../../src/lib/change-counters.ts';
+import { ChangeCounters } from '../../../src/lib/change-counters.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import { parseReference, parseTag, type Reference, type Repository, type Tag } from '../../../src/oci/reference.ts';
@@ -154,9 +154,9 @@ export class PolicyRig implements Disposable {
 
   #start(): Pick<PolicyRig, 'deps' | 'rights' | 'manifests' | 'listings'> {
     const { clock, catalog, store, options, policies: upstreams } = this;
-    const told = { logger: silentLogger, events: eventsInto(this.rejected), overdue: new Overdue() };
-    const generations = new Generations();
-    const shared = { clock, catalog, store, options, upstreams, generations, ...told };
+    const told = { logger: silentLogger, events: eventsInto(this.rejected), slowUpstreams: new SlowUpstreams() };
+    const changes = new ChangeCounters();
+    const shared = { clock, catalog, store, options, upstreams, changes, ...told };
     const rights = new UpstreamRights(shared);
     const deps = { ...shared, rights };
     return { deps, rights, manifests: new Manifests(deps), listings: new Lists(deps) };

@@ -81,7 +81,7 @@ export class World implements AsyncDisposable {
     const { pick } = this;
     const [name, path] = [this.#name(), this.#path()];
     const registry = this.registries[name];
-    const shelf = registry.shelves.get(path);
+    const manifestStore = registry.shelves.get(path);
     const what = pick(8);
     this.hasJustLoggedIn = what === 4;
     if (what === 4) {
@@ -92,7 +92,8 @@ export class World implements AsyncDisposable {
       return;
     }
     if (what < 2) this.#push(name, path);
-    else if (what < 4 && shelf !== undefined) shelf.openness = (['open', 'pub', 'closed'] as const)[pick(3)] ?? 'open';
+    else if (what < 4 && manifestStore !== undefined)
+      manifestStore.openness = (['open', 'pub', 'closed'] as const)[pick(3)] ?? 'open';
     else if (what === 5)
       registry.login = ([undefined, undefined, undefined, 'html', 'plain', 'endless'] as const)[pick(6)];
     else if (what === 6) this.registries.v.isLenient = pick(3) === 0;

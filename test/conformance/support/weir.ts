@@ -118,7 +118,7 @@ export class WeirUnderTest implements AsyncDisposable {
       trustedProxies: [],
       upstreams: [{ key, hosts: [], isDefault: true, headTimeoutMs }],
       cache: running.cache,
-      generations: running.generations,
+      changes: running.changes,
       clock,
       logger: silentLogger,
       metrics,

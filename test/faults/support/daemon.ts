@@ -112,7 +112,7 @@ export class Daemon implements AsyncDisposable {
       .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
   }
 
-  /** Waits until no fill is under way: nothing lies in the spool that is being written. */
+  /** Waits until no fill is under way: nothing lies in the ingest that is being written. */
   async idle(timeoutMs = 60_000): Promise<void> {
     await eventually(
       async () => (await this.metric('weir_fills_running')) === 0,

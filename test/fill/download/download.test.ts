@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import type { Allotment } from '../../../src/fill/space/reservation.ts';
-import type { Generation } from '../../../src/fill/attempt/attempt.ts';
+import type { Reservation } from '../../../src/fill/space/reservation.ts';
+import type { Attempt } from '../../../src/fill/attempt/attempt.ts';
 import { move } from '../../../src/fill/download/download.ts';
 import { PieceMap } from '../../../src/fill/attempt/pieces.ts';
 import { Sources } from '../../../src/fill/download/sources.ts';
 import { Party } from '../../../src/lib/sharing/party.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import { StoreError } from '../../../src/store/contract/blob-store.ts';
-import type { LineBody } from '../../../src/upstream/contract/worker-protocol.ts';
+import type { WorkerBody } from '../../../src/upstream/contract/worker-protocol.ts';
 import type { Upstream } from '../../../src/upstream/contract/upstream.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { Gate } from '../../support/gate.ts';
@@ -15,15 +15,15 @@ import { BlobUpstream } from '../support/blob-upstream.ts';
 import { content, repository } from '../support/engine.ts';
 
 const mib = 1024 * 1024;
-const allotment = { cover: () => true } as unknown as Allotment;
+const reservation = { cover: () => true } as unknown as Reservation;
 
-/** A generation that is written to by `write`, and by no thread. */
+/** An attempt that is written to by `write`, and by no thread. */
 function generationOf(
   pieces: PieceMap,
   write: (buffers: readonly Uint8Array[], position: number) => Promise<void>,
-): Generation {
+): Attempt {
   const ingest = { allocatedBytes: () => 0, write };
-  return { pieces, state: 'open', remote: undefined, ingest, written: () => undefined } as unknown as Generation;
+  return { pieces, state: 'open', remote: undefined, ingest, written: () => undefined } as unknown as Attempt;
 }
 
 function sourceOf(upstream: Upstream, digest: Digest): Sources {
@@ -45,7 +45,7 @@ describe('a transfer whose claim was cut off in the middle of a chunk', () => {
     const claim = pieces.claim(0, bytes.length);
     const file = Buffer.alloc(bytes.length);
     const slow = new Gate();
-    const generation = generationOf(pieces, async (buffers, position) => {
+    const attempt = generationOf(pieces, async (buffers, position) => {
       await slow.pass();
       Buffer.concat(buffers).copy(file, position);
     });
@@ -61,7 +61,7 @@ describe('a transfer whose claim was cut off in the middle of a chunk', () => {
       },
     });
     const source = sourceOf(upstream, upstream.digest);
-    await move({ generation, source, allotment, claim }, new AbortController().signal);
+    await move({ attempt, source, reservation, claim }, new AbortController().signal);
     expect(claim.position).toBe(3 * mib);
     expect(file.subarray(0, claim.position).equals(bytes.subarray(0, claim.position))).toBe(true);
   });
@@ -74,15 +74,15 @@ describe('a transfer whose writes have failed', () => {
     const claim = pieces.claim(0, mib);
     const slow = new Gate();
     const ended: string[] = [];
-    const generation = generationOf(pieces, async () => {
+    const attempt = generationOf(pieces, async () => {
       await slow.pass();
       throw new StoreError('sick', 'the disk is broken');
     });
     upstream.script = (_, index) => (index === 0 ? { cutAfter: 64 * 1024 } : {});
     const onThread = {
-      toLine: () => {
+      toWorker: () => {
         slow.open();
-        return { abort: () => ended.push('aborted'), ended: () => ended.push('ended') } as unknown as LineBody;
+        return { abort: () => ended.push('aborted'), ended: () => ended.push('ended') } as unknown as WorkerBody;
       },
     };
     const handingOver = new Proxy(upstream, {
@@ -95,7 +95,7 @@ describe('a transfer whose writes have failed', () => {
           : (Reflect.get(target, name, target) as unknown),
     });
     const source = sourceOf(handingOver, upstream.digest);
-    const moved = move({ generation, source, allotment, claim }, new AbortController().signal);
+    const moved = move({ attempt, source, reservation, claim }, new AbortController().signal);
     expect(await moved.catch((error: unknown) => error)).toBeInstanceOf(StoreError);
     expect(ended).toEqual(['aborted', 'ended']);
   });

@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { PieceMap } from '../../../src/fill/attempt/pieces.ts';
-import type { Generation } from '../../../src/fill/attempt/attempt.ts';
-import type { Allotment } from '../../../src/fill/space/reservation.ts';
-import { SpoolWriter } from '../../../src/fill/download/local-writer.ts';
+import type { Attempt } from '../../../src/fill/attempt/attempt.ts';
+import type { Reservation } from '../../../src/fill/space/reservation.ts';
+import { LocalWriter } from '../../../src/fill/download/local-writer.ts';
 
 /** A writer over nothing but a piece map; what it writes is kept. */
 function rig(sizeBytes: number) {
   const pieces = new PieceMap([], sizeBytes);
   const written: number[] = [];
-  const generation = {
+  const attempt = {
     pieces,
     state: 'open',
     ingest: {
@@ -18,13 +18,13 @@ function rig(sizeBytes: number) {
       },
     },
     written: () => undefined,
-  } as unknown as Generation;
-  const allotment = { cover: () => true } as unknown as Allotment;
+  } as unknown as Attempt;
+  const reservation = { cover: () => true } as unknown as Reservation;
   const claim = pieces.claim(0, sizeBytes);
-  return { pieces, claim, written, writer: new SpoolWriter(generation, claim, allotment) };
+  return { pieces, claim, written, writer: new LocalWriter(attempt, claim, reservation) };
 }
 
-describe('SpoolWriter', () => {
+describe('LocalWriter', () => {
   it('comes to rest when its claim was cut off at what it has taken, and more arrives', async () => {
     const { pieces, claim, written, writer } = rig(1000);
     await writer.push(new Uint8Array(100));

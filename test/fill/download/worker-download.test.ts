@@ -1,34 +1,34 @@
 /** The owner's side of a move by a thread, with a thread that says what the test wants: grants, space, and who may write when. */
 import { describe, expect, it } from 'vitest';
-import { Generation } from '../../../src/fill/attempt/attempt.ts';
+import { Attempt } from '../../../src/fill/attempt/attempt.ts';
 import type { MoveCommand, MoveReply } from '../../../src/fill/worker/messages.ts';
-import type { MoverThread } from '../../../src/fill/worker/thread.ts';
+import type { DownloadWorker } from '../../../src/fill/worker/thread.ts';
 import { moveByThread } from '../../../src/fill/download/worker-download.ts';
-import type { Allotment } from '../../../src/fill/space/reservation.ts';
+import type { Reservation } from '../../../src/fill/space/reservation.ts';
 import type { Ingest } from '../../../src/store/contract/blob-store.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { Semaphore } from '../../../src/lib/semaphore.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
-import type { LineBody } from '../../../src/upstream/contract/worker-protocol.ts';
+import type { WorkerBody } from '../../../src/upstream/contract/worker-protocol.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { eventually } from '../../support/gate.ts';
 
 const mib = 1024 * 1024;
 const sizeBytes = 100 * mib;
 
-function rig(options: { covers?: boolean; pay?: LineBody['pay']; stepBytes?: number } = {}) {
+function rig(options: { covers?: boolean; pay?: WorkerBody['pay']; stepBytes?: number } = {}) {
   const told: MoveCommand[] = [];
   let reply: (reply: MoveReply | { kind: 'lost' }) => void = () => undefined;
   const thread = {
     isDead: false,
     isUsable: true,
     load: 0,
-    spool: () => ({ id: 7, tell: () => undefined }),
+    file: () => ({ id: 7, tell: () => undefined }),
     move: (_: number, onReply: typeof reply) => {
       reply = onReply;
       return { id: 1, tell: (command: MoveCommand) => told.push(command) };
     },
-  } as unknown as MoverThread;
+  } as unknown as DownloadWorker;
   const ingest = {
     path: '/spool',
     resumed: [],
@@ -37,24 +37,24 @@ function rig(options: { covers?: boolean; pay?: LineBody['pay']; stepBytes?: num
     wrote: () => undefined,
     sync: async () => undefined,
   } as unknown as Ingest;
-  const generation = new Generation({
+  const attempt = new Attempt({
     digest: digestOf(''),
     ingest,
     file: { read: async () => 0, close: async () => undefined },
     clock: new FakeClock(),
     logger: silentLogger,
     hashTurns: new Semaphore(1),
-    movers: { thread, hashThread: thread },
+    workers: { thread, hashThread: thread },
   });
   const relieved: boolean[] = [];
-  const allotment = {
+  const reservation = {
     cover: () => options.covers ?? true,
     relieve: async () => (relieved.push(true), true),
     allocated: 0,
-  } as unknown as Allotment;
+  } as unknown as Reservation;
   const ended: string[] = [];
-  const body: LineBody = {
-    line: thread,
+  const body: WorkerBody = {
+    worker: thread,
     call: 1,
     pay: options.pay,
     stepBytes: options.stepBytes ?? Infinity,
@@ -63,12 +63,12 @@ function rig(options: { covers?: boolean; pay?: LineBody['pay']; stepBytes?: num
     abort: () => void ended.push('aborted'),
     ended: () => void ended.push('ended'),
   };
-  const claim = generation.pieces.claim(0, sizeBytes);
+  const claim = attempt.pieces.claim(0, sizeBytes);
   const control = new AbortController();
   const { signal } = control;
-  const moved = moveByThread({ generation, claim, allotment, upstream: 'lab', body, skipBytes: 0, signal });
+  const moved = moveByThread({ attempt, claim, reservation, upstream: 'lab', body, skipBytes: 0, signal });
   const say = (message: MoveReply | { kind: 'lost' }): void => reply(message);
-  return { told, say, moved, generation, claim, control, ended, relieved };
+  return { told, say, moved, attempt, claim, control, ended, relieved };
 }
 
 const wrote = (to: number): MoveReply => ({ kind: 'moved', to, hashed: to, received: 0 });
@@ -104,7 +104,7 @@ describe('a move by a thread', () => {
   });
 
   it('that is told to stop has ended only when the thread says so, and what it wrote last counts', async () => {
-    const { told, say, moved, generation, claim, control, ended } = rig();
+    const { told, say, moved, attempt, claim, control, ended } = rig();
     await eventually(() => told.length === 1);
     control.abort(new Error('enough'));
     expect(told.at(-1)).toEqual({ kind: 'stop' });
@@ -113,16 +113,16 @@ describe('a move by a thread', () => {
     // Late, but of bytes that it was granted: nobody else can have been given them.
     say(wrote(300_000));
     await new Promise((resolve) => setImmediate(resolve));
-    expect([isOver, generation.pieces.isFree(0, 1)]).toEqual([false, false]);
+    expect([isOver, attempt.pieces.isFree(0, 1)]).toEqual([false, false]);
     say(stopped(400_000));
     expect(await moved).toMatchObject({ bytes: 400_000, why: { error: { message: 'enough' } } });
     expect([claim.position, ended]).toEqual([400_000, ['ended']]);
   });
 
   it('cannot lose what it was granted to somebody who wants it, and gives back the rest', async () => {
-    const { told, say, moved, generation, claim } = rig();
+    const { told, say, moved, attempt, claim } = rig();
     await eventually(() => told.length === 1);
-    generation.pieces.shrink(claim, 10);
+    attempt.pieces.shrink(claim, 10);
     expect(claim.end).toBe(mib);
     say(wrote(600_000));
     // Nor does it wait for more: what it has is all that it will get.
@@ -130,17 +130,17 @@ describe('a move by a thread', () => {
     expect(told[1]).toEqual({ kind: 'grant', grant: { to: mib, isLast: true } });
     say(stopped(mib, 'ended'));
     expect((await moved).bytes).toBe(mib);
-    generation.pieces.release(claim);
-    expect(generation.pieces.firstAbsent(0)).toEqual({ start: mib, end: sizeBytes });
+    attempt.pieces.release(claim);
+    expect(attempt.pieces.firstAbsent(0)).toEqual({ start: mib, end: sizeBytes });
   });
 
   it('whose thread dies is free again from what was announced', async () => {
-    const { told, say, moved, generation, claim } = rig();
+    const { told, say, moved, attempt, claim } = rig();
     await eventually(() => told.length === 1);
     say(wrote(5000));
     say({ kind: 'lost' });
     expect(await moved).toMatchObject({ bytes: 5000, why: { error: { kind: 'cut' } } });
-    expect(generation.pieces.commit(claim, 1)).toBe(1);
+    expect(attempt.pieces.commit(claim, 1)).toBe(1);
     expect(claim.position).toBe(5000);
   });
 

@@ -8,10 +8,10 @@ import {
   isShortRange,
   maxUnprovedRangeBytes,
 } from '../../../src/fill/readers/reader.ts';
-import { Generation } from '../../../src/fill/attempt/attempt.ts';
+import { Attempt } from '../../../src/fill/attempt/attempt.ts';
 import type { Ingest } from '../../../src/store/contract/blob-store.ts';
 import type { TailReader } from '../../../src/fill/readers/passthrough-reader.ts';
-import { Wants } from '../../../src/fill/attempt/demand.ts';
+import { Demand } from '../../../src/fill/attempt/demand.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { Semaphore } from '../../../src/lib/semaphore.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
@@ -22,13 +22,13 @@ const sizeBytes = 1_000_000;
 const never = new AbortController().signal;
 
 /** Of which the first half is there. */
-function generationOn(descriptor: number): Generation {
+function generationOn(fd: number): Attempt {
   const resumed = [{ start: 0, end: sizeBytes / 2 }];
   const ingest = { resumed, claimedSizeBytes: sizeBytes } as unknown as Ingest;
-  const file = { descriptor, read: async (_: Uint8Array, __: number, length: number) => length, close: async () => {} };
+  const file = { fd, read: async (_: Uint8Array, __: number, length: number) => length, close: async () => {} };
   const digest = digestOf(new Uint8Array(0));
   const hashTurns = new Semaphore(1);
-  return new Generation({
+  return new Attempt({
     digest,
     ingest,
     file,
@@ -38,12 +38,12 @@ function generationOn(descriptor: number): Generation {
   });
 }
 
-function readerOf(generation: Generation, options: Partial<FillReaderOptions> = {}) {
+function readerOf(attempt: Attempt, options: Partial<FillReaderOptions> = {}) {
   const unproved: number[] = [];
   const events = { unprovedRangeBytes: ({ bytes }) => void unproved.push(bytes) } as CacheEvents;
   const reader = new FillReader({
-    generation,
-    wants: new Wants(),
+    attempt,
+    demand: new Demand(),
     span: { start: 0, end: sizeBytes },
     declaredBytes: sizeBytes,
     repository: 'a/b' as Repository,
@@ -57,48 +57,48 @@ function readerOf(generation: Generation, options: Partial<FillReaderOptions> = 
 
 describe('a reader of a growing file', () => {
   it('names the descriptor, and counts what was sent from there as if it had been read', () => {
-    const generation = generationOn(7);
-    const { reader, unproved } = readerOf(generation, { span: { start: 10, end: 3000 } });
-    expect([reader.descriptor, reader.readable(10, never)]).toEqual([7, 3000]);
+    const attempt = generationOn(7);
+    const { reader, unproved } = readerOf(attempt, { span: { start: 10, end: 3000 } });
+    expect([reader.fd, reader.readable(10, never)]).toEqual([7, 3000]);
     reader.sent(2990);
     expect(unproved).toEqual([2990]);
-    generation.prove();
+    attempt.prove();
     reader.sent(1);
     expect(unproved).toEqual([2990]);
     reader.close();
-    generation.release();
+    attempt.release();
   });
 
-  it('names that of the next generation when it was given nothing of a broken one', async () => {
+  it('names that of the next attempt when it was given nothing of a broken one', async () => {
     const [broken, next] = [generationOn(7), generationOn(8)];
     const { reader } = readerOf(broken, { successor: () => Promise.resolve(next) });
     expect(reader.readable(0, never)).toBe(sizeBytes / 2);
     broken.break(new BrokenBodyError('wrong'));
     expect(await reader.readable(0, never)).toBe(sizeBytes / 2);
-    expect(reader.descriptor).toBe(8);
+    expect(reader.fd).toBe(8);
     reader.close();
-    for (const generation of [broken, next]) generation.release();
+    for (const attempt of [broken, next]) attempt.release();
   });
 
-  it('is reset with its generation when bytes of that were sent', async () => {
+  it('is reset with its attempt when bytes of that were sent', async () => {
     const [broken, next] = [generationOn(7), generationOn(8)];
     const { reader } = readerOf(broken, { successor: () => Promise.resolve(next) });
     reader.sent(1);
     broken.break(new BrokenBodyError('wrong'));
     await expect(reader.readable(1, never)).rejects.toThrow('wrong');
     reader.close();
-    for (const generation of [broken, next]) generation.release();
+    for (const attempt of [broken, next]) attempt.release();
   });
 
   it('names none once its bytes come by a transfer of its own', async () => {
-    const generation = generationOn(7);
+    const attempt = generationOn(7);
     const tail = { readable: () => sizeBytes, close: () => undefined } as unknown as TailReader;
-    const { reader } = readerOf(generation, { openTail: () => Promise.resolve(tail) });
-    generation.freeze();
+    const { reader } = readerOf(attempt, { openTail: () => Promise.resolve(tail) });
+    attempt.freeze();
     expect(await reader.readable(sizeBytes / 2, never)).toBe(sizeBytes);
-    expect(reader.descriptor).toBeUndefined();
+    expect(reader.fd).toBeUndefined();
     reader.close();
-    generation.release();
+    attempt.release();
   });
 });
 

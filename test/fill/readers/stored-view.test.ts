@@ -26,8 +26,8 @@ describe('a stored blob', () => {
     const signal = new AbortController().signal;
     const reader = await view.open({ start: 0, end: bytes.length }, signal);
     const blob = await store.open(info.digest);
-    expect(reader.descriptor).toBeGreaterThan(2);
-    expect(reader.descriptor).toBe(blob?.descriptor);
+    expect(reader.fd).toBeGreaterThan(2);
+    expect(reader.fd).toBe(blob?.fd);
     await blob?.close();
     reader.close();
     view.close();

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { Stride } from '../../../src/fill/schedule/chunk-size.ts';
+import { ChunkSize } from '../../../src/fill/schedule/chunk-size.ts';
 
 const mib = 1024 * 1024;
 
 describe('a stride', () => {
   it('is what came in half a second, within bounds', () => {
-    const stride = new Stride();
-    expect(stride.bytes).toBe(mib);
+    const chunkSize = new ChunkSize();
+    expect(chunkSize.bytes).toBe(mib);
     const taken: readonly (readonly [bytes: number, ms: number, next: number])[] = [
       [mib, 250, 2 * mib],
       [2 * mib, 2000, mib / 2],
@@ -17,8 +17,8 @@ describe('a stride', () => {
       [0, 1000, mib / 2],
     ];
     for (const [bytes, ms, next] of taken) {
-      stride.took(bytes, ms);
-      expect(stride.bytes).toBe(next);
+      chunkSize.took(bytes, ms);
+      expect(chunkSize.bytes).toBe(next);
     }
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Space } from '../../../src/fill/space/space.ts';
-import { Generations } from '../../../src/lib/change-counters.ts';
+import { ChangeCounters } from '../../../src/lib/change-counters.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import type { SealedBlob } from '../../../src/store/contract/metadata.ts';
@@ -56,7 +56,7 @@ async function fullStore(blobs: number, maxBytes: number) {
     logger: silentLogger,
     events,
     limits,
-    generations: new Generations(),
+    changes: new ChangeCounters(),
   });
   const close = async (): Promise<void> => {
     await space.close();
@@ -70,7 +70,7 @@ describe('eviction', () => {
     // 2000 blobs of 4 KiB and 2 MiB of slack: 12 KiB are left.
     const maxBytes = 2000 * 4 * kib + 2 * mib + 12 * kib;
     await using rig = await fullStore(2000, maxBytes);
-    expect(await rig.space.allot().cover(64 * kib, 8 * mib)).toBe(true);
+    expect(await rig.space.reserve().cover(64 * kib, 8 * mib)).toBe(true);
     expect(rig.evicted.length).toBeGreaterThanOrEqual(13);
     expect(rig.evicted.length).toBeLessThanOrEqual(13 + 32);
     await eventually(() => rig.evicted.length === 2000);
@@ -80,7 +80,7 @@ describe('eviction', () => {
   it('lets a second write through between two turns', async () => {
     const maxBytes = 2000 * 4 * kib + 2 * mib;
     await using rig = await fullStore(2000, maxBytes);
-    const [first, second] = [rig.space.allot(), rig.space.allot()];
+    const [first, second] = [rig.space.reserve(), rig.space.reserve()];
     expect(await first.cover(4 * kib, 8 * mib)).toBe(true);
     expect(await second.cover(4 * kib, 0)).toBe(true);
     expect(rig.evicted.length).toBeLessThanOrEqual(2 * 32 + 2);
@@ -94,9 +94,9 @@ describe('eviction', () => {
       const blob = await rig.store.open(digest);
       if (blob !== undefined) opened.use(blob);
     }
-    const allotment = rig.space.allot();
+    const reservation = rig.space.reserve();
     for (let bytes = 4 * kib; bytes <= 400 * kib; bytes += 4 * kib)
-      expect(await allotment.cover(bytes, 2 * mib)).toBe(true);
+      expect(await reservation.cover(bytes, 2 * mib)).toBe(true);
     await eventually(() => rig.evicted.length === 500);
     expect(rig.catalog.rowsRead).toBeLessThanOrEqual(2 * 2000);
     expect(rig.digests.slice(0, 1500).every((digest) => rig.store.blobs.has(digest))).toBe(true);
@@ -109,9 +109,9 @@ describe('eviction', () => {
       const blob = await rig.store.open(digest);
       if (blob !== undefined) opened.use(blob);
     }
-    expect(await rig.space.allot().cover(4 * kib, 0)).toBe(false);
+    expect(await rig.space.reserve().cover(4 * kib, 0)).toBe(false);
     await opened.disposeAsync();
-    expect(await rig.space.allot().cover(4 * kib, 0)).toBe(true);
+    expect(await rig.space.reserve().cover(4 * kib, 0)).toBe(true);
     expect(rig.evicted).not.toEqual([]);
   });
 });

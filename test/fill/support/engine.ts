@@ -7,10 +7,10 @@ import { FillTable } from '../../../src/fill/fills.ts';
 import { Keeping } from '../../../src/fill/contract/keeping.ts';
 import type { CacheEvents, FillResult } from '../../../src/fill/contract/events.ts';
 import type { Rights } from '../../../src/cache/contract/rights.ts';
-import type { MoverPool } from '../../../src/fill/worker/pool.ts';
+import type { DownloadWorkers } from '../../../src/fill/worker/pool.ts';
 import { Space } from '../../../src/fill/space/space.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
-import { Generations } from '../../../src/lib/change-counters.ts';
+import { ChangeCounters } from '../../../src/lib/change-counters.ts';
 import { Semaphore } from '../../../src/lib/semaphore.ts';
 import { Shares } from '../../../src/lib/sharing/shares.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
@@ -58,7 +58,7 @@ export interface EngineOptions {
   readonly connections?: number;
   /** In place of the store in memory, for which no thread works. */
   readonly disk?: { readonly store: BlobStore; readonly catalog: Catalog };
-  readonly movers?: MoverPool;
+  readonly workers?: DownloadWorkers;
 }
 
 export class Engine implements AsyncDisposable {
@@ -69,7 +69,7 @@ export class Engine implements AsyncDisposable {
   readonly fills: FillTable;
   readonly blobs: Blobs;
   readonly space: Space;
-  readonly generations = new Generations();
+  readonly changes = new ChangeCounters();
   readonly counts = { started: 0, joined: 0, resumed: 0, unproved: 0, evicted: 0 };
   /** What the engine believes about how busy it was. */
   busyMs = 0;
@@ -97,7 +97,7 @@ export class Engine implements AsyncDisposable {
     };
     const shared = { store, catalog, clock, logger: silentLogger, events };
     const limits = { maxBytes: options.maxBytes ?? 2 ** 40, minFreeBytes: () => 0 };
-    this.space = new Space({ ...shared, limits, generations: this.generations });
+    this.space = new Space({ ...shared, limits, changes: this.changes });
     this.connections = new FillConnections({ perFill: options.connections ?? 8, clock, busyMs: () => this.busyMs });
     const rights: Rights = {
       standing: (key, digest, kind) => (catalog.hasLink(key, digest, kind) ? 'good' : 'none'),
@@ -126,7 +126,7 @@ export class Engine implements AsyncDisposable {
       proofs: new Shares(64),
       hashTurns: new Semaphore(1),
       onAbandon: options.onAbandon ?? 'finish',
-      ...(options.movers !== undefined && { movers: options.movers }),
+      ...(options.workers !== undefined && { workers: options.workers }),
     });
     const policies = upstreams.map(
       (upstream) =>
@@ -140,7 +140,7 @@ export class Engine implements AsyncDisposable {
       upstreams: new Map(policies),
       rights,
       fills: this.fills,
-      generations: this.generations,
+      changes: this.changes,
     });
   }
 

@@ -26,14 +26,14 @@ export class FaultyStore implements BlobStore {
   readonly kept = new Map<string, Partial>();
   readonly quarantined: { digest: Digest; reason: string }[] = [];
   readonly open_ = new Map<Digest, number>();
-  /** The largest blob that a spool can hold. */
+  /** The largest blob that an ingest can hold. */
   roomBytes = 8 * 1024 * 1024;
   openIngests = 0;
   openReaders = 0;
   ingestBytes = 0;
   /** Bytes that the file system says are free; a blob that is removed makes it plenty. */
   freeBytes = 2 ** 40;
-  /** Total bytes that spools may hold before writes are refused as full. */
+  /** Total bytes that ingests may hold before writes are refused as full. */
   fullAt = Infinity;
   /** Reject createIngest. */
   isSick = false;

@@ -1,6 +1,6 @@
-/** A fill engine as it runs in a daemon: a store on disk, mover threads, and a registry behind real sockets. */
+/** A fill engine as it runs in a daemon: a store on disk, download workers, and a registry behind real sockets. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { MoverPool } from '../../../src/fill/worker/pool.ts';
+import { DownloadWorkers } from '../../../src/fill/worker/pool.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import type { BlobStore, Ingest, IngestKey } from '../../../src/store/contract/blob-store.ts';
@@ -13,7 +13,7 @@ import { clientOf, type Recorded, recorder } from '../../upstream/support/client
 import { Engine, type EngineUpstream } from './engine.ts';
 
 export class Threaded implements AsyncDisposable {
-  readonly movers = new MoverPool(silentLogger, 1);
+  readonly workers = new DownloadWorkers(silentLogger, 1);
   readonly recorded: Recorded = recorder();
   /** Bodies that were handed to a thread, and bodies whose bytes came through this one. */
   readonly bodies = { moved: 0, read: 0 };
@@ -53,10 +53,10 @@ export class Threaded implements AsyncDisposable {
     const client = clientOf(new URL(registry.url), { events: this.recorded.events, ...rest });
     const openBlob: EngineUpstream['openBlob'] = async (request, signal) => {
       const body = await client.openBlob(request, signal);
-      const { toLine } = body;
+      const { toWorker } = body;
       const chunks = { [Symbol.asyncIterator]: () => (this.bodies.read++, body.chunks[Symbol.asyncIterator]()) };
-      if (toLine === undefined) return { ...body, chunks };
-      return { ...body, chunks, toLine: () => (this.bodies.moved++, toLine()) };
+      if (toWorker === undefined) return { ...body, chunks };
+      return { ...body, chunks, toWorker: () => (this.bodies.moved++, toWorker()) };
     };
     const upstream = new Proxy(client, {
       get: (target, name) => {
@@ -76,13 +76,13 @@ export class Threaded implements AsyncDisposable {
       },
     });
     const { catalog } = this.#disk;
-    this.#engine = new Engine([upstream], { onAbandon, movers: this.movers, disk: { store, catalog } });
+    this.#engine = new Engine([upstream], { onAbandon, workers: this.workers, disk: { store, catalog } });
     return { engine: this.#engine, upstream };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#engine?.[Symbol.asyncDispose]();
-    await this.movers.close();
+    await this.workers.close();
     await this.#disk[Symbol.asyncDispose]();
     await this.#temp[Symbol.asyncDispose]();
   }

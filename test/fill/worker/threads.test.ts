@@ -2,8 +2,8 @@
 import { open, rename, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Fill } from '../../../src/fill/fill.ts';
-import { Generation } from '../../../src/fill/attempt/attempt.ts';
-import { MoverPool } from '../../../src/fill/worker/pool.ts';
+import { Attempt } from '../../../src/fill/attempt/attempt.ts';
+import { DownloadWorkers } from '../../../src/fill/worker/pool.ts';
 import type { Ingest } from '../../../src/store/contract/blob-store.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
@@ -32,7 +32,7 @@ beforeEach(() => {
 });
 afterEach(() => expectNoLeaks(before));
 
-describe('a file that is proved again on a mover thread', () => {
+describe('a file that is proved again on a download worker', () => {
   it('is not proved by another one that has taken its name', async () => {
     await using temp = await tempDirectory('renamed');
     const path = temp.file('blob');
@@ -41,8 +41,8 @@ describe('a file that is proved again on a mover thread', () => {
     // As a fill through another upstream does, or rsync.
     await writeFile(`${path}.new`, content);
     await rename(`${path}.new`, path);
-    const movers = new MoverPool(silentLogger, 1);
-    const generation = new Generation({
+    const workers = new DownloadWorkers(silentLogger, 1);
+    const attempt = new Attempt({
       digest: digestOf(content),
       ingest: {
         isStored: true,
@@ -51,7 +51,7 @@ describe('a file that is proved again on a mover thread', () => {
         claimedSizeBytes: content.length,
       } as unknown as Ingest,
       file: {
-        descriptor: handle.fd,
+        fd: handle.fd,
         read: async (buffer, offset, length, position) =>
           (await handle.read(buffer, offset, length, position)).bytesRead,
         close: async () => undefined,
@@ -59,16 +59,16 @@ describe('a file that is proved again on a mover thread', () => {
       clock: systemClock,
       logger: silentLogger,
       hashTurns: new Semaphore(1),
-      movers: movers.pick(),
+      workers: workers.pick(),
     });
-    await eventually(() => generation.isHashed || generation.state !== 'open');
-    expect(generation.isHashed ? await generation.hashedDigest() : generation.state).toBe('broken');
-    generation.release();
-    await movers.close();
+    await eventually(() => attempt.isHashed || attempt.state !== 'open');
+    expect(attempt.isHashed ? await attempt.hashedDigest() : attempt.state).toBe('broken');
+    attempt.release();
+    await workers.close();
   });
 });
 
-describe('a fill on a mover thread', () => {
+describe('a fill on a download worker', () => {
   it.each(['sha256', 'sha512'] as const)('brings the bytes, proves their %s, and stores them', async (algorithm) => {
     await using registry = await ScriptedUpstream.start();
     await using threaded = await Threaded.start();
@@ -219,7 +219,7 @@ describe('a fill on a mover thread', () => {
   });
 });
 
-describe('a mover thread that dies', () => {
+describe('a download worker that dies', () => {
   it('in the middle of a body costs a continuation, and the next fill has a new one', async () => {
     await using registry = await ScriptedUpstream.start();
     await using threaded = await Threaded.start();
@@ -229,13 +229,13 @@ describe('a mover thread that dies', () => {
     const reading = engine.get(upstream);
     const fill = await eventuallyFill(engine, digest);
     await eventually(() => fill.leftBytes === content.length - 4 * mib);
-    const thread = threaded.movers.pick()?.thread;
+    const thread = threaded.workers.pick()?.thread;
     await thread?.end();
     expect(await reading).toMatchObject({ bytes: content.length, digest });
     await engine.settled();
     expect(engine.results).toEqual(['stored']);
     expect(registry.requests.at(-1)?.headers['range']).toBe(`bytes=${4 * mib}-${content.length - 1}`);
-    expect(threaded.movers.pick()?.thread).not.toBe(thread);
+    expect(threaded.workers.pick()?.thread).not.toBe(thread);
   });
 
   it('before the head comes costs one more question, by the main thread', async () => {
@@ -247,7 +247,7 @@ describe('a mover thread that dies', () => {
     const { engine, upstream } = threaded.engine(registry, digest);
     const reading = engine.get(upstream);
     await eventually(() => registry.requests.length === 1);
-    await threaded.movers.pick()?.thread.end();
+    await threaded.workers.pick()?.thread.end();
     expect(await reading).toMatchObject({ digest });
     await engine.settled();
     expect(threaded.bodies).toEqual({ moved: 0, read: 1 });
@@ -255,8 +255,8 @@ describe('a mover thread that dies', () => {
 
   it('over and over is not started again', async () => {
     await using threaded = await Threaded.start();
-    for (let i = 0; i < 5; i++) await threaded.movers.pick()?.thread.end();
-    expect(threaded.movers.pick()).toBeUndefined();
+    for (let i = 0; i < 5; i++) await threaded.workers.pick()?.thread.end();
+    expect(threaded.workers.pick()).toBeUndefined();
   });
 });
 

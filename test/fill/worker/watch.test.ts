@@ -1,11 +1,11 @@
-/** A mover thread that does not answer any more. It hangs as on a dead disk: in a call to open that does not return. */
+/** A download worker that does not answer any more. It hangs as on a dead disk: in a call to open that does not return. */
 import { execFileSync } from 'node:child_process';
 import { closeSync, constants, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { MoverPool } from '../../../src/fill/worker/pool.ts';
-import { moverPatienceMs, type MoverThread } from '../../../src/fill/worker/thread.ts';
+import { DownloadWorkers } from '../../../src/fill/worker/pool.ts';
+import { workerPatienceMs, type DownloadWorker } from '../../../src/fill/worker/thread.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { eventually } from '../../support/gate.ts';
@@ -17,17 +17,17 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 
 /** Resolves when the thread has answered all that it was told before. */
-async function catchesUp(thread: MoverThread, path: string): Promise<void> {
+async function catchesUp(thread: DownloadWorker, path: string): Promise<void> {
   const answered = Promise.withResolvers<string>();
-  const spool = thread.spool({ path, algorithm: 'sha256', isLive: true }, ({ kind }) => answered.resolve(kind));
-  spool.tell({ kind: 'digest' });
+  const file = thread.file({ path, algorithm: 'sha256', isLive: true }, ({ kind }) => answered.resolve(kind));
+  file.tell({ kind: 'digest' });
   expect(await answered.promise).toBe('digest');
-  spool.tell({ kind: 'forget' });
+  file.tell({ kind: 'forget' });
 }
 
 it('is given nothing new, and what it has is lost when it has ended, not before', async () => {
   const clock = new FakeClock();
-  const pool = new MoverPool(silentLogger, 1, clock);
+  const pool = new DownloadWorkers(silentLogger, 1, clock);
   const [file, fifo] = [join(directory, 'file'), join(directory, 'fifo')];
   writeFileSync(file, '');
   execFileSync('mkfifo', [fifo]);
@@ -35,17 +35,17 @@ it('is given nothing new, and what it has is lost when it has ended, not before'
   if (thread === undefined) throw new Error('there is no thread');
 
   for (let pings = 0; pings < 3; pings++) {
-    await clock.advance(moverPatienceMs);
+    await clock.advance(workerPatienceMs);
     await catchesUp(thread, file);
   }
   expect([thread.isUsable, pool.pick()?.thread === thread]).toEqual([true, true]);
 
   const said: string[] = [];
   const busyMs = thread.busyMs();
-  thread.spool({ path: fifo, algorithm: 'sha256', isLive: true }, ({ kind }) => said.push(kind));
+  thread.file({ path: fifo, algorithm: 'sha256', isLive: true }, ({ kind }) => said.push(kind));
   // It has nothing else to do: it is in that call.
   await eventually(() => thread.busyMs() > busyMs + 100);
-  await clock.advance(2 * moverPatienceMs);
+  await clock.advance(2 * workerPatienceMs);
   expect([thread.isUsable, thread.isDead, said]).toEqual([false, false, []]);
   const next = pool.pick()?.thread;
   if (next === undefined || next === thread) throw new Error('nobody takes its place');

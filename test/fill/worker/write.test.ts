@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Grant, MoveReply } from '../../../src/fill/worker/messages.ts';
 import { BufferStack, ThreadMove } from '../../../src/fill/worker/write.ts';
-import type { LineExchange } from '../../../src/upstream/worker/exchange.ts';
+import type { WorkerExchange } from '../../../src/upstream/worker/exchange.ts';
 import { tempDirectory } from '../../support/temp.ts';
 import { eventually } from '../../support/gate.ts';
 import { content } from '../support/engine.ts';
@@ -13,7 +13,7 @@ const bytes = content(3000);
 
 async function rig(grant: Grant) {
   const temp = await tempDirectory('thread-move');
-  const path = join(temp.path, 'spool');
+  const path = join(temp.path, 'file');
   await writeFile(path, '');
   const replies: MoveReply[] = [];
   const exchange = { isComplete: false, onResume: () => undefined as void };
@@ -24,8 +24,8 @@ async function rig(grant: Grant) {
       return exchange.isComplete;
     },
     resume: () => exchange.onResume(),
-  } as unknown as LineExchange;
-  const order = { path, spool: undefined, position: 0, skipBytes: 0, grant };
+  } as unknown as WorkerExchange;
+  const order = { path, file: undefined, position: 0, skipBytes: 0, grant };
   const move = new ThreadMove(order, fake, undefined, new BufferStack(), (reply) => void replies.push(reply));
   return {
     move,

@@ -4,14 +4,14 @@ import { closeSync, fstatSync, openSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import { closeLeftovers, DescriptorTable, descriptorTableMemory } from '../../../src/http/body/duplicated-sockets.ts';
+import { closeLeftovers, FdTable, fdTableMemory } from '../../../src/http/body/duplicated-sockets.ts';
 import { expectNoLeaks, takeSnapshot } from '../../support/leaks.ts';
 import { loadSendfile } from '../support/file-blob.ts';
 
 describe('the table of descriptors', () => {
   it('gives places back, and knows when it is full', () => {
-    const table = new DescriptorTable(descriptorTableMemory(3));
-    const places = [0, 11, 12].map((descriptor) => table.enter(descriptor));
+    const table = new FdTable(fdTableMemory(3));
+    const places = [0, 11, 12].map((fd) => table.enter(fd));
     expect([new Set(places).size, table.size, table.isFull]).toEqual([3, 3, true]);
     table.leave(places[1] ?? 0);
     expect([table.size, table.isFull, table.enter(13)]).toEqual([2, false, places[1]]);
@@ -20,19 +20,19 @@ describe('the table of descriptors', () => {
 
   it('closes nothing that was given back', async () => {
     const { libc } = await loadSendfile();
-    const memory = descriptorTableMemory(8);
-    const table = new DescriptorTable(memory);
-    const descriptor = openSync('/dev/null', 'r');
-    table.leave(table.enter(descriptor));
+    const memory = fdTableMemory(8);
+    const table = new FdTable(memory);
+    const fd = openSync('/dev/null', 'r');
+    table.leave(table.enter(fd));
     expect(closeLeftovers(memory, libc)).toBe(0);
-    expect(fstatSync(descriptor).isCharacterDevice()).toBe(true);
-    closeSync(descriptor);
+    expect(fstatSync(fd).isCharacterDevice()).toBe(true);
+    closeSync(fd);
   });
 
   it('lets the owner end the connections of a thread that died, and only once', async () => {
     const { libc } = await loadSendfile();
     const before = takeSnapshot();
-    const memory = descriptorTableMemory(8);
+    const memory = fdTableMemory(8);
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const address = server.address();
@@ -44,7 +44,7 @@ describe('the table of descriptors', () => {
     const [socket] = await accepted;
     const handle = (socket as Socket & { readonly _handle: { readonly fd: number } })._handle;
     const worker = new Worker(new URL('../support/duplicating-worker.ts', import.meta.url), {
-      workerData: { memory, descriptor: handle.fd },
+      workerData: { memory, fd: handle.fd },
     });
     await once(worker, 'message');
     await worker.terminate();

@@ -242,7 +242,7 @@ describe('what is not for sendfile', () => {
     const sendfile = await loadSendfile({ logger });
     await using front = await rig({ sendfile });
     // Not a regular file: EINVAL.
-    front.blob.descriptor = 1_000_000;
+    front.blob.fd = 1_000_000;
     for (let i = 0; i < 2; i++) {
       const answer = await rawFetch(front.url);
       expect([answer.cleanEnd, answer.sha256]).toEqual([true, digestOf(bytesOf(source))]);

@@ -41,7 +41,7 @@ async function leasing({
       sizeBytes: bytes.length,
       bytes: query.method === 'get' ? bytes : undefined,
       outcome: { kind: 'hit' },
-      stamp: front.generations.stamp(query.repository),
+      stamp: front.changes.stamp(query.repository),
       ...lease,
     };
   };
@@ -56,7 +56,7 @@ async function exchange(connection: RawConnection, target: string, method = 'GET
   return { ...head, ...(await connection.body(head, method, { keep: true })) };
 }
 
-describe('the fast lane', () => {
+describe('the hot path', () => {
   it('answers what it was told once again and again, as node:http would, and accounts for each', async () => {
     await using front = await leasing();
     using connection = await RawConnection.open(front.origin);
@@ -137,9 +137,9 @@ describe('the fast lane', () => {
     expect(await askedAfter(() => undefined)).toBe(1);
     expect(await askedAfter(() => clock.advance(29_000))).toBe(0);
     expect(await askedAfter(() => clock.advance(2_000))).toBe(1);
-    expect(await askedAfter(() => front.generations.bump('something else'))).toBe(0);
-    expect(await askedAfter(() => front.generations.bump('library/alpine'))).toBe(1);
-    expect(await askedAfter(() => front.generations.bumpAll())).toBe(1);
+    expect(await askedAfter(() => front.changes.bump('something else'))).toBe(0);
+    expect(await askedAfter(() => front.changes.bump('library/alpine'))).toBe(1);
+    expect(await askedAfter(() => front.changes.bumpAll())).toBe(1);
     expect(await askedAfter(() => clock.setWallTime(clock.now() - 3_600_000))).toBe(1);
   });
 
@@ -175,7 +175,7 @@ describe('the fast lane', () => {
       sizeBytes: large.length,
       bytes: query.method === 'get' ? large : undefined,
       outcome: { kind: 'hit' },
-      stamp: front.generations.stamp(),
+      stamp: front.changes.stamp(),
       holdsMs: 30_000,
       freshMs: undefined,
     });

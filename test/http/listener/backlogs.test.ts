@@ -26,7 +26,7 @@ async function start(options: FrontOptions): Promise<Front> {
   return front;
 }
 
-/** The same answer from the fast lane. */
+/** The same answer from the hot path. */
 function lease(front: Front): void {
   front.cache.peek = async ({ method }) => ({
     digest: digestOf(bytes),
@@ -34,7 +34,7 @@ function lease(front: Front): void {
     sizeBytes: bytes.length,
     bytes: method === 'get' ? bytes : undefined,
     outcome: { kind: 'hit' },
-    stamp: front.generations.stamp(),
+    stamp: front.changes.stamp(),
     holdsMs: 30_000,
     freshMs: undefined,
   });

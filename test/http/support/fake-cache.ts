@@ -66,7 +66,7 @@ export class FakeBlob {
   /** Readers open before there is anything to read, as those of a transfer do. */
   opensAtOnce = false;
   /** Of a file with the bytes of the source, for readers to name; the test opens and closes it. */
-  descriptor: number | undefined;
+  fd: number | undefined;
   /** Bytes that left by the descriptor, and bytes that were read. */
   sentBytes = 0;
   readBytes = 0;
@@ -169,10 +169,10 @@ export class FakeBlob {
     if (end() > span.start && !this.opensAtOnce && this.failsAtOnce === undefined)
       await this.wait(() => this.available > span.start, signal);
     this.openReaders++;
-    const descriptor = (): number | undefined => this.descriptor;
+    const fd = (): number | undefined => this.fd;
     return {
-      get descriptor() {
-        return descriptor();
+      get fd() {
+        return fd();
       },
       sent: (bytes) => {
         this.sentBytes += bytes;

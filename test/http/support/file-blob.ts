@@ -26,7 +26,7 @@ export class FileBlob implements AsyncDisposable {
       await handle.write(buffer, 0, length, position);
     }
     const blob = isPending ? FakeBlob.pending(source) : new FakeBlob(source);
-    blob.descriptor = handle.fd;
+    blob.fd = handle.fd;
     return new FileBlob(blob, temp, handle);
   }
 

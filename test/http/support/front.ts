@@ -5,7 +5,7 @@ import { CacheHost } from '../../../src/cache/threads/host.ts';
 import { RemoteCache } from '../../../src/cache/threads/client.ts';
 import { BufferPool } from '../../../src/http/body/buffer-pool.ts';
 import type { HttpEvents } from '../../../src/http/v2/context.ts';
-import { FastLane } from '../../../src/http/hot/hot-path.ts';
+import { HotPath } from '../../../src/http/hot/hot-path.ts';
 import { createFront } from '../../../src/http/v2/front.ts';
 import type { Sendfile } from '../../../src/http/body/sendfile.ts';
 import { Listener } from '../../../src/http/listener/listener.ts';
@@ -13,7 +13,7 @@ import { Backlogs } from '../../../src/http/listener/backlogs.ts';
 import { StallWatch } from '../../../src/http/body/stalled-clients.ts';
 import { ClientAddresses } from '../../../src/lib/sharing/client-address.ts';
 import { type Clock, systemClock } from '../../../src/lib/clock.ts';
-import { Generations } from '../../../src/lib/change-counters.ts';
+import { ChangeCounters } from '../../../src/lib/change-counters.ts';
 import type { LogFields, Logger } from '../../../src/lib/log.ts';
 import { createRouter } from '../../../src/routing/router.ts';
 import { FakeCache } from './fake-cache.ts';
@@ -86,7 +86,7 @@ export interface Front extends AsyncDisposable {
   readonly cache: FakeCache;
   /** The owner's side of the port, where there is one. */
   readonly host: CacheHost | undefined;
-  readonly generations: Generations;
+  readonly changes: ChangeCounters;
   readonly listener: Listener;
   readonly port: number;
   readonly origin: string;
@@ -112,7 +112,7 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
   const log = new LinesLogger();
   const pool = new BufferPool();
   const stalls = new StallWatch(clock, options.stallMs);
-  const generations = new Generations();
+  const changes = new ChangeCounters();
   const distant = remote.isOn ? behindPort(cache) : undefined;
   const deps = {
     cache: distant?.cache ?? cache,
@@ -137,7 +137,7 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
     port: 0,
     tls: options.tls,
     handler: createFront(deps),
-    lane: new FastLane({ ...deps, generations, keepAliveSeconds: 95, firstHeadMs: 20_000 }),
+    hotPath: new HotPath({ ...deps, changes, keepAliveSeconds: 95, firstHeadMs: 20_000 }),
     clock,
     logger: log,
   });
@@ -145,7 +145,7 @@ export async function startFront(options: FrontOptions = {}): Promise<Front> {
   return {
     cache,
     host: distant?.host,
-    generations,
+    changes,
     listener,
     port,
     origin: `http://127.0.0.1:${port}`,

@@ -117,14 +117,14 @@ describe('a port', () => {
         sizeBytes: 2,
         bytes: bytesFor,
         outcome: { kind: 'hit' },
-        stamp: front.generations.stamp('x'),
+        stamp: front.changes.stamp('x'),
         holdsMs: 30_000,
         freshMs: undefined,
       });
     };
     const headers = { Connection: 'keep-alive' };
     for (let i = 0; i < 3; i++) expect((await ask(front.port, '/v2/a/manifests/1', { headers })).text).toBe('{}');
-    front.generations.bump('x');
+    front.changes.bump('x');
     expect((await ask(front.port, '/v2/a/manifests/1', { headers })).text).toBe('{}');
     expect(peeks).toBe(2);
   });

@@ -23,9 +23,9 @@ class Rig {
     this.shares = new Shares(limit, mostWaiting);
   }
 
-  ask(client: string, terms: Partial<SlotTerms> & { lane?: 'normal' | 'low'; returns?: boolean } = {}): Held {
-    const { lane = 'normal', returns = false, ...rest } = terms;
-    const party = terms.party ?? new Party(lane, client);
+  ask(client: string, terms: Partial<SlotTerms> & { priority?: 'normal' | 'low'; returns?: boolean } = {}): Held {
+    const { priority = 'normal', returns = false, ...rest } = terms;
+    const party = terms.party ?? new Party(priority, client);
     const held: Held = { name: client, party, control: new AbortController(), slot: undefined, isWanted: false };
     this.all.push(held);
     const onWanted = (): void => {
@@ -156,9 +156,9 @@ describe('shares', () => {
   it('serve what nobody waits for last, and take it back first, the latest before the others', async () => {
     const rig = new Rig(3);
     await rig.many('a', 1);
-    const [first] = await rig.many('p', 1, { lane: 'low' });
-    const [second] = await rig.many('q', 1, { lane: 'low' });
-    const [third] = await rig.many('r', 1, { lane: 'low' });
+    const [first] = await rig.many('p', 1, { priority: 'low' });
+    const [second] = await rig.many('q', 1, { priority: 'low' });
+    const [third] = await rig.many('r', 1, { priority: 'low' });
     const [client] = await rig.many('a', 1);
     expect([first?.isWanted, second?.isWanted, third?.slot]).toEqual([false, true, undefined]);
     giveBack(second === undefined ? [] : [second]);
@@ -168,9 +168,9 @@ describe('shares', () => {
 
   it('take along who waits in a lane that changes, and leave a holder alone whose lane has moved up', async () => {
     const rig = new Rig(2);
-    const [low, joined] = await rig.many('p', 2, { lane: 'low' });
+    const [low, joined] = await rig.many('p', 2, { priority: 'low' });
     joined?.party.moveTo('normal');
-    const [waiter] = await rig.many('a', 1, { lane: 'low' });
+    const [waiter] = await rig.many('a', 1, { priority: 'low' });
     expect(rig.all.some(({ isWanted }) => isWanted)).toBe(false);
     waiter?.party.moveTo('normal');
     expect([low?.isWanted, joined?.isWanted]).toEqual([true, false]);

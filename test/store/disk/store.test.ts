@@ -34,7 +34,7 @@ storeContract('the disk store', async () => {
 });
 
 describe('the disk store', () => {
-  it('names a blob by its digest, read-only, with no spool and no writer left', async () => {
+  it('names a blob by its digest, read-only, with no ingest and no writer left', async () => {
     await using temp = await tempDirectory('store');
     await using opened = await openTestStore(temp.path);
     const { bytes, digest } = content();
@@ -226,7 +226,7 @@ describe('the disk store', () => {
     const before = takeSnapshot().descriptors.length;
     const readers = await Promise.all(Array.from({ length: 100 }, () => opened.store.open(digest)));
     expect(takeSnapshot().descriptors.length - before).toBe(1);
-    expect(new Set(readers.map((reader) => reader?.descriptor)).size).toBe(1);
+    expect(new Set(readers.map((reader) => reader?.fd)).size).toBe(1);
     for (const reader of readers) {
       expect(await readRange(reader, 0, 1000)).toEqual(bytes);
       await reader?.close();
@@ -243,7 +243,7 @@ describe('the disk store', () => {
     const follower = await ingest.openReader();
     await ingest.adopt(1000);
     const reader = await opened.store.open(digest);
-    expect(reader?.descriptor).toBe(follower.descriptor);
+    expect(reader?.fd).toBe(follower.fd);
     await follower.close();
     expect(await readRange(reader, 0, 1000)).toEqual(bytes);
     await opened.store.remove(digest);

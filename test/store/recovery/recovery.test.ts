@@ -156,7 +156,7 @@ describe('partials after a restart', () => {
     expect(await readFile(`${directory}/${part('tree')}.json/file`, 'utf8')).toBe('x');
   });
 
-  it('with a second name are finished: the blob stays, the spool goes', async () => {
+  it('with a second name are finished: the blob stays, the ingest goes', async () => {
     const { bytes, digest } = content();
     await using temp = await killedRootWith((opened) => keepPartial(opened, { bytes, digest }, 1000));
     const name = (await ingestNames(temp.path)).find((each) => each.endsWith('.part')) ?? '';

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Party } from '../../../src/lib/sharing/party.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
-import type { Line } from '../../../src/upstream/contract/worker-protocol.ts';
+import type { ExchangeWorker } from '../../../src/upstream/contract/worker-protocol.ts';
 import type { BlobBody } from '../../../src/upstream/contract/upstream.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { expectNoLeaks, type ResourceSnapshot, takeSnapshot } from '../../support/leaks.ts';
@@ -32,8 +32,8 @@ async function rig(connections = 8) {
   return {
     clock,
     gate,
-    open: (mayBeTaken: () => boolean, line?: Line, party = new Party('normal', 'one')): Promise<BlobBody> =>
-      client.openBlob({ repository: repo('a/b'), digest, party, mayBeTaken, line }, never),
+    open: (mayBeTaken: () => boolean, worker?: ExchangeWorker, party = new Party('normal', 'one')): Promise<BlobBody> =>
+      client.openBlob({ repository: repo('a/b'), digest, party, mayBeTaken, worker }, never),
     async [Symbol.asyncDispose]() {
       await client.close();
       await registry[Symbol.asyncDispose]();
@@ -78,13 +78,13 @@ describe.each(['here', 'on a line'])('a body that stands still, carried %s,', (w
 
   it('is waited for where it could not be continued', async () => {
     await using lab = await rig();
-    const line = lineOf(lab.clock);
-    const body = await standing(await lab.open(() => false, line));
+    const worker = lineOf(lab.clock);
+    const body = await standing(await lab.open(() => false, worker));
     await lab.clock.advance(50 * minute);
     lab.gate.open();
     expect(await body.rest()).toBe(sizeBytes);
     expect(lab.clock.pending).toBe(0);
-    await line?.close();
+    await worker?.close();
   });
 
   it.each<[string, () => boolean, Party]>([
@@ -92,24 +92,24 @@ describe.each(['here', 'on a line'])('a body that stands still, carried %s,', (w
     ['nobody waits for it', () => false, new Party('low', 'one')],
   ])('is broken off after a minute where %s', async (_, mayBeTaken, party) => {
     await using lab = await rig();
-    const line = lineOf(lab.clock);
-    const body = await standing(await lab.open(mayBeTaken, line, party));
+    const worker = lineOf(lab.clock);
+    const body = await standing(await lab.open(mayBeTaken, worker, party));
     const [kind, ms] = await body.failed(lab.clock);
-    await line?.close();
+    await worker?.close();
     expect(kind).toBe('timeout');
     expect(ms).toBeLessThan(2 * minute);
   });
 
   it('is broken off when somebody else waits for its connection', async () => {
     await using lab = await rig(1);
-    const line = lineOf(lab.clock);
-    const body = await standing(await lab.open(() => false, line));
+    const worker = lineOf(lab.clock);
+    const body = await standing(await lab.open(() => false, worker));
     await lab.clock.advance(10 * minute);
-    const next = lab.open(() => false, line, new Party('normal', 'two'));
+    const next = lab.open(() => false, worker, new Party('normal', 'two'));
     const [kind, ms] = await body.failed(lab.clock);
     lab.gate.open();
     const other = await readAll(await next);
-    await line?.close();
+    await worker?.close();
     expect([kind, other.byteLength]).toEqual(['timeout', sizeBytes]);
     expect(ms).toBeLessThanOrEqual(15_000);
   });

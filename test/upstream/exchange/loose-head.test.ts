@@ -138,7 +138,7 @@ describe('an origin whose heads are loose', () => {
 });
 
 describe('a head in order', () => {
-  const line = fc.oneof(
+  const worker = fc.oneof(
     fc.constantFrom('Content-Length: 5', 'content-length:5 ', 'Content-Length: 6', 'Transfer-Encoding: chunked'),
     fc.constantFrom('Transfer-Encoding: gzip', 'X-Content-Length: 7', ' folded', 'Content-Length : 5'),
     fc.stringMatching(/^[A-Za-z-]{1,8}: [ -~]{0,12}$/),
@@ -147,7 +147,7 @@ describe('a head in order', () => {
   it('says one thing about its body, keeps all other lines, and needs nothing more', () => {
     let changed = 0;
     fc.assert(
-      fc.property(fc.array(line, { maxLength: 6 }), (lines) => {
+      fc.property(fc.array(worker, { maxLength: 6 }), (lines) => {
         const head = `HTTP/1.1 200 OK\r\n${lines.map((text) => `${text}\r\n`).join('')}\r\n`;
         const ordered = inOrder(head);
         if (ordered === undefined) return;

@@ -5,8 +5,8 @@ import { Aside, type Late } from '../../../src/upstream/limits/aside.ts';
 function rig() {
   const aside = new Aside();
   const ended: string[] = [];
-  const late = (client: string, lane: 'normal' | 'low' = 'normal'): Late & { readonly isIn: boolean } => {
-    const one: Late = { party: new Party(lane, client), end: () => void ended.push(client) };
+  const late = (client: string, priority: 'normal' | 'low' = 'normal'): Late & { readonly isIn: boolean } => {
+    const one: Late = { party: new Party(priority, client), end: () => void ended.push(client) };
     return Object.assign(one, { isIn: aside.enter(one) });
   };
   const many = (client: string, count: number): readonly boolean[] =>

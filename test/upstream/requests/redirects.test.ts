@@ -80,11 +80,11 @@ describe('redirects', () => {
     });
     upstream.on({ kind: 'blob' }, redirect(`${storage.url.origin}${target}`));
     await using client = clientOf(new URL(upstream.url));
-    const line = new LocalLine();
+    const worker = new LocalLine();
     expect(String(await readAll(await client.openBlob(question, never)))).toBe(content);
-    expect(String(await readAll(await client.openBlob({ ...question, line }, never)))).toBe(content);
+    expect(String(await readAll(await client.openBlob({ ...question, worker }, never)))).toBe(content);
     expect(storage.seen.map(({ url }) => url)).toEqual([target, target]);
-    await line.close();
+    await worker.close();
   });
 
   it('to another repository of the same registry carry no credential there', async () => {
@@ -408,17 +408,17 @@ describe('redirects', () => {
         upstream.on({ kind: 'blob' }, redirect(place(inside.port)));
         upstream.on({ kind: 'manifest' }, redirect(place(inside.port)));
         await using client = clientOf(new URL(upstream.url), { transport });
-        const line = new LocalLine();
+        const worker = new LocalLine();
         for (const ask of [
           () => client.openBlob(question, never),
-          () => client.openBlob({ ...question, line }, never),
+          () => client.openBlob({ ...question, worker }, never),
           () => client.getManifest(question.repository, ref('latest'), never),
           () => client.headManifest(question.repository, ref('latest'), never),
         ]) {
           expect((await failureOf(ask())).kind).toBe('redirectRefused');
         }
         expect(inside.connections).toBe(0);
-        await line.close();
+        await worker.close();
       });
 
       it('by the realm of a challenge: no token is asked for there', async () => {

@@ -121,8 +121,8 @@ export async function tokenRegistry(
       return;
     }
     const usual = `Bearer realm="${tokens.server.url.href}token",service="s",scope="${scope}"`;
-    const line = options.challenge === undefined ? usual : options.challenge(request);
-    response.writeHead(401, line === undefined ? {} : { 'www-authenticate': line }).end('{}');
+    const worker = options.challenge === undefined ? usual : options.challenge(request);
+    response.writeHead(401, worker === undefined ? {} : { 'www-authenticate': worker }).end('{}');
   });
 }
 

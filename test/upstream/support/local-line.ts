@@ -1,18 +1,18 @@
 /** A line whose far end is on the same thread: what is said is copied and takes a turn of the loop, as between threads. */
 import { type Clock, systemClock } from '../../../src/lib/clock.ts';
-import { LineEnd } from '../../../src/upstream/worker/server.ts';
+import { WorkerServer } from '../../../src/upstream/worker/server.ts';
 import type {
-  Line,
-  LineCall,
-  LineCommand,
-  LineOrder,
-  LineReply,
+  ExchangeWorker,
+  WorkerCall,
+  WorkerCommand,
+  WorkerOrder,
+  WorkerReply,
 } from '../../../src/upstream/contract/worker-protocol.ts';
 
-type OnReply = Parameters<Line['call']>[1];
+type OnReply = Parameters<ExchangeWorker['call']>[1];
 
-export class LocalLine implements Line {
-  readonly end: LineEnd;
+export class LocalLine implements ExchangeWorker {
+  readonly end: WorkerServer;
   readonly #listeners = new Map<number, OnReply>();
   #ids = 0;
   #isLost = false;
@@ -20,13 +20,13 @@ export class LocalLine implements Line {
   #unsaid: (() => void)[] | undefined;
 
   constructor(clock: Clock = systemClock) {
-    this.end = new LineEnd(clock, (id, reply) => this.#later(() => this.#hear(id, structuredClone(reply))));
+    this.end = new WorkerServer(clock, (id, reply) => this.#later(() => this.#hear(id, structuredClone(reply))));
   }
 
-  call(order: LineOrder, onReply: OnReply): LineCall {
+  call(order: WorkerOrder, onReply: OnReply): WorkerCall {
     const id = ++this.#ids;
     this.#listeners.set(id, onReply);
-    const tell = (command: LineCommand): void => this.#later(() => this.end.obey(id, structuredClone(command)));
+    const tell = (command: WorkerCommand): void => this.#later(() => this.end.obey(id, structuredClone(command)));
     tell({ kind: 'open', order });
     return { id, tell };
   }
@@ -58,7 +58,7 @@ export class LocalLine implements Line {
     return this.end.close();
   }
 
-  #hear(id: number, reply: LineReply): void {
+  #hear(id: number, reply: WorkerReply): void {
     const listener = this.#listeners.get(id);
     if (reply.kind === 'end') this.#listeners.delete(id);
     listener?.(reply);

@@ -1,7 +1,7 @@
 import { systemClock } from '../../../src/lib/clock.ts';
 import { AddressPolicy, type AddressPolicyOptions } from '../../../src/upstream/network/address-policy.ts';
 import { LenientSender } from '../../../src/upstream/exchange/lenient-sender.ts';
-import { LineSender } from '../../../src/upstream/worker/sender.ts';
+import { WorkerSender } from '../../../src/upstream/worker/sender.ts';
 import { PoolSender, type PoolSenderOptions } from '../../../src/upstream/exchange/pool-sender.ts';
 import { LocalLine } from './local-line.ts';
 import type { IncomingResponse, OutgoingRequest, Sender } from '../../../src/upstream/exchange/sender.ts';
@@ -44,16 +44,20 @@ function optionsFor(
 }
 
 /** The same for requests that go over a line. */
-export function lineSenderFor(home: URL, overrides: Overrides = {}, line = new LocalLine()): Sender & AsyncDisposable {
+export function lineSenderFor(
+  home: URL,
+  overrides: Overrides = {},
+  worker = new LocalLine(),
+): Sender & AsyncDisposable {
   const { policy, ...rest } = overrides;
   const options = optionsFor(home, policy, rest);
-  const sender = new LineSender({ ...options, direct: new PoolSender(options) });
+  const sender = new WorkerSender({ ...options, direct: new PoolSender(options) });
   const close = async (): Promise<void> => {
     await sender.close();
-    await line.close();
+    await worker.close();
   };
   return {
-    send: (request, signal) => sender.send({ ...request, line }, signal),
+    send: (request, signal) => sender.send({ ...request, worker }, signal),
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -25,10 +25,10 @@ async function turns(): Promise<void> {
 describe('a thread that is alive and has no turn', () => {
   it('costs no exchange that it has not begun: another thread carries it', async () => {
     await using server = await serve((_, response) => response.end('hello'));
-    const line = new LocalLine();
+    const worker = new LocalLine();
     const clock = new FakeClock();
-    await using sender = lineSenderFor(server.url, { clock }, line);
-    line.sleep();
+    await using sender = lineSenderFor(server.url, { clock }, worker);
+    worker.sleep();
     const answer = sender.send(request(server.url), never);
     await clock.advance(1999);
     expect(server.seen).toHaveLength(0);
@@ -36,7 +36,7 @@ describe('a thread that is alive and has no turn', () => {
     const response = await answer;
     expect([response.status, response.move]).toEqual([200, undefined]);
     await response.discard();
-    line.wake();
+    worker.wake();
     await turns();
     expect(server.seen).toHaveLength(1);
   });
@@ -44,16 +44,16 @@ describe('a thread that is alive and has no turn', () => {
   it('is asked before an upstream is said to be late, and what had come to it counts', async () => {
     const gate = new Gate('head');
     await using server = await serve((_, response) => void gate.pass().then(() => response.end('hello')));
-    const line = new LocalLine();
+    const worker = new LocalLine();
     const clock = new FakeClock();
-    await using sender = lineSenderFor(server.url, { clock }, line);
+    await using sender = lineSenderFor(server.url, { clock }, worker);
     const answer = sender.send(request(server.url), never);
     await gate.arrived();
-    line.sleep();
+    worker.sleep();
     gate.open();
-    await eventually(() => line.unsaid === 1);
+    await eventually(() => worker.unsaid === 1);
     await clock.advance(headTimeoutMs);
-    line.wake();
+    worker.wake();
     const response = await answer;
     expect(response.status).toBe(200);
     await response.discard();

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { UpstreamError } from '../../../src/upstream/contract/errors.ts';
-import type { LineExchange } from '../../../src/upstream/worker/exchange.ts';
-import type { LineOrder, LineReply, LineRoute } from '../../../src/upstream/contract/worker-protocol.ts';
+import type { WorkerExchange } from '../../../src/upstream/worker/exchange.ts';
+import type { WorkerOrder, WorkerReply, WorkerRoute } from '../../../src/upstream/contract/worker-protocol.ts';
 import { randomBytesOf } from '../../support/byte-source.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { eventually, Gate, patienceMs, within } from '../../support/gate.ts';
@@ -20,7 +20,7 @@ beforeEach(() => {
 });
 afterEach(() => expectNoLeaks(before));
 
-function orderFor(server: TestServer, more: Partial<LineOrder> = {}): LineOrder {
+function orderFor(server: TestServer, more: Partial<WorkerOrder> = {}): WorkerOrder {
   return {
     upstream: 'test',
     pool: 'one',
@@ -34,7 +34,7 @@ function orderFor(server: TestServer, more: Partial<LineOrder> = {}): LineOrder 
   };
 }
 
-function routeTo(server: TestServer, more: Partial<LineRoute> = {}): LineRoute {
+function routeTo(server: TestServer, more: Partial<WorkerRoute> = {}): WorkerRoute {
   return {
     host: '127.0.0.1',
     port: server.port,
@@ -44,13 +44,13 @@ function routeTo(server: TestServer, more: Partial<LineRoute> = {}): LineRoute {
   };
 }
 
-/** Opens an exchange and takes it over, as a mover does. Rejects with the failure that the line tells. */
-function open(line: LocalLine, order: LineOrder, route: LineRoute): Promise<LineExchange> {
-  const opened = new Promise<LineExchange>((resolve, reject) => {
-    const call = line.call(order, (reply: LineReply | { kind: 'lost' }) => {
+/** Opens an exchange and takes it over, as a download worker does. Rejects with the failure that the line tells. */
+function open(worker: LocalLine, order: WorkerOrder, route: WorkerRoute): Promise<WorkerExchange> {
+  const opened = new Promise<WorkerExchange>((resolve, reject) => {
+    const call = worker.call(order, (reply: WorkerReply | { kind: 'lost' }) => {
       if (reply.kind === 'dial') call.tell({ kind: 'route', route });
       if (reply.kind === 'end') reject(Object.assign(new Error(reply.failure?.message), reply.failure));
-      const exchange = reply.kind === 'head' ? line.end.take(call.id) : undefined;
+      const exchange = reply.kind === 'head' ? worker.end.take(call.id) : undefined;
       if (exchange !== undefined) resolve(exchange);
     });
   });
@@ -65,7 +65,7 @@ interface Taken {
 }
 
 /** Takes the body, stopping it after every few pieces for a turn or two of the loop. */
-function takeFitfully(exchange: LineExchange, everyPieces: number): Promise<Taken> {
+function takeFitfully(exchange: WorkerExchange, everyPieces: number): Promise<Taken> {
   const hash = createHash('sha256');
   let [bytes, pieces, pauses] = [0, 0, 0];
   const taken = new Promise<Taken>((resolve) => {
@@ -116,49 +116,49 @@ describe('a body on a line', () => {
       scheme === 'http'
         ? await serve((_, response) => answer(response))
         : await serveTls({ cert: signed.cert, key: signed.key }, (_, response) => answer(response));
-    const line = new LocalLine();
+    const worker = new LocalLine();
     const tls = { stamp: '1', ca: undefined, cert: undefined, key: undefined, isVerified: false };
     const route = routeTo(server, { tls: scheme === 'http' ? undefined : tls });
-    const taken = await takeFitfully(await open(line, orderFor(server), route), every);
+    const taken = await takeFitfully(await open(worker, orderFor(server), route), every);
     expect(taken).toMatchObject({ bytes: body.length, sha256, error: undefined });
     expect(taken.pauses).toBeGreaterThan(10);
-    await line.close();
+    await worker.close();
   });
 
   it('that is complete frees its connection for the next one, and one that is given up does not', async () => {
     await using server = await serve((_, response) => response.end(Buffer.alloc(300_000)));
-    const line = new LocalLine();
+    const worker = new LocalLine();
     for (let i = 0; i < 3; i++) {
-      const taken = await takeFitfully(await open(line, orderFor(server), routeTo(server)), 3);
+      const taken = await takeFitfully(await open(worker, orderFor(server), routeTo(server)), 3);
       expect(taken).toMatchObject({ bytes: 300_000, error: undefined });
     }
     expect(server.connections).toBe(1);
-    const given = await open(line, orderFor(server), routeTo(server));
+    const given = await open(worker, orderFor(server), routeTo(server));
     given.abort();
     expect(await takeFitfully(given, 3)).toMatchObject({ bytes: 0, error: { kind: 'aborted' } });
-    await takeFitfully(await open(line, orderFor(server), routeTo(server)), 3);
+    await takeFitfully(await open(worker, orderFor(server), routeTo(server)), 3);
     expect(server.connections).toBe(2);
-    await line.close();
+    await worker.close();
   });
 
   it('counts what came, and is a time-out when nothing comes while somebody waits', async () => {
     await using server = await serve((_, response) => {
       response.writeHead(200, { 'Content-Length': 1000 }).write(Buffer.alloc(10));
     });
-    const line = new LocalLine();
+    const worker = new LocalLine();
     const limits = { idleMs: 100, floorBytesPerSecond: 1, floorWindowMs: 60_000 };
-    const exchange = await open(line, orderFor(server, { bodyLimits: limits }), routeTo(server));
+    const exchange = await open(worker, orderFor(server, { bodyLimits: limits }), routeTo(server));
     const taken = await takeFitfully(exchange, 100);
     expect(taken).toMatchObject({ bytes: 10, error: { kind: 'timeout' } });
     expect([exchange.takeReceived(), exchange.takeReceived()]).toEqual([10, 0]);
-    await line.close();
+    await worker.close();
   });
 
   it('does not run out of time while it is held back', async () => {
     await using server = await serve((_, response) => response.end(body));
     const clock = new FakeClock();
-    const line = new LocalLine(clock);
-    const exchange = await open(line, orderFor(server), routeTo(server));
+    const worker = new LocalLine(clock);
+    const exchange = await open(worker, orderFor(server), routeTo(server));
     const came = new Gate();
     const errors: unknown[] = [];
     exchange.pipe({ data: () => (void came.pass(), false), end: (error) => errors.push(error) });
@@ -166,28 +166,28 @@ describe('a body on a line', () => {
     await clock.advance(3_600_000);
     expect(errors).toEqual([]);
     exchange.abort();
-    await line.close();
+    await worker.close();
   });
 });
 
 describe('a connection of a line', () => {
   it('goes to the vetted address and not to where its name leads', async () => {
     await using server = await serve((_, response) => response.end('ok'));
-    const line = new LocalLine();
-    const exchange = await open(line, orderFor(server), routeTo(server, { host: 'elsewhere.invalid' }));
+    const worker = new LocalLine();
+    const exchange = await open(worker, orderFor(server), routeTo(server, { host: 'elsewhere.invalid' }));
     expect(await takeFitfully(exchange, 5)).toMatchObject({ bytes: 2, error: undefined });
-    await line.close();
+    await worker.close();
   });
 
   it('carries nothing when it ended up elsewhere', async () => {
     await using server = await serveRaw((socket) => void socket.end());
-    const line = new LocalLine();
+    const worker = new LocalLine();
     // A literal host is dialled without a look-up, so only the check of the remote address is left.
     const addresses = [{ address: '192.0.2.1', family: 4 }];
-    const opening = open(line, orderFor(server), routeTo(server, { addresses }));
+    const opening = open(worker, orderFor(server), routeTo(server, { addresses }));
     await expect(opening).rejects.toMatchObject({ kind: 'redirectRefused' });
     await eventually(() => server.connections === 1);
     expect(server.seen).toEqual([]);
-    await line.close();
+    await worker.close();
   });
 });

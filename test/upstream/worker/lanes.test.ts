@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Lane, Party } from '../../../src/lib/sharing/party.ts';
+import { type Priority, Party } from '../../../src/lib/sharing/party.ts';
 import type { BlobBody, Upstream } from '../../../src/upstream/contract/upstream.ts';
 import { eventually } from '../../support/gate.ts';
 import { expectNoLeaks, type ResourceSnapshot, takeSnapshot } from '../../support/leaks.ts';
@@ -23,10 +23,19 @@ async function rig(connections: number) {
   registry.on({ kind: 'blob' }, hold(1000, gate));
   const recorded = recorder();
   const client = clientOf(new URL(registry.url), { connections, events: recorded.events });
-  const open = (index: number, lane: Lane | Party = 'normal', mayBeTaken?: () => boolean): Promise<BlobBody> => {
+  const open = (
+    index: number,
+    priority: Priority | Party = 'normal',
+    mayBeTaken?: () => boolean,
+  ): Promise<BlobBody> => {
     const digest = digests[index] as Parameters<Upstream['openBlob']>[0]['digest'];
     return client.openBlob(
-      { repository: repo('a/b'), digest, party: lane instanceof Party ? lane : new Party(lane), mayBeTaken },
+      {
+        repository: repo('a/b'),
+        digest,
+        party: priority instanceof Party ? priority : new Party(priority),
+        mayBeTaken,
+      },
       never,
     );
   };
@@ -70,9 +79,9 @@ describe('a blob that nobody waits for', () => {
 
   it('keeps it once somebody does wait', async () => {
     await using lab = await rig(1);
-    const lane = new Party('low');
-    const joined = await lab.open(0, lane);
-    lane.moveTo('normal');
+    const priority = new Party('low');
+    const joined = await lab.open(0, priority);
+    priority.moveTo('normal');
     const wanted = lab.open(1);
     lab.gate.open();
     expect(await readAll(joined)).toHaveLength(sizeBytes);
