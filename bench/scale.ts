@@ -112,7 +112,7 @@ async function measureEviction(root: string): Promise<number> {
   const parts = { clock: systemClock, logger: silentLogger };
   const opened = await openStore({ root, partialTtlMs: 86_400_000, ...parts });
   await opened.recovered;
-  const { store, catalog } = opened;
+  const { store, metadata } = opened;
   const { blobBytes, overheadBytes } = store.usage();
   const nothing = (): void => undefined;
   const events = {
@@ -126,7 +126,7 @@ async function measureEviction(root: string): Promise<number> {
     rejected: nothing,
   };
   const limits = { maxBytes: blobBytes + overheadBytes + 2 ** 21, minFreeBytes: () => 0 };
-  const space = new Space({ store, catalog, ...parts, events, limits, changes: new ChangeCounters() });
+  const space = new Space({ store, metadata, ...parts, events, limits, changes: new ChangeCounters() });
   const waited = await elapsed(async () => space.reserve().cover(2 ** 20, 2 ** 25));
   await space.close();
   await opened.close();

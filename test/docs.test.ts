@@ -109,10 +109,10 @@ describe('the documents', () => {
   });
 
   it('name every metric, and none that does not exist', async () => {
-    const storeUsage = (): { bytes: number; blobs: number; catalogBytes: number; unreadable: number } => ({
+    const storeUsage = (): { bytes: number; blobs: number; metadataBytes: number; unreadable: number } => ({
       bytes: 0,
       blobs: 0,
-      catalogBytes: 0,
+      metadataBytes: 0,
       unreadable: 0,
     });
     const metrics = new Metrics({ version: '0', upstreams: ['lab'], storeUsage, isProcessMeasured: false });

@@ -39,8 +39,8 @@ describe('a name with capitals', () => {
     expect((await rawFetch(`${weir.origin}/v2/${repository}/manifests/v1`)).status).toBe(200);
     const small = await rawFetch(`${weir.origin}/v2/${repository.toLowerCase()}/manifests/v1`);
     expect(small.status).toBe(404);
-    const catalog = await rawFetch(`${weir.origin}/v2/_catalog`);
-    expect(JSON.parse(catalog.body.toString())).toEqual({ repositories: [`models.test/${repository}`] });
+    const metadata = await rawFetch(`${weir.origin}/v2/_catalog`);
+    expect(JSON.parse(metadata.body.toString())).toEqual({ repositories: [`models.test/${repository}`] });
   });
 });
 

@@ -50,8 +50,8 @@ describe('an upstream with a prefix', () => {
     await using at = await harbor();
     const { weir } = at;
     await rawFetch(`${weir.origin}/v2/nginx/manifests/1`);
-    const catalog = await rawFetch(`${weir.origin}/v2/_catalog`);
-    expect(JSON.parse(catalog.body.toString())).toEqual({ repositories: ['docker.io/library/nginx'] });
+    const metadata = await rawFetch(`${weir.origin}/v2/_catalog`);
+    expect(JSON.parse(metadata.body.toString())).toEqual({ repositories: ['docker.io/library/nginx'] });
     const list = await rawFetch(`${weir.origin}/v2/nginx/tags/list?n=1`);
     expect(JSON.parse(list.body.toString())).toEqual({ name: 'nginx', tags: ['1'] });
     expect(list.headers['link']).toContain('/v2/nginx/tags/list?');

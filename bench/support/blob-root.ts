@@ -24,7 +24,7 @@ export class BlobRoot {
     const paths = storePaths(root);
     const { lock } = await openRoot(paths, silentLogger);
     lock.release();
-    const database = new DatabaseSync(paths.catalog);
+    const database = new DatabaseSync(paths.metadata);
     database.exec('PRAGMA journal_mode = WAL');
     migrate(database);
     markComplete(database);
@@ -34,7 +34,7 @@ export class BlobRoot {
 
   /** Adds blobs until there are so many. */
   growTo(count: number): void {
-    const database = new DatabaseSync(this.#paths.catalog);
+    const database = new DatabaseSync(this.#paths.metadata);
     const insert = database.prepare(
       'INSERT INTO blobs (digest, size_bytes, allocated_bytes, last_used_ms, file_stamp) VALUES (?, ?, ?, ?, ?)',
     );

@@ -5,7 +5,8 @@ import type { Logger } from '../lib/log.ts';
 import { Semaphore } from '../lib/semaphore.ts';
 import { Shares } from '../lib/sharing/shares.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Catalog, RepositoryKey } from '../store/contract/metadata.ts';
+import type { RepositoryKey } from '../store/contract/metadata.ts';
+import type { Metadata } from '../store/metadata/metadata.ts';
 import type { BlobStore } from '../store/contract/blob-store.ts';
 import { UpstreamRights } from './visibility/upstream-rights.ts';
 import type { BlobQuery, Cache, LeasedAnswer, PeekQuery } from './contract/cache.ts';
@@ -25,7 +26,7 @@ import { Space, type SpaceLimits } from '../fill/space/space.ts';
 
 export interface CacheOptions {
   readonly store: BlobStore;
-  readonly catalog: Catalog;
+  readonly metadata: Metadata;
   readonly upstreams: ReadonlyMap<string, UpstreamPolicy>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -58,18 +59,18 @@ export interface RunningCache {
 }
 
 export function createCache(options: CacheOptions): RunningCache {
-  const { store, catalog, upstreams, clock, logger, events, limits, onAbandon, offline } = options;
+  const { store, metadata, upstreams, clock, logger, events, limits, onAbandon, offline } = options;
   const policy = { ...defaultPolicyOptions, ...options.policy, offline };
   const changes = new ChangeCounters();
-  const space = new Space({ store, catalog, clock, logger, events, limits, changes });
+  const space = new Space({ store, metadata, clock, logger, events, limits, changes });
   const workers = new DownloadWorkers(logger);
   const connections = new FillConnections({ perFill: options.connections, clock, busyMs: () => workers.busyMs() });
   const hashTurns = new Semaphore(1);
   const keeping = new Keeping();
-  const shared = { store, catalog, space, clock, logger, events, connections, keeping, hashTurns, workers };
+  const shared = { store, metadata, space, clock, logger, events, connections, keeping, hashTurns, workers };
   const slowUpstreams = new SlowUpstreams((key) => upstreams.get(key)?.upstream.answeredAtMs);
   const rights = new UpstreamRights({
-    catalog,
+    metadata,
     store,
     upstreams,
     clock,
@@ -81,7 +82,7 @@ export function createCache(options: CacheOptions): RunningCache {
   const fills = new FillTable({ ...shared, rights, proofs: new Shares(mostProofs), onAbandon });
   const deps = {
     store,
-    catalog,
+    metadata,
     upstreams,
     clock,
     logger,
@@ -97,11 +98,11 @@ export function createCache(options: CacheOptions): RunningCache {
   const prefetch =
     options.prefetch === undefined || offline
       ? undefined
-      : new Prefetch({ catalog, upstreams, fills, clock, logger, events, maxBytes: options.prefetch.maxBytes });
+      : new Prefetch({ metadata, upstreams, fills, clock, logger, events, maxBytes: options.prefetch.maxBytes });
   const onAsked = prefetch && ((query: BlobQuery): void => prefetch.asked(query));
   const onAbsent = (key: RepositoryKey, digest: Digest): void => manifests.blobAbsent(key, digest);
   const asked = { onAsked, onAbsent };
-  const blobs = new Blobs({ store, catalog, upstreams, rights, fills, clock, logger, events, changes, ...asked });
+  const blobs = new Blobs({ store, metadata, upstreams, rights, fills, clock, logger, events, changes, ...asked });
   const peek = async (query: PeekQuery): Promise<LeasedAnswer | undefined> => {
     try {
       if (query.kind === 'blob') return await blobs.peek(query);

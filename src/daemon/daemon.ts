@@ -18,7 +18,7 @@ import { withoutSecrets } from '../http/request/text.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { Metrics } from '../metrics/metrics.ts';
-import { catalogShare, type OpenedStore, openStore } from '../store/open.ts';
+import { metadataShare, type OpenedStore, openStore } from '../store/open.ts';
 import { serve } from '../serving/serve.ts';
 
 export interface DaemonOptions {
@@ -56,7 +56,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
   const opened = await openStore({
     root: config.cache.root,
     partialTtlMs: config.fill.partialTtlMs,
-    mostCatalogBytes: catalogShare(config.cache.maxSizeBytes),
+    mostMetadataBytes: metadataShare(config.cache.maxSizeBytes),
     clock,
     logger: logger.child({ room: 'store' }),
     legacy: legacyUpstreams(config),
@@ -73,7 +73,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
   undo.defer(() => closeUpstreams(upstreams));
   const running = createCache({
     store: opened.store,
-    catalog: opened.catalog,
+    metadata: opened.metadata,
     upstreams,
     clock,
     logger: logger.child({ room: 'cache' }),
@@ -212,8 +212,8 @@ function createMetrics(config: Config, { store }: OpenedStore, { ownsProcess = t
     version: version(),
     upstreams: config.upstreams.map(({ key }) => key),
     storeUsage: () => {
-      const { blobs, blobBytes, ingestBytes, zombieBytes, overheadBytes, catalogBytes, unreadable } = store.usage();
-      return { blobs, bytes: blobBytes + ingestBytes + zombieBytes + overheadBytes, catalogBytes, unreadable };
+      const { blobs, blobBytes, ingestBytes, zombieBytes, overheadBytes, metadataBytes, unreadable } = store.usage();
+      return { blobs, bytes: blobBytes + ingestBytes + zombieBytes + overheadBytes, metadataBytes, unreadable };
     },
     isProcessMeasured: ownsProcess,
   });

@@ -4,7 +4,7 @@ import type { Logger } from '../lib/log.ts';
 import type { Semaphore } from '../lib/semaphore.ts';
 import type { Shares } from '../lib/sharing/shares.ts';
 import type { BlobStore } from '../store/contract/blob-store.ts';
-import type { Catalog } from '../store/contract/metadata.ts';
+import type { Metadata } from '../store/metadata/metadata.ts';
 import type { CacheEvents } from './contract/events.ts';
 import type { FillConnections } from './schedule/connections.ts';
 import type { Keeping } from './contract/keeping.ts';
@@ -14,7 +14,7 @@ import type { Space } from './space/space.ts';
 
 export interface FillContext {
   readonly store: BlobStore;
-  readonly catalog: Catalog;
+  readonly metadata: Metadata;
   /** Told of what upstreams gave, once it is proved. */
   readonly rights: Linker;
   readonly space: Space;

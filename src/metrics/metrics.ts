@@ -19,7 +19,7 @@ export interface MetricsOptions {
   readonly storeUsage: () => {
     readonly bytes: number;
     readonly blobs: number;
-    readonly catalogBytes: number;
+    readonly metadataBytes: number;
     readonly unreadable: number;
   };
   /**
@@ -107,7 +107,11 @@ export class Metrics implements UpstreamEvents, CacheEvents {
     this.#gauge('weir_build_info', 'Always 1.', ['version']).set({ version }, 1);
     this.#pulled('weir_store_bytes', 'Bytes on disk that count towards cache.maxSize.', () => storeUsage().bytes);
     this.#pulled('weir_store_blobs', 'Blobs in the store.', () => storeUsage().blobs);
-    this.#pulled('weir_catalog_bytes', 'Bytes on disk of the catalog and index.json.', () => storeUsage().catalogBytes);
+    this.#pulled(
+      'weir_catalog_bytes',
+      'Bytes on disk of the catalog and index.json.',
+      () => storeUsage().metadataBytes,
+    );
     this.#pulled(
       'weir_store_unreadable',
       'Stored blobs that could not be read, since the start.',

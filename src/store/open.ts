@@ -4,9 +4,9 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { BlobFiles } from './blobs/blobs.ts';
 import { type BlobStore, StoreError } from './contract/blob-store.ts';
-import { CatalogTrim } from './metadata/trim.ts';
-import { CatalogThread } from './sqlite/checkpointer.ts';
-import type { Catalog } from './contract/metadata.ts';
+import { MetadataTrim } from './metadata/trim.ts';
+import { Checkpointer } from './sqlite/checkpointer.ts';
+
 import { DiskStore } from './disk/store.ts';
 import { learnEdges } from './recovery/edges.ts';
 import { IndexFile } from './layout/index-file.ts';
@@ -16,12 +16,12 @@ import { Overhead } from './disk/overhead.ts';
 import { type LegacyUpstreams, settleLegacy } from './recovery/legacy.ts';
 import { type StorePaths, storePaths } from './files/paths.ts';
 import { Quarantine } from './blobs/quarantine.ts';
-import { rebuildCatalog } from './recovery/rebuild.ts';
+import { rebuildMetadata } from './recovery/rebuild.ts';
 import { Recovery, type RecoverySummary } from './recovery/recovery.ts';
 import { Reproof } from './blobs/reproof.ts';
 import { inspectRoot, openRoot, type Root, writeCleanMarker } from './root/root.ts';
 import { ScratchFiles } from './files/scratch.ts';
-import { SqliteCatalog } from './metadata/sqlite.ts';
+import { Metadata } from './metadata/metadata.ts';
 
 export interface OpenStoreOptions {
   /** Created when it does not exist. */
@@ -29,7 +29,7 @@ export interface OpenStoreOptions {
   /** Partials of earlier runs that are older are removed. */
   readonly partialTtlMs: number;
   /** What the catalog may take before rows that nothing needs are removed from it, and what counts of it. Default: all. */
-  readonly mostCatalogBytes?: number | undefined;
+  readonly mostMetadataBytes?: number | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   /** For what a catalog of an earlier version did not know. Default: no upstream is configured. */
@@ -38,7 +38,7 @@ export interface OpenStoreOptions {
 
 export interface OpenedStore {
   readonly store: BlobStore;
-  readonly catalog: Catalog;
+  readonly metadata: Metadata;
   /** For bytes that are in no file of the store. */
   readonly scratch: ScratchFiles;
   /** `flush` brings index.json up to date now. */
@@ -51,11 +51,11 @@ export interface OpenedStore {
   close(): Promise<void>;
 }
 
-const leastCatalogBytes = 4 * 1024 * 1024;
+const leastMetadataBytes = 4 * 1024 * 1024;
 
 /** What the catalog may take of a cache of `maxBytes`: a sixteenth, at least 4 MiB. */
-export function catalogShare(maxBytes: number): number {
-  return Math.max(Math.floor(maxBytes / 16), leastCatalogBytes);
+export function metadataShare(maxBytes: number): number {
+  return Math.max(Math.floor(maxBytes / 16), leastMetadataBytes);
 }
 
 /** Takes the root for this process. Rejects with StoreError: `locked`, `layout`, `full`, `sick`. */
@@ -76,28 +76,28 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
  */
 export async function openStoreForReading(
   options: Omit<OpenStoreOptions, 'partialTtlMs' | 'legacy'>,
-): Promise<Pick<OpenedStore, 'store' | 'catalog' | 'close'>> {
+): Promise<Pick<OpenedStore, 'store' | 'metadata' | 'close'>> {
   const { clock, logger } = options;
   const paths = await pathsOf(options.root);
   if (!(await inspectRoot(paths))) throw new StoreError('layout', `${paths.root} is not a weir cache`);
-  let catalog: SqliteCatalog;
+  let metadata: Metadata;
   try {
-    catalog = new SqliteCatalog({ path: paths.catalog, clock, logger, isReadOnly: true });
+    metadata = new Metadata({ path: paths.metadata, clock, logger, isReadOnly: true });
   } catch (error) {
-    throw storeError(error, `reading the catalog ${paths.catalog}`);
+    throw storeError(error, `reading the catalog ${paths.metadata}`);
   }
   const quarantine = new Quarantine(paths);
   const now = (): number => clock.now();
-  const looking = { paths, catalog, quarantine, stoppedAtMs: undefined, logger, now, isReadOnly: true };
+  const looking = { paths, metadata, quarantine, stoppedAtMs: undefined, logger, now, isReadOnly: true };
   const blobs = new BlobFiles(looking);
   const ingests = new IngestFiles({ paths, blobs, logger, now, names: [], partialTtlMs: 0 });
   const overhead = new Overhead(paths, quarantine, clock, logger);
-  const store = new DiskStore({ paths, catalog, blobs, ingests, overhead, isReadOnly: true });
+  const store = new DiskStore({ paths, metadata, blobs, ingests, overhead, isReadOnly: true });
   const close = async (): Promise<void> => {
     await store.close();
-    catalog.close();
+    metadata.close();
   };
-  return { store, catalog, close };
+  return { store, metadata, close };
 }
 
 /** The path of the root may lead over links; where they lead is settled once. */
@@ -111,13 +111,13 @@ async function assemble(
   root: Root,
   names: readonly string[],
 ): Promise<OpenedStore> {
-  const { clock, logger, partialTtlMs, mostCatalogBytes = Infinity } = options;
+  const { clock, logger, partialTtlMs, mostMetadataBytes = Infinity } = options;
   const { cleanStop, lock } = root;
   const now = (): number => clock.now();
-  const catalog = new SqliteCatalog({ path: paths.catalog, clock, logger });
+  const metadata = new Metadata({ path: paths.metadata, clock, logger });
   const legacy = options.legacy ?? ((): undefined => undefined);
-  settleLegacy(catalog.database, legacy);
-  const thread = new CatalogThread(catalog.database, logger);
+  settleLegacy(metadata.database, legacy);
+  const thread = new Checkpointer(metadata.database, logger);
   const quarantine = new Quarantine(paths);
   const reproof: Reproof = new Reproof({
     paths,
@@ -125,33 +125,33 @@ async function assemble(
     renew: (digest, stamp) => blobs.renew(digest, stamp),
     quarantine: (digest, reason) => blobs.quarantine(digest, reason),
   });
-  const records = { paths, catalog, quarantine, stoppedAtMs: cleanStop?.stoppedAtMs, logger, now, isReadOnly: false };
+  const records = { paths, metadata, quarantine, stoppedAtMs: cleanStop?.stoppedAtMs, logger, now, isReadOnly: false };
   const blobs = new BlobFiles({ ...records, onMoved: (digest) => reproof.ask(digest) });
   const ingests = new IngestFiles({ paths, blobs, logger, now, names, partialTtlMs });
-  const overhead = new Overhead(paths, quarantine, clock, logger, mostCatalogBytes);
-  const store = new DiskStore({ paths, catalog, blobs, ingests, overhead, isReadOnly: false });
-  const trim = new CatalogTrim({
-    database: catalog.database,
+  const overhead = new Overhead(paths, quarantine, clock, logger, mostMetadataBytes);
+  const store = new DiskStore({ paths, metadata, blobs, ingests, overhead, isReadOnly: false });
+  const trim = new MetadataTrim({
+    database: metadata.database,
     clock,
     logger,
-    maxBytes: mostCatalogBytes,
+    maxBytes: mostMetadataBytes,
     isArriving: (digest) => ingests.isOpen(digest),
-    onTagsGone: () => catalog.tagsGone(),
+    onTagsGone: () => metadata.tags.changed(),
   });
   await overhead.measure();
-  const index = new IndexFile({ path: paths.index, catalog, clock, logger });
+  const index = new IndexFile({ path: paths.index, metadata, clock, logger });
   const stopping = new AbortController();
 
   const rebuild = async (signal: AbortSignal): Promise<number> => {
-    if (!catalog.database.isRebuildDue) return 0;
-    const tags = await rebuildCatalog({ paths, store, catalog, logger, legacy }, signal);
-    catalog.database.rebuilt();
-    catalog.flush();
+    if (!metadata.database.isRebuildDue) return 0;
+    const tags = await rebuildMetadata({ paths, store, metadata, logger, legacy }, signal);
+    metadata.database.rebuilt();
+    metadata.flush();
     index.release();
     return tags;
   };
   const partials = ingests.partials;
-  const parts = { paths, catalog, blobs, partials, quarantine, clock, logger, ingestNames: names, rebuild };
+  const parts = { paths, metadata, blobs, partials, quarantine, clock, logger, ingestNames: names, rebuild };
   let isWalking = false;
   let isWalkDue = false;
   /** Again when the catalog turned out to be damaged meanwhile: a new one knows nothing. */
@@ -161,18 +161,18 @@ async function assemble(
     do {
       isWalkDue = false;
       summary = await new Recovery(parts, stopping.signal).run();
-      await learnEdges({ store, catalog, logger }, stopping.signal);
+      await learnEdges({ store, metadata, logger }, stopping.signal);
     } while (isWalkDue && !stopping.signal.aborted);
     isWalking = false;
     return summary;
   };
 
-  if (catalog.database.isRebuildDue) index.hold();
+  if (metadata.database.isRebuildDue) index.hold();
   // After an unclean stop the last changes may be missing there.
   else if (cleanStop === undefined) index.schedule();
   const recovered = walk();
   let lastWalk = recovered;
-  catalog.database.onReplaced(() => {
+  metadata.database.onReplaced(() => {
     index.hold();
     isWalkDue = true;
     if (!isWalking && !stopping.signal.aborted) lastWalk = walk();
@@ -185,10 +185,10 @@ async function assemble(
     await reproof.close();
     await store.close();
     // The last changes are announced by their commit, so it comes before the index.
-    catalog.flush();
+    metadata.flush();
     await index.close();
     await thread.close();
-    catalog.close();
+    metadata.close();
     try {
       // The system's own time, whatever the clock says: it is compared with change times of files.
       await writeCleanMarker(paths, { stoppedAtMs: Date.now() });
@@ -200,5 +200,5 @@ async function assemble(
   let stopped: Promise<void> | undefined;
   const close = (): Promise<void> => (stopped ??= stop());
   const scratch = new ScratchFiles(paths.own);
-  return { store, catalog, scratch, index, wasClean: cleanStop !== undefined, recovered, close };
+  return { store, metadata, scratch, index, wasClean: cleanStop !== undefined, recovered, close };
 }

@@ -14,7 +14,7 @@ describe('a full disk', () => {
     await using opened = await openTestStore(disk.path('root'));
     const { store } = opened;
     await opened.recovered;
-    opened.catalog.flush();
+    opened.metadata.flush();
     const hit = content();
     await store.put(hit.digest, hit.bytes);
     let [full, done] = [0, 0];
@@ -79,20 +79,20 @@ describe('a full disk', () => {
   it('under the catalog costs memory of what was last said, not the daemon', async () => {
     await using disk = await smallDisk(2 * 1024 * 1024);
     await using opened = await openTestStore(disk.path('root'));
-    const { catalog, store, logger } = opened;
+    const { metadata, store, logger } = opened;
     await opened.recovered;
     const hit = content();
     await store.put(hit.digest, hit.bytes);
-    catalog.flush();
+    metadata.flush();
     for (let i = 0; i < 400; i++) {
-      catalog.putListing(`key ${i}`, { body: 'x'.repeat(10_000), checkedAtMs: i });
-      catalog.touch(hit.digest);
-      if (i % 10 === 0) catalog.flush();
+      metadata.lists.put(`key ${i}`, { body: 'x'.repeat(10_000), checkedAtMs: i });
+      metadata.blobs.touch(hit.digest);
+      if (i % 10 === 0) metadata.flush();
     }
-    catalog.flush();
+    metadata.flush();
     expect(logger.complaints()).toEqual(['the catalog cannot be read or written; weir goes on without']);
     expect(Buffer.from((await store.readAll(hit.digest, 1000)) ?? [])).toEqual(hit.bytes);
-    expect(catalog.sealed(hit.digest)).toMatchObject({ sizeBytes: 1000 });
+    expect(metadata.blobs.get(hit.digest)).toMatchObject({ sizeBytes: 1000 });
   });
 });
 

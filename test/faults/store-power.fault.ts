@@ -82,7 +82,7 @@ async function check(
     expect(blobFile(root, digest)).toContain(hex);
     seen.proved++;
   }
-  for (const blob of opened.catalog.oldest(10_000)) {
+  for (const blob of opened.metadata.blobs.oldest(10_000)) {
     if (blob.isSuspect) await store.readAll(blob.digest, 1_000_000);
     else expect(digestOf(await readFile(blobFile(root, blob.digest)))).toBe(blob.digest);
   }

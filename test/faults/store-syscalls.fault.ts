@@ -149,7 +149,7 @@ async function checkRoot(root: string, seed: string, { events }: Traced): Promis
   if (wasAdopted) expect(info, seed).toMatchObject({ sizeBytes: size });
   // A fill that was told that it failed is not there after all.
   if (hasFailed && !wasAdopted) expect(info, seed).toBeUndefined();
-  if (opened.catalog.tag(tagKey('a', 'v1')) !== undefined) expect(info, seed).toBeDefined();
+  if (opened.metadata.tags.get(tagKey('a', 'v1')) !== undefined) expect(info, seed).toBeDefined();
   const resumed = await opened.store.resumeIngest({ digest, upstream: 'u' });
   if (resumed !== undefined) {
     expect(resumed.resumed, seed).toEqual([{ start: 0, end: 60_000 }]);

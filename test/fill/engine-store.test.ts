@@ -26,7 +26,7 @@ describe('a store in trouble', () => {
   it('that cannot even look is passed by', async () => {
     const upstream = new BlobUpstream(blob);
     await using engine = new Engine([upstream]);
-    engine.catalog.addLink({ upstream: 'lab', repository: repository('a/b') }, upstream.digest, 'blob', {
+    engine.metadata.links.add({ upstream: 'lab', repository: repository('a/b') }, upstream.digest, 'blob', {
       origin: byAnybody,
     });
     engine.store.failsStat = true;
@@ -76,7 +76,7 @@ describe('a suspect blob', () => {
     const two = new BlobUpstream(right, { key: 'two' });
     await using engine = new Engine([one, two]);
     for (const { key } of [one, two])
-      engine.catalog.addLink({ upstream: key, repository: repository('a/b') }, one.digest, 'blob', {
+      engine.metadata.links.add({ upstream: key, repository: repository('a/b') }, one.digest, 'blob', {
         origin: byAnybody,
       });
     engine.store.blobs.set(one.digest, content(right.byteLength, 9));

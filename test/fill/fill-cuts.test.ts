@@ -182,7 +182,7 @@ describe('a suspect blob', () => {
   it('is proved from its own file, without the upstream', async () => {
     const upstream = new BlobUpstream(blob);
     await using engine = new Engine([upstream]);
-    engine.catalog.addLink({ upstream: 'lab', repository: 'a/b' as never }, upstream.digest, 'blob', {
+    engine.metadata.links.add({ upstream: 'lab', repository: 'a/b' as never }, upstream.digest, 'blob', {
       origin: byAnybody,
     });
     engine.store.blobs.set(upstream.digest, Buffer.from(blob));
@@ -197,7 +197,7 @@ describe('a suspect blob', () => {
   it('is put into quarantine when it is wrong, and brought again', async () => {
     const upstream = new BlobUpstream(blob);
     await using engine = new Engine([upstream]);
-    engine.catalog.addLink({ upstream: 'lab', repository: 'a/b' as never }, upstream.digest, 'blob', {
+    engine.metadata.links.add({ upstream: 'lab', repository: 'a/b' as never }, upstream.digest, 'blob', {
       origin: byAnybody,
     });
     const rotten = Buffer.from(blob);
@@ -213,7 +213,7 @@ describe('a suspect blob', () => {
   it('that is wrong and cannot be put aside is brought again all the same', async () => {
     const upstream = new BlobUpstream(blob);
     await using engine = new Engine([upstream]);
-    engine.catalog.addLink({ upstream: 'lab', repository: 'a/b' as never }, upstream.digest, 'blob', {
+    engine.metadata.links.add({ upstream: 'lab', repository: 'a/b' as never }, upstream.digest, 'blob', {
       origin: byAnybody,
     });
     engine.store.blobs.set(upstream.digest, Buffer.alloc(blob.byteLength));

@@ -174,7 +174,7 @@ describe('a fill', () => {
     upstream.script = ({ repository }) =>
       repository === 'a/b' ? { beforeHead: head.pass(), fail: upstream.error('denied') } : {};
     await using engine = new Engine([upstream]);
-    engine.catalog.addLink({ upstream: 'lab', repository: 'c/d' as never }, upstream.digest, 'blob', {
+    engine.metadata.links.add({ upstream: 'lab', repository: 'c/d' as never }, upstream.digest, 'blob', {
       origin: byAnybody,
     });
     const refused = engine.get(upstream);

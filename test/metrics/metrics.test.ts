@@ -9,7 +9,7 @@ function create(options: Partial<MetricsOptions> = {}): Metrics {
   return new Metrics({
     version: '1.2.3',
     upstreams: ['docker.io', 'lab:5000'],
-    storeUsage: () => ({ bytes: 0, blobs: 0, catalogBytes: 0, unreadable: 0 }),
+    storeUsage: () => ({ bytes: 0, blobs: 0, metadataBytes: 0, unreadable: 0 }),
     isProcessMeasured: false,
     ...options,
   });
@@ -160,7 +160,7 @@ describe('metrics', () => {
   it('asks for the usage of the store when it is scraped, not before', async () => {
     let asked = 0;
     let bytes = 10;
-    const metrics = create({ storeUsage: () => ({ bytes, blobs: (asked += 1), catalogBytes: 0, unreadable: 0 }) });
+    const metrics = create({ storeUsage: () => ({ bytes, blobs: (asked += 1), metadataBytes: 0, unreadable: 0 }) });
     expect(asked).toBe(0);
     expect(await lines(metrics, 'weir_store_bytes')).toEqual(['weir_store_bytes 10']);
     bytes = 20;

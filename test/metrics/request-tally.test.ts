@@ -35,7 +35,7 @@ describe('RequestTally', () => {
     const metrics = new Metrics({
       version: '1',
       upstreams: ['lab'],
-      storeUsage: () => ({ bytes: 0, blobs: 0, catalogBytes: 0, unreadable: 0 }),
+      storeUsage: () => ({ bytes: 0, blobs: 0, metadataBytes: 0, unreadable: 0 }),
       isProcessMeasured: false,
     });
     metrics.requestEnded(hit);

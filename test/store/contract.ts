@@ -12,13 +12,13 @@ import {
   StoreError,
   type StoreErrorKind,
 } from '../../src/store/contract/blob-store.ts';
-import type { Catalog } from '../../src/store/contract/metadata.ts';
+import type { Metadata } from '../../src/store/metadata/metadata.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { content } from './support/harness.ts';
 
 export interface StoreUnderTest extends AsyncDisposable {
   readonly store: BlobStore;
-  readonly catalog: Catalog;
+  readonly metadata: Metadata;
   readonly clock: FakeClock;
   /** Puts bytes under a digest's name behind the store's back, as an unclean stop may leave them. */
   readonly plant: (digest: Digest, bytes: Uint8Array) => Promise<void>;
@@ -309,7 +309,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       }
     });
 
-    promise('a removed blob is gone at once, and its readers finish', async ({ store, catalog }) => {
+    promise('a removed blob is gone at once, and its readers finish', async ({ store, metadata }) => {
       const { bytes, digest } = content();
       await store.put(digest, bytes);
       const [one, other] = [await store.open(digest), await store.open(digest)];
@@ -318,7 +318,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       expect(freed).toBeGreaterThanOrEqual(1000);
       expect(await store.stat(digest)).toBeUndefined();
       expect(await store.open(digest)).toBeUndefined();
-      expect(catalog.sealed(digest)).toBeUndefined();
+      expect(metadata.blobs.get(digest)).toBeUndefined();
       expect(store.isOpen(digest)).toBe(false);
       expect(store.usage()).toMatchObject({ blobs: 0, blobBytes: 0, zombieBytes: freed });
       expect(await readRange(one, 0, 1000)).toEqual(bytes);
@@ -344,11 +344,11 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       expect(store.usage()).toMatchObject({ blobs: 1, zombieBytes: 0 });
     });
 
-    promise('what nobody has proved is suspect until it is proved', async ({ store, catalog, plant }) => {
+    promise('what nobody has proved is suspect until it is proved', async ({ store, metadata, plant }) => {
       const { bytes, digest } = content();
       await plant(digest, bytes);
       expect(await store.stat(digest)).toMatchObject({ sizeBytes: 1000, isSuspect: true });
-      expect(catalog.sealed(digest)).toMatchObject({ sizeBytes: 1000, isSuspect: true });
+      expect(metadata.blobs.get(digest)).toMatchObject({ sizeBytes: 1000, isSuspect: true });
       await rejects(store.prove(digest, 999), 'mismatch');
       expect(await store.stat(digest)).toMatchObject({ isSuspect: true });
       await store.prove(digest, 1000);
@@ -377,22 +377,22 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       expect(await store.open(digest)).toBeUndefined();
     });
 
-    promise('another size than was stored is a miss', async ({ store, plant, catalog }) => {
+    promise('another size than was stored is a miss', async ({ store, plant, metadata }) => {
       const { bytes, digest } = content();
       await store.put(digest, bytes);
       await plant(digest, bytes.subarray(0, 500));
       expect(await store.open(digest)).toBeUndefined();
       expect(await store.stat(digest)).toBeUndefined();
-      expect(catalog.sealed(digest)).toBeUndefined();
+      expect(metadata.blobs.get(digest)).toBeUndefined();
     });
 
-    promise('a quarantined blob is a miss, and can be stored anew', async ({ store, catalog }) => {
+    promise('a quarantined blob is a miss, and can be stored anew', async ({ store, metadata }) => {
       const { bytes, digest } = content();
       await store.put(digest, bytes);
       const reader = await store.open(digest);
       await store.quarantine(digest, 'a test says so');
       expect(await store.stat(digest)).toBeUndefined();
-      expect(catalog.sealed(digest)).toBeUndefined();
+      expect(metadata.blobs.get(digest)).toBeUndefined();
       expect(await readRange(reader, 0, 1000)).toEqual(bytes);
       await reader?.close();
       await store.put(digest, bytes);
@@ -400,16 +400,16 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       await store.quarantine(content().digest, 'not there: nothing to do');
     });
 
-    promise('the least recently used blob is the first to go', async ({ store, catalog, clock }) => {
+    promise('the least recently used blob is the first to go', async ({ store, metadata, clock }) => {
       const blobs = [content(), content(), content()];
       for (const { digest, bytes } of blobs) {
         await store.put(digest, bytes);
         await clock.advance(1000);
       }
       const [first, second, third] = blobs.map(({ digest }) => digest);
-      expect(catalog.oldest(10).map(({ digest }) => digest)).toEqual([first, second, third]);
-      if (first !== undefined) catalog.touch(first);
-      expect(catalog.oldest(10).map(({ digest }) => digest)).toEqual([second, third, first]);
+      expect(metadata.blobs.oldest(10).map(({ digest }) => digest)).toEqual([first, second, third]);
+      if (first !== undefined) metadata.blobs.touch(first);
+      expect(metadata.blobs.oldest(10).map(({ digest }) => digest)).toEqual([second, third, first]);
     });
 
     promise('free space is told, and closing is idempotent', async ({ store }) => {

@@ -90,7 +90,7 @@ async function checkPromises(root: string, lines: readonly ChildLine[], first: n
   }
   expect(await opened.recovered).toMatchObject({ isComplete: true });
   const files = await readdir(`${root}/blobs/sha256`);
-  expect(opened.catalog.totals().blobs).toBe(files.length);
+  expect(opened.metadata.blobs.totals().blobs).toBe(files.length);
   expect(await ingestNames(root)).toEqual([]);
 }
 

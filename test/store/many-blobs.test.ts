@@ -15,23 +15,23 @@ describe('a root made in bulk', () => {
     expect(opened.wasClean).toBe(true);
     expect(await opened.recovered).toMatchObject({ isComplete: true, blobs: 200, reconciled: 0, forgotten: 0 });
     expect(opened.logger.complaints()).toEqual([]);
-    const { store, catalog } = opened;
+    const { store, metadata } = opened;
     expect(store.usage()).toMatchObject({ blobs: 200, blobBytes: 200 * 4096 + 180 * 320 });
     expect(made).toMatchObject({ blobs: 200, images: 20, repositories: 2 });
     for (const index of [0, 7, 19]) {
       const { repository, tag, manifest, blobs } = made.image(index);
-      expect(catalog.tag(tagKey(repository, tag, 'lab'))?.digest).toBe(manifest);
+      expect(metadata.tags.get(tagKey(repository, tag, 'lab'))?.digest).toBe(manifest);
       const bytes = await store.readAll(manifest, 10_000);
       expect(bytes && digestOf(bytes)).toBe(manifest);
       const facts = readManifest(bytes ?? new Uint8Array());
       expect(facts.kind !== 'invalid' && facts.blobs.map(({ digest }) => digest)).toEqual(blobs);
       for (const digest of blobs) {
         expect(digestOf((await store.readAll(digest, 100)) ?? '')).toBe(digest);
-        expect(catalog.hasLink(repositoryKey(repository, 'lab'), digest, 'blob')).toBe(true);
+        expect(metadata.links.has(repositoryKey(repository, 'lab'), digest, 'blob')).toBe(true);
       }
     }
     expect(parseLayoutIndex(await readFile(temp.file('index.json')))).toHaveLength(20);
-    expect(made.image(0).blobs).toContain(catalog.oldest(1)[0]?.digest);
+    expect(made.image(0).blobs).toContain(metadata.blobs.oldest(1)[0]?.digest);
   });
 
   it('may look killed, and may claim sizes that take no room on disk', async () => {

@@ -22,7 +22,7 @@ describe('an opened store', () => {
       await opened.store.put(digest, bytes);
       const kept = await opened.store.createIngest({ digest, upstream: 'u' });
       await kept.write([bytes], 0);
-      opened.catalog.touch(digest);
+      opened.metadata.blobs.touch(digest);
       await Promise.all([opened.close(), opened.close()]);
       expect(opened.clock.pending).toBe(0);
     }
@@ -33,7 +33,7 @@ describe('an opened store', () => {
     await using temp = await tempDirectory('open');
     await using opened = await openTestStore(temp.path);
     await opened.recovered;
-    const { catalog } = opened;
+    const { metadata } = opened;
     const database = temp.file('weir', 'catalog.db');
     let largestLog = 0;
     // In this mode nothing but a checkpoint writes the database itself.
@@ -41,9 +41,9 @@ describe('an opened store', () => {
     for (let round = 0; round < 10; round++) {
       await passFileTime();
       for (let i = 0; i < 1200; i++) {
-        catalog.recordSealed({ digest: digestOf(`${round} ${i}`), sizeBytes: i, allocatedBytes: 4096 });
+        metadata.blobs.record({ digest: digestOf(`${round} ${i}`), sizeBytes: i, allocatedBytes: 4096 });
       }
-      catalog.flush();
+      metadata.flush();
       const before = writtenAt;
       await eventually(
         async () => {
@@ -54,7 +54,7 @@ describe('an opened store', () => {
       );
       largestLog = Math.max(largestLog, (await stat(`${database}-wal`)).size);
     }
-    expect(catalog.totals().blobs).toBe(12_000);
+    expect(metadata.blobs.totals().blobs).toBe(12_000);
     // With them it stays around 1.2 MiB; without checkpoints the log holds all ten of them, 7.4 MiB.
     expect(largestLog).toBeLessThan(5 * 1024 * 1024);
   });
@@ -67,18 +67,18 @@ describe('a store opened for reading', () => {
     await owner.recovered;
     const [one, two, unknown, bad] = [content(), content(), content(), content()];
     for (const { digest, bytes } of [one, bad]) await owner.store.put(digest, bytes);
-    owner.catalog.flush();
+    owner.metadata.flush();
     const reader = await forReading(temp.path);
     await owner.store.put(two.digest, two.bytes);
     const { digest } = one;
-    owner.catalog.putTag(tagKey('a', 'v1'), {
+    owner.metadata.tags.put(tagKey('a', 'v1'), {
       digest,
       mediaType: 'a/b',
       sizeBytes: 1,
       checkedAtMs: 1,
       isDenied: false,
     });
-    owner.catalog.flush();
+    owner.metadata.flush();
     await owner.index.flush();
     await writeFile(blobFile(temp.path, unknown.digest), unknown.bytes);
     await rm(blobFile(temp.path, bad.digest));
@@ -91,7 +91,7 @@ describe('a store opened for reading', () => {
       expect(await readRange(blob, 0, 1000)).toEqual(bytes);
       await blob?.close();
     }
-    expect(reader.catalog.tag(tagKey('a', 'v1'))).toMatchObject({ digest });
+    expect(reader.metadata.tags.get(tagKey('a', 'v1'))).toMatchObject({ digest });
     // Only the owner knows what to make of these.
     expect(await reader.store.stat(unknown.digest)).toMatchObject({ isSuspect: true });
     expect(await reader.store.stat(bad.digest)).toBeUndefined();
@@ -107,7 +107,7 @@ describe('a store opened for reading', () => {
     expect(reader.store.usage()).toMatchObject({ blobs: 3 });
     await reader.close();
     expect(await dumpTree(temp.path)).toBe(before);
-    expect(owner.catalog.sealed(bad.digest)).toBeDefined();
+    expect(owner.metadata.blobs.get(bad.digest)).toBeDefined();
   });
 
   it('needs a root that weir has made, and a catalog in it', async () => {

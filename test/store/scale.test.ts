@@ -54,31 +54,31 @@ class Watch implements Disposable {
 
 /** Everything that a daemon asks its store while it runs. */
 async function use(opened: TestStore, made: ManyBlobs): Promise<void> {
-  const { store, catalog } = opened;
+  const { store, metadata } = opened;
   const { repository, tag, manifest, blobs } = made.image(0);
   const key = repositoryKey(repository, 'lab');
   for (const digest of blobs) {
     await store.stat(digest);
     await using blob = await store.open(digest);
     expect(blob?.info.sizeBytes).toBeGreaterThan(0);
-    catalog.touch(digest);
-    expect(catalog.hasLink(key, digest, 'blob')).toBe(true);
-    expect(catalog.linksOf(digest, 'blob', 8)).toHaveLength(1);
+    metadata.blobs.touch(digest);
+    expect(metadata.links.has(key, digest, 'blob')).toBe(true);
+    expect(metadata.links.of(digest, 'blob', 8)).toHaveLength(1);
   }
-  expect(catalog.tag(tagKey(repository, tag, 'lab'))?.digest).toBe(manifest);
-  expect(catalog.manifest(manifest)?.digest).toBe(manifest);
-  expect(catalog.tagsOf(key).length).toBeGreaterThan(0);
-  expect(catalog.provenance(manifest, 'lab')).toEqual({ isPublic: true, isOwn: true });
-  expect(catalog.repositoriesOf('lab')[Symbol.iterator]().next().done).toBe(false);
+  expect(metadata.tags.get(tagKey(repository, tag, 'lab'))?.digest).toBe(manifest);
+  expect(metadata.manifests.get(manifest)?.digest).toBe(manifest);
+  expect(metadata.tags.of(key).length).toBeGreaterThan(0);
+  expect(metadata.provenance.get(manifest, 'lab')).toEqual({ isPublic: true, isOwn: true });
+  expect(metadata.repositories.of('lab')[Symbol.iterator]().next().done).toBe(false);
   store.usage();
-  catalog.flush();
+  metadata.flush();
   let evicted = 0;
-  for (const { digest } of catalog.oldestFirst()) {
+  for (const { digest } of metadata.blobs.oldestFirst()) {
     await store.remove(digest);
     if (++evicted === 5) break;
   }
   store.usage();
-  catalog.flush();
+  metadata.flush();
 }
 
 async function measure(

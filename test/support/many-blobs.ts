@@ -14,7 +14,7 @@ import { IndexFile } from '../../src/store/layout/index-file.ts';
 import { openStore } from '../../src/store/open.ts';
 import { blobPath, storePaths } from '../../src/store/files/paths.ts';
 import { writeCleanMarker } from '../../src/store/root/root.ts';
-import { SqliteCatalog } from '../../src/store/metadata/sqlite.ts';
+import { Metadata } from '../../src/store/metadata/metadata.ts';
 
 export interface ManyBlobsOptions {
   /** Absent or empty; made and filled. */
@@ -74,7 +74,7 @@ export async function makeManyBlobs(options: ManyBlobsOptions): Promise<ManyBlob
 
 function fill(options: ManyBlobsOptions, images: number, upstream: string): void {
   const paths = storePaths(options.root);
-  const database = new DatabaseSync(paths.catalog);
+  const database = new DatabaseSync(paths.metadata);
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA cache_size = -400000; BEGIN');
   const addBlob = database.prepare(
     'INSERT INTO blobs (digest, size_bytes, allocated_bytes, last_used_ms, file_stamp) VALUES (?, ?, ?, ?, ?)',
@@ -115,11 +115,11 @@ function fill(options: ManyBlobsOptions, images: number, upstream: string): void
 async function writeIndex(root: string): Promise<void> {
   const paths = storePaths(root);
   const parts = { clock: systemClock, logger: silentLogger };
-  const catalog = new SqliteCatalog({ path: paths.catalog, ...parts });
-  const index = new IndexFile({ path: paths.index, catalog, ...parts });
+  const metadata = new Metadata({ path: paths.metadata, ...parts });
+  const index = new IndexFile({ path: paths.index, metadata, ...parts });
   index.schedule();
   await index.close();
-  catalog.close();
+  metadata.close();
 }
 
 interface BuiltFile {

@@ -1,7 +1,8 @@
 /** What a repository still has to prove before it may read a blob that lies here or is on its way. */
 import type { Digest } from '../../oci/digest.ts';
 import type { BlobStore } from '../../store/contract/blob-store.ts';
-import type { Catalog, RepositoryKey } from '../../store/contract/metadata.ts';
+import type { RepositoryKey } from '../../store/contract/metadata.ts';
+import type { Metadata } from '../../store/metadata/metadata.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { BlobQuery } from '../contract/cache.ts';
 import { CacheError } from '../../fill/contract/errors.ts';
@@ -12,7 +13,7 @@ import type { Rights } from '../contract/rights.ts';
 
 export interface BlobAccessOptions {
   readonly store: BlobStore;
-  readonly catalog: Catalog;
+  readonly metadata: Metadata;
   readonly rights: Rights;
   readonly fills: FillTable;
   readonly logger: Logger;
@@ -27,8 +28,8 @@ export class BlobAccess {
 
   /** Bytes of another upstream that strangers do not get: this one has to send them itself. */
   isForeign(key: RepositoryKey, digest: Digest): boolean {
-    const { rights, catalog } = this.#options;
-    if (catalog.sealed(digest) === undefined || rights.isLinked(key, digest, 'blob')) return false;
+    const { rights, metadata } = this.#options;
+    if (metadata.blobs.get(digest) === undefined || rights.isLinked(key, digest, 'blob')) return false;
     return !rights.isWordEnough(key, digest);
   }
 

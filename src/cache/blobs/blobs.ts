@@ -5,7 +5,8 @@ import type { ChangeCounters } from '../../lib/change-counters.ts';
 import type { Logger } from '../../lib/log.ts';
 import { digestAlgorithm, digestOf, type Digest } from '../../oci/digest.ts';
 import type { BlobInfo, BlobStore } from '../../store/contract/blob-store.ts';
-import type { Catalog, RepositoryKey } from '../../store/contract/metadata.ts';
+import type { RepositoryKey } from '../../store/contract/metadata.ts';
+import type { Metadata } from '../../store/metadata/metadata.ts';
 import { isNotFound, isOutage, UpstreamError } from '../../upstream/contract/errors.ts';
 import type { Upstream } from '../../upstream/contract/upstream.ts';
 import type { BlobQuery, LeasedAnswer } from '../contract/cache.ts';
@@ -39,7 +40,7 @@ const hit: Outcome = { kind: 'hit' };
 
 export interface BlobsOptions {
   readonly store: BlobStore;
-  readonly catalog: Catalog;
+  readonly metadata: Metadata;
   readonly upstreams: ReadonlyMap<string, UpstreamPolicy>;
   readonly rights: Rights;
   readonly fills: FillTable;
@@ -92,8 +93,8 @@ export class Blobs {
   }
 
   #hit(query: BlobQuery, upstream: Upstream, info: BlobInfo): BlobView {
-    const { store, catalog } = this.#options;
-    catalog.touch(query.digest);
+    const { store, metadata } = this.#options;
+    metadata.blobs.touch(query.digest);
     this.#options.onAsked?.(query);
     const refill = (late: AbortSignal): Promise<BlobView> => this.#fill(query, upstream, late);
     return new StoredView({ store, info, outcome: hit, refill });
@@ -101,7 +102,7 @@ export class Blobs {
 
   /** See `Cache.peek`. Bytes only of blobs that are small; they are proved again on their way into memory. */
   async peek({ upstream, repository, digest, method }: Omit<BlobQuery, 'ranges'>): Promise<LeasedAnswer | undefined> {
-    const { rights, store, catalog, changes } = this.#options;
+    const { rights, store, metadata, changes } = this.#options;
     const key = { upstream, repository };
     const stamp = changes.stamp(repositoryText(key), digest);
     if (!rights.isLinked(key, digest, 'blob')) return undefined;
@@ -110,7 +111,7 @@ export class Blobs {
     const bytes = method === 'get' ? await store.readAll(digest, maxLeasedBytes) : undefined;
     if (method === 'get' && (bytes === undefined || digestOf(bytes, digestAlgorithm(digest)) !== digest))
       return undefined;
-    catalog.touch(digest);
+    metadata.blobs.touch(digest);
     return lease(
       { digest, sizeBytes: info.sizeBytes, bytes, mediaType: undefined },
       { stamp, freshMs: Infinity, ...(bytes === undefined && { longest: longestWithoutBytesMs }) },

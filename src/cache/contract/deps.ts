@@ -3,7 +3,7 @@ import type { Clock } from '../../lib/clock.ts';
 import type { ChangeCounters } from '../../lib/change-counters.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { BlobStore } from '../../store/contract/blob-store.ts';
-import type { Catalog } from '../../store/contract/metadata.ts';
+import type { Metadata } from '../../store/metadata/metadata.ts';
 import type { CacheEvents } from '../../fill/contract/events.ts';
 import type { SlowUpstreams } from './slow-upstreams.ts';
 import type { UpstreamPolicy } from './upstream-policy.ts';
@@ -35,7 +35,7 @@ export const defaultPolicyOptions: PolicyOptions = {
 
 /** What rights are decided from. */
 export interface RightsDeps {
-  readonly catalog: Catalog;
+  readonly metadata: Metadata;
   readonly store: BlobStore;
   readonly upstreams: ReadonlyMap<string, UpstreamPolicy>;
   readonly clock: Clock;

@@ -28,7 +28,7 @@ interface None {
   readonly checkedAtMs: number;
 }
 
-type Deps = Pick<PolicyDeps, 'catalog' | 'clock' | 'options'>;
+type Deps = Pick<PolicyDeps, 'metadata' | 'clock' | 'options'>;
 
 export class Nones {
   readonly #deps: Deps;
@@ -49,21 +49,21 @@ export class Nones {
   }
 
   remember({ text, row }: NoneKey, refusal: UpstreamError): void {
-    const { catalog, options } = this.#deps;
+    const { metadata, options } = this.#deps;
     const told = this.#ages.now();
     this.#fresh.remember(text, refusal, options.negativeTtlMs);
     this.#last.set(text, { refusal, checkedAtMs: told.wallMs });
     this.#ages.mark(text, told);
     if (row === undefined) return;
     const { message, status, code } = refusal;
-    catalog.putListing(row, { body: JSON.stringify({ none: text, message, status, code }), checkedAtMs: told.wallMs });
+    metadata.lists.put(row, { body: JSON.stringify({ none: text, message, status, code }), checkedAtMs: told.wallMs });
   }
 
   /** There is something, or it is not for us to know. */
   forget({ text, row }: NoneKey): void {
-    const { catalog } = this.#deps;
+    const { metadata } = this.#deps;
     this.#last.delete(text);
-    if (row !== undefined && catalog.listing(row) !== undefined) catalog.forgetListing(row);
+    if (row !== undefined && metadata.lists.get(row) !== undefined) metadata.lists.forget(row);
   }
 
   /** The last word, given because there is no newer one; undefined when it was another one, or is too old for that. */
@@ -86,7 +86,7 @@ export class Nones {
   }
 
   #kept({ text, row }: NoneKey, upstream: string): None | undefined {
-    const record = row === undefined ? undefined : this.#deps.catalog.listing(row);
+    const record = row === undefined ? undefined : this.#deps.metadata.lists.get(row);
     if (record === undefined) return undefined;
     // What somebody else wrote is as if it were not there.
     const kept = parseJson(record.body, { depth: 8 });

@@ -142,18 +142,18 @@ export class ListingCache<T> {
     const body = sizeBytes > maxKeptCharacters ? undefined : JSON.stringify({ key: key.text, value });
     this.#hot.set(key.text, { value, checkedAtMs, size: body?.length ?? sizeBytes });
     if (key.row === undefined || body === undefined || body.length > maxKeptCharacters) return;
-    this.#deps.catalog.putListing(key.row, { body, checkedAtMs });
+    this.#deps.metadata.lists.put(key.row, { body, checkedAtMs });
   }
 
   async #find(key: ListingKey): Promise<Entry<T> | undefined> {
     const hot = this.#hot.get(key.text);
     if (hot !== undefined || key.row === undefined) return hot;
-    const record = this.#deps.catalog.listing(key.row);
+    const record = this.#deps.metadata.lists.get(key.row);
     if (record === undefined) return undefined;
     const value = await this.#read(key, record.body);
     // Another one may have come from the upstream meanwhile, or word that there is none.
     const newer = this.#hot.get(key.text);
-    const isGone = this.#deps.catalog.listing(key.row)?.checkedAtMs !== record.checkedAtMs;
+    const isGone = this.#deps.metadata.lists.get(key.row)?.checkedAtMs !== record.checkedAtMs;
     if (newer !== undefined || value === undefined || isGone) return newer;
     const entry = { value, checkedAtMs: record.checkedAtMs, size: record.body.length };
     this.#hot.set(key.text, entry);
@@ -175,7 +175,7 @@ export class ListingCache<T> {
 
   #forget(key: ListingKey): void {
     this.#hot.delete(key.text);
-    if (key.row !== undefined) this.#deps.catalog.forgetListing(key.row);
+    if (key.row !== undefined) this.#deps.metadata.lists.forget(key.row);
   }
 }
 

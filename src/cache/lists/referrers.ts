@@ -88,13 +88,13 @@ export class ReferrerLists {
     if (this.#givers.get(repositoryText(key)) === true) return;
     this.#givers.set(repositoryText(key), true);
     if (row === undefined) return;
-    this.#deps.catalog.putListing(giverRow(key), { body: '{}', checkedAtMs: this.#deps.clock.now() });
+    this.#deps.metadata.lists.put(giverRow(key), { body: '{}', checkedAtMs: this.#deps.clock.now() });
   }
 
   async #hasGiven(key: RepositoryKey, listingKey: ListingKey): Promise<boolean> {
     if (this.#givers.get(repositoryText(key)) === true) return true;
     return (
-      Array.isArray(await this.#lists.known(listingKey)) || this.#deps.catalog.listing(giverRow(key)) !== undefined
+      Array.isArray(await this.#lists.known(listingKey)) || this.#deps.metadata.lists.get(giverRow(key)) !== undefined
     );
   }
 

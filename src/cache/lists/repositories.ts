@@ -12,7 +12,7 @@ const maxPageSize = 10_000;
 const lookedAtPerTurn = 200;
 
 interface Deps extends Pick<PolicyDeps, 'upstreams'> {
-  readonly catalog: Pick<PolicyDeps['catalog'], 'repositoriesOf'>;
+  readonly metadata: { readonly repositories: Pick<PolicyDeps['metadata']['repositories'], 'of'> };
 }
 
 /**
@@ -57,7 +57,7 @@ export class RepositoryLists {
  * Undefined in the place of each name that may not be told.
  */
 function* namesAfter(
-  { catalog, upstreams }: Deps,
+  { metadata, upstreams }: Deps,
   only: string | undefined,
   last: string,
 ): Generator<string | undefined> {
@@ -69,7 +69,7 @@ function* namesAfter(
     const policy = upstreams.get(upstream);
     if (policy === undefined) continue;
     const isAll = policy.access === 'all' || policy.upstream.isAt(certificatePlace);
-    for (const { repository, isPublic } of catalog.repositoriesOf(upstream, after)) {
+    for (const { repository, isPublic } of metadata.repositories.of(upstream, after)) {
       yield isPublic || isAll ? `${prefix}${repository}` : undefined;
     }
   }

@@ -52,9 +52,9 @@ export class TagLists {
 
   /** Everything that was pulled by tag through weir and could be pulled now. */
   #known(key: RepositoryKey, query: PageQuery, error: unknown): TagsAnswer {
-    const { catalog, rights } = this.#deps;
-    const known = catalog.tagsOf(key).filter((tag) => {
-      const bound = catalog.tag({ ...key, tag });
+    const { metadata, rights } = this.#deps;
+    const known = metadata.tags.of(key).filter((tag) => {
+      const bound = metadata.tags.get({ ...key, tag });
       return bound?.isDenied === false && rights.isLinked(key, bound.digest, 'manifest');
     });
     if (known.length === 0) throw error;

@@ -25,7 +25,7 @@ export interface Told {
 
 /** `binding`: what was known before. Rejects with UpstreamError, and with CacheError for bytes that are not right. */
 export async function askTag(
-  { bindings, manifestStore, fetch, rights, catalog }: ResolveParts & Pick<PolicyDeps, 'rights' | 'catalog'>,
+  { bindings, manifestStore, fetch, rights, metadata }: ResolveParts & Pick<PolicyDeps, 'rights' | 'metadata'>,
   { key, method }: { readonly key: TagKey; readonly method: ManifestQuery['method'] },
   upstream: Upstream,
   binding: Binding | undefined,
@@ -51,7 +51,7 @@ export async function askTag(
     return { binding: bindings.confirm(key, binding, asked, head.shown), content: undefined };
   const here = isGood ? await manifestStore.stat(digest) : undefined;
   if (here !== undefined) {
-    const type = catalog.link(key, digest, 'manifest')?.mediaType ?? here.mediaType;
+    const type = metadata.links.get(key, digest, 'manifest')?.mediaType ?? here.mediaType;
     return { binding: bindings.confirm(key, { ...here, mediaType: type }, asked, head.shown), content: undefined };
   }
   const isNew = binding === undefined || !binding.isRecorded;

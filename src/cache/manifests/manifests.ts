@@ -27,7 +27,7 @@ export class Manifests {
 
   constructor(deps: PolicyDeps) {
     this.#deps = deps;
-    const bindings = new TagBindings(deps.catalog, deps.clock, deps.changes);
+    const bindings = new TagBindings(deps.metadata, deps.clock, deps.changes);
     this.#bindings = bindings;
     this.#manifestStore = new ManifestStore(deps);
     const onFetched = (key: RepositoryKey, { manifest, isStored }: KeptManifest): void => {
@@ -56,7 +56,7 @@ export class Manifests {
 
   /** See `Cache.peek`. */
   async peek({ upstream, repository, reference, method }: ManifestQuery): Promise<LeasedAnswer | undefined> {
-    const { upstreams, rights, catalog, changes } = this.#deps;
+    const { upstreams, rights, metadata, changes } = this.#deps;
     const policy = upstreams.get(upstream);
     if (policy === undefined) return undefined;
     const key = { upstream, repository };
@@ -65,7 +65,7 @@ export class Manifests {
     const bound = reference.kind === 'tag' ? this.#resolver.fresh({ ...key, tag: reference.tag }, policy) : undefined;
     const digest = reference.kind === 'tag' ? bound?.binding.digest : reference.digest;
     if (digest === undefined || !rights.isLinked(key, digest, 'manifest')) return undefined;
-    const link = catalog.link(key, digest, 'manifest');
+    const link = metadata.links.get(key, digest, 'manifest');
     const manifest = await this.#manifestStore.read(digest);
     if (manifest === undefined) return undefined;
     const { record, bytes } = contentOf(manifest);
@@ -151,7 +151,7 @@ export class Manifests {
     digest: Digest,
     method: ManifestQuery['method'],
   ): Promise<ManifestAnswer | undefined> {
-    const link = this.#deps.catalog.link(key, digest, 'manifest');
+    const link = this.#deps.metadata.links.get(key, digest, 'manifest');
     if (method === 'head') {
       const record = await this.#manifestStore.stat(digest);
       if (record === undefined) return undefined;

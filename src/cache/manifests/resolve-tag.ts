@@ -106,7 +106,7 @@ export class TagResolver {
     const isServable = isPinned || (stale !== undefined && stale.age.outageMs <= rule.ttlMs + policy.staleIfErrorMs);
     const none =
       stale === undefined
-        ? this.#nones.last(await noneKeyOf(key, this.#deps.catalog, manifestStore), policy)
+        ? this.#nones.last(await noneKeyOf(key, this.#deps.metadata, manifestStore), policy)
         : undefined;
     const hasStale = isServable || none?.isServable === true;
     const question = { key: tagText(key), upstream: key.upstream, hasStale };
@@ -135,15 +135,15 @@ export class TagResolver {
     try {
       const question = { key, method: request.method };
       const told = await askTag({ ...this.#parts, ...this.#deps }, question, policy.upstream, binding, signal);
-      this.#nones.forget(await noneKeyOf(key, this.#deps.catalog, manifestStore));
+      this.#nones.forget(await noneKeyOf(key, this.#deps.metadata, manifestStore));
       return told;
     } catch (error) {
       if (isNotFound(error)) {
         if (request.method === 'head' && error.code === undefined) this.#withoutCode.add(error);
-        this.#nones.remember(await noneKeyOf(key, this.#deps.catalog, manifestStore), error);
+        this.#nones.remember(await noneKeyOf(key, this.#deps.metadata, manifestStore), error);
         bindings.forget(key);
       } else if (isDeniedForGood(error)) {
-        this.#nones.forget(await noneKeyOf(key, this.#deps.catalog, manifestStore));
+        this.#nones.forget(await noneKeyOf(key, this.#deps.metadata, manifestStore));
         bindings.deny(key);
       }
       throw error;
@@ -156,13 +156,13 @@ export class TagResolver {
     const told = { ...outcome, ...ttlOf(binding, request.rule, bindings.age(key, binding), outcome) };
     if (content !== undefined) return answerOf(content, method, told);
     if (method === 'head') return answerOf({ record: binding, bytes: undefined }, method, told);
-    const { rights, catalog } = this.#deps;
+    const { rights, metadata } = this.#deps;
     const isServable =
       rights.isLinked(key, binding.digest, 'manifest') ||
       (outcome.detail !== undefined && this.#mayBeStale(key, binding));
     const manifest = isServable ? await manifestStore.read(binding.digest) : undefined;
     if (manifest !== undefined) {
-      const here = typed(contentOf(manifest), catalog.link(key, binding.digest, 'manifest')?.mediaType);
+      const here = typed(contentOf(manifest), metadata.links.get(key, binding.digest, 'manifest')?.mediaType);
       // It has come by way of another repository.
       if (!binding.isRecorded) bindings.arrived(key, here.record);
       return answerOf(here, method, told);

@@ -16,7 +16,7 @@ const entryBytes = 512;
 /** Larger ones are read one after the other, so that many clients at once cost no memory for each. */
 const largeBytes = 64 * 1024;
 
-type ManifestStoreDeps = Pick<PolicyDeps, 'store' | 'catalog' | 'space' | 'logger' | 'events' | 'options'>;
+type ManifestStoreDeps = Pick<PolicyDeps, 'store' | 'metadata' | 'space' | 'logger' | 'events' | 'options'>;
 
 export interface KeptManifest {
   readonly manifest: ProvedManifest;
@@ -42,14 +42,14 @@ export class ManifestStore {
   async stat(digest: Digest): Promise<ManifestRecord | undefined> {
     const hot = this.#hot.get(digest);
     if (hot !== undefined) {
-      this.#deps.catalog.touch(digest);
+      this.#deps.metadata.blobs.touch(digest);
       return recordOf(hot);
     }
-    const record = this.#deps.catalog.manifest(digest);
+    const record = this.#deps.metadata.manifests.get(digest);
     if (record === undefined) return undefined;
     const info = await this.#attempt('stat', digest, () => this.#deps.store.stat(digest));
     if (info !== undefined && !info.isSuspect && info.sizeBytes === record.sizeBytes) {
-      this.#deps.catalog.touch(digest);
+      this.#deps.metadata.blobs.touch(digest);
       return record;
     }
     const manifest = await this.read(digest);
@@ -59,7 +59,7 @@ export class ManifestStore {
   /** Undefined when it is not here or cannot be read; a store that fails is a miss, never a failure. */
   async read(digest: Digest): Promise<ProvedManifest | undefined> {
     const manifest = this.#hot.get(digest) ?? (await this.#reads.run(digest, () => this.#load(digest)));
-    if (manifest !== undefined) this.#deps.catalog.touch(digest);
+    if (manifest !== undefined) this.#deps.metadata.blobs.touch(digest);
     return manifest;
   }
 
@@ -68,17 +68,17 @@ export class ManifestStore {
    * that a full disk does not send every client upstream.
    */
   async keep(manifest: ProvedManifest): Promise<KeptManifest> {
-    const { catalog } = this.#deps;
+    const { metadata } = this.#deps;
     const { digest, bytes } = manifest;
-    const known = catalog.manifest(digest);
+    const known = metadata.manifests.get(digest);
     // Each link has its own type; this one is for links that have none. An odd word does not replace a sensible one.
     const mediaType = known !== undefined && isManifestType(known.mediaType) ? known.mediaType : manifest.mediaType;
     const kept = { digest, mediaType, bytes };
     this.#hot.set(digest, kept);
     const isStored = (await this.#attempt('put', digest, () => this.#put(digest, bytes))) === true;
     if (isStored) {
-      catalog.recordManifest(recordOf(kept));
-      if (known === undefined) catalog.recordEdges(digest, edgesOf(bytes));
+      metadata.manifests.record(recordOf(kept));
+      if (known === undefined) metadata.edges.record(digest, edgesOf(bytes));
     }
     return { manifest, isStored };
   }
@@ -98,8 +98,8 @@ export class ManifestStore {
 
   /** Every read from the store is hashed: it is cheap for manifests, and settles what an unclean stop left in doubt. */
   async #load(digest: Digest): Promise<ProvedManifest | undefined> {
-    const { store, catalog, events } = this.#deps;
-    const record = catalog.manifest(digest);
+    const { store, metadata, events } = this.#deps;
+    const record = metadata.manifests.get(digest);
     if (record === undefined) return undefined;
     return this.#attempt('read', digest, async () => {
       const info = await store.stat(digest);

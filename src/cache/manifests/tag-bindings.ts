@@ -7,7 +7,8 @@ import type { Clock } from '../../lib/clock.ts';
 import type { ChangeCounters } from '../../lib/change-counters.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { isIndexType } from '../../oci/media-type.ts';
-import type { Catalog, ManifestRecord, RepositoryKey, TagKey, TagRecord } from '../../store/contract/metadata.ts';
+import type { ManifestRecord, RepositoryKey, TagKey, TagRecord } from '../../store/contract/metadata.ts';
+import type { Metadata } from '../../store/metadata/metadata.ts';
 import { type Age, ageOf, Ages, type Moment } from '../freshness/age.ts';
 import { contentText, repositoryText, tagText } from '../../store/contract/keys.ts';
 import { isAttachment } from './tag-ttl.ts';
@@ -32,7 +33,7 @@ const maxUnstored = 4096;
 const maxParents = 16;
 
 export class TagBindings {
-  readonly #catalog: Catalog;
+  readonly #metadata: Metadata;
   readonly #clock: Clock;
   readonly #ages: Ages;
   readonly #changes: ChangeCounters;
@@ -40,8 +41,8 @@ export class TagBindings {
   /** When a repository was last said not to have a digest; monotonic. */
   readonly #lostAtMs = new LRUCache<string, number>({ max: maxUnstored });
 
-  constructor(catalog: Catalog, clock: Clock, changes: ChangeCounters) {
-    this.#catalog = catalog;
+  constructor(metadata: Metadata, clock: Clock, changes: ChangeCounters) {
+    this.#metadata = metadata;
     this.#clock = clock;
     this.#ages = new Ages(clock);
     this.#changes = changes;
@@ -61,7 +62,7 @@ export class TagBindings {
 
   /** The latest one whose manifest was stored. */
   recorded(key: TagKey): Binding | undefined {
-    const record = this.#catalog.tag(key);
+    const record = this.#metadata.tags.get(key);
     return record === undefined ? undefined : { ...record, isRecorded: true };
   }
 
@@ -83,7 +84,7 @@ export class TagBindings {
   /** The upstream, asked at `asked`, says that the tag points to this manifest. */
   confirm(key: TagKey, { digest, mediaType, sizeBytes }: ManifestRecord, asked: Moment, shown?: string): Binding {
     const record = { digest, mediaType, sizeBytes, checkedAtMs: asked.wallMs, isDenied: false };
-    const isRecorded = this.#catalog.manifest(digest) !== undefined;
+    const isRecorded = this.#metadata.manifests.get(digest) !== undefined;
     const content = contentText(key, digest);
     if ((this.#lostAtMs.get(content) ?? Infinity) <= asked.monotonicMs) this.#lostAtMs.delete(content);
     if (isRecorded) this.#record(key, record, asked);
@@ -97,7 +98,7 @@ export class TagBindings {
    * stored.
    */
   arrived(repository: RepositoryKey, { digest, mediaType, sizeBytes }: ManifestRecord): void {
-    if (this.#unstored.size === 0 || this.#catalog.manifest(digest) === undefined) return;
+    if (this.#unstored.size === 0 || this.#metadata.manifests.get(digest) === undefined) return;
     for (const { key, record, asked } of this.#unstored.values()) {
       if (record.digest !== digest || key.repository !== repository.repository) continue;
       if (key.upstream !== repository.upstream) continue;
@@ -109,18 +110,18 @@ export class TagBindings {
   /** 401 or 403: kept, but not served until the upstream confirms it again. */
   deny(key: TagKey): void {
     this.#unstored.delete(tagText(key));
-    const record = this.#catalog.tag(key);
-    if (record !== undefined && !record.isDenied) this.#catalog.putTag(key, { ...record, isDenied: true });
+    const record = this.#metadata.tags.get(key);
+    if (record !== undefined && !record.isDenied) this.#metadata.tags.put(key, { ...record, isDenied: true });
     this.#changed(key);
   }
 
   /** 404: kept for an outage, unless it is a list, whose last word counts; as it is if somebody has pinned it. */
   forget(key: TagKey): void {
     this.#unstored.delete(tagText(key));
-    const record = this.#catalog.tag(key);
+    const record = this.#metadata.tags.get(key);
     if (record !== undefined && !this.isPinned(key)) {
-      if (isAttachment(key.tag)) this.#catalog.forgetTag(key);
-      else this.#catalog.putTag(key, { ...record, isDenied: true, isGone: true });
+      if (isAttachment(key.tag)) this.#metadata.tags.forget(key);
+      else this.#metadata.tags.put(key, { ...record, isDenied: true, isGone: true });
     }
     this.#changed(key);
   }
@@ -128,9 +129,10 @@ export class TagBindings {
   /** 404 for a manifest: tags of that repository that point to it, or to an index of it, are due. */
   lost(repository: RepositoryKey, digest: Digest): void {
     this.#lose(repository, digest);
-    for (const parent of this.#catalog.namedBy(repository, digest, maxParents)) {
+    for (const parent of this.#metadata.edges.namedBy(repository, digest, maxParents)) {
       // Whoever asks for a layer asks among manifests first (containerd), and that it is none says nothing.
-      if (isIndexType(this.#catalog.manifest(parent.digest)?.mediaType ?? '')) this.#lose(repository, parent.digest);
+      if (isIndexType(this.#metadata.manifests.get(parent.digest)?.mediaType ?? ''))
+        this.#lose(repository, parent.digest);
     }
   }
 
@@ -141,15 +143,15 @@ export class TagBindings {
 
   /** 404 for a blob: what names it, and what names that, is of no use any more. As far as edges are kept. */
   lostBelow(repository: RepositoryKey, digest: Digest): void {
-    for (const parent of this.#catalog.namedBy(repository, digest, maxParents)) {
+    for (const parent of this.#metadata.edges.namedBy(repository, digest, maxParents)) {
       this.#lose(repository, parent.digest);
-      for (const index of this.#catalog.namedBy(repository, parent.digest, maxParents))
+      for (const index of this.#metadata.edges.namedBy(repository, parent.digest, maxParents))
         this.#lose(repository, index.digest);
     }
   }
 
   isPinned(key: TagKey): boolean {
-    return this.#catalog.isTagPinned(key);
+    return this.#metadata.tags.isPinned(key);
   }
 
   /** After the change, and before anybody is told of it. */
@@ -158,7 +160,7 @@ export class TagBindings {
   }
 
   #record(key: TagKey, record: TagRecord, asked: Moment): void {
-    this.#catalog.putTag(key, record);
+    this.#metadata.tags.put(key, record);
     this.#ages.mark(tagText(key), asked);
     this.#unstored.delete(tagText(key));
   }

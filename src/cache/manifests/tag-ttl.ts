@@ -1,7 +1,8 @@
 /** How long each tag counts as fresh, and what is worth remembering of one that is not there. */
 import { type Digest, parseDigest } from '../../oci/digest.ts';
 import type { Tag } from '../../oci/reference.ts';
-import type { Catalog, TagKey, TagRecord } from '../../store/contract/metadata.ts';
+import type { TagKey, TagRecord } from '../../store/contract/metadata.ts';
+import type { Metadata } from '../../store/metadata/metadata.ts';
 import { type Age, freshSeconds, staleSeconds } from '../freshness/age.ts';
 import { tagText } from '../../store/contract/keys.ts';
 import type { ManifestStore } from './store.ts';
@@ -26,12 +27,12 @@ const subject = /^(sha(?:256|512))-([0-9a-f]{64,128})(?:[._-]|$)/;
 /** A row only for what is said of a manifest that this repository serves: it is asked about before each pull of that. */
 export async function noneKeyOf(
   key: TagKey,
-  catalog: Catalog,
+  metadata: Metadata,
   manifestStore: Pick<ManifestStore, 'stat'>,
 ): Promise<NoneKey> {
   const text = tagText(key);
   const about = subjectOf(key.tag);
-  if (about === undefined || !catalog.hasLink(key, about, 'manifest')) return { text };
+  if (about === undefined || !metadata.links.has(key, about, 'manifest')) return { text };
   return (await manifestStore.stat(about)) === undefined ? { text } : { text, row: `none ${text}` };
 }
 

@@ -11,7 +11,8 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { readManifest } from '../../oci/manifest.ts';
-import type { Catalog, RepositoryKey } from '../../store/contract/metadata.ts';
+import type { RepositoryKey } from '../../store/contract/metadata.ts';
+import type { Metadata } from '../../store/metadata/metadata.ts';
 import type { BlobQuery, FromClient, ManifestQuery } from '../contract/cache.ts';
 import type { CacheEvents } from '../../fill/contract/events.ts';
 import type { FillTable } from '../../fill/fills.ts';
@@ -28,7 +29,7 @@ const maxReadBytes = 16 * 1024 * 1024;
 const maxManifests = 8;
 
 export interface PrefetchOptions {
-  readonly catalog: Catalog;
+  readonly metadata: Metadata;
   readonly upstreams: ReadonlyMap<string, UpstreamPolicy>;
   readonly fills: FillTable;
   readonly clock: Clock;
@@ -113,13 +114,13 @@ export class Prefetch {
   }
 
   #begin(query: BlobQuery, manifest: ReadManifest): void {
-    const { upstreams, catalog, maxBytes } = this.#options;
+    const { upstreams, metadata, maxBytes } = this.#options;
     const upstream = upstreams.get(query.upstream)?.upstream;
     if (upstream === undefined) return;
     let leftBytes = maxBytes;
     const blobs: WantedBlob[] = [];
     for (const [digest, claimedBytes] of this.#blobsOf(manifest)) {
-      if (digest === query.digest || claimedBytes > leftBytes || catalog.sealed(digest) !== undefined) continue;
+      if (digest === query.digest || claimedBytes > leftBytes || metadata.blobs.get(digest) !== undefined) continue;
       leftBytes -= claimedBytes;
       blobs.push({ digest, claimedBytes });
     }

@@ -3,7 +3,7 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/reference.ts';
-import type { Catalog } from '../../store/contract/metadata.ts';
+import type { Metadata } from '../../store/metadata/metadata.ts';
 import type { Upstream } from '../../upstream/contract/upstream.ts';
 import { CacheError } from '../../fill/contract/errors.ts';
 import type { CacheEvents, FillResult, PrefetchResult } from '../../fill/contract/events.ts';
@@ -66,7 +66,7 @@ interface UpstreamQueue {
 export type PrefetchJob = Job;
 
 export interface PrefetchQueueOptions {
-  readonly catalog: Catalog;
+  readonly metadata: Metadata;
   readonly fills: FillTable;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -127,10 +127,11 @@ export class PrefetchQueue {
 
   /** The first blob that is neither here nor coming. */
   #next(job: Job): WantedBlob | undefined {
-    const { catalog, fills } = this.#options;
+    const { metadata, fills } = this.#options;
     const { upstream } = job.request;
     for (let blob = job.waiting[0]; blob !== undefined; blob = job.waiting[0]) {
-      const isThere = catalog.sealed(blob.digest) !== undefined || fills.get(upstream.key, blob.digest) !== undefined;
+      const isThere =
+        metadata.blobs.get(blob.digest) !== undefined || fills.get(upstream.key, blob.digest) !== undefined;
       if (!isThere) return blob;
       job.waiting.shift();
     }

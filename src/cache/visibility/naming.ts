@@ -13,7 +13,7 @@ const maxDocuments = 32;
 /** Documents that did not name it are not read again for this long. */
 const restMs = 5000;
 
-type Deps = Pick<RightsDeps, 'catalog' | 'store' | 'clock' | 'logger'>;
+type Deps = Pick<RightsDeps, 'metadata' | 'store' | 'clock' | 'logger'>;
 
 export class Naming {
   readonly #deps: Deps;
@@ -25,12 +25,12 @@ export class Naming {
 
   /** The link of a manifest that names the blob, among those that count. */
   async find(key: RepositoryKey, blob: Digest, counts: (link: LinkRecord) => boolean): Promise<LinkRecord | undefined> {
-    const { catalog, clock } = this.#deps;
-    const link = catalog.namedBy(key, blob, maxLinks).find(counts);
+    const { metadata, clock } = this.#deps;
+    const link = metadata.edges.namedBy(key, blob, maxLinks).find(counts);
     if (link !== undefined) return link;
     const text = contentText(key, blob);
     if (clock.monotonic() < (this.#inVain.get(text) ?? 0)) return undefined;
-    for (const unread of catalog.unreadManifests(key, maxDocuments)) {
+    for (const unread of metadata.edges.unread(key, maxDocuments)) {
       if (counts(unread) && (await this.#names(unread.digest, blob))) return unread;
     }
     this.#inVain.set(text, clock.monotonic() + restMs);

@@ -39,7 +39,7 @@ export class UpstreamRights implements Rights {
   }
 
   standing(key: RepositoryKey, digest: Digest, kind: ContentKind): Standing {
-    const link = this.#deps.catalog.link(key, digest, kind);
+    const link = this.#deps.metadata.links.get(key, digest, kind);
     const standing = link === undefined ? 'none' : this.#worth(key, link);
     if (standing === 'good') return standing;
     const word = this.#words.get(wordText(key, digest, kind));
@@ -62,37 +62,37 @@ export class UpstreamRights implements Rights {
   }
 
   isWordEnough({ upstream }: RepositoryKey, digest: Digest): boolean {
-    const { isPublic, isOwn } = this.#deps.catalog.provenance(digest, upstream);
+    const { isPublic, isOwn } = this.#deps.metadata.provenance.get(digest, upstream);
     return isPublic || isOwn;
   }
 
   said(key: RepositoryKey, digest: Digest, kind: ContentKind, told: Word): void {
-    const { catalog } = this.#deps;
+    const { metadata } = this.#deps;
     if (!this.#fits(digest, kind, told)) return;
     const word = kind === 'manifest' ? this.#typed(digest, told) : told;
-    const { isPublic, isOwn } = catalog.provenance(digest, key.upstream);
+    const { isPublic, isOwn } = metadata.provenance.get(digest, key.upstream);
     if (!isPublic && !isOwn) {
       this.#words.set(wordText(key, digest, kind), word);
       return;
     }
-    if (isOwn && !isPublic && word.shown === undefined) catalog.addSender(digest, key.upstream, true);
+    if (isOwn && !isPublic && word.shown === undefined) metadata.provenance.addSender(digest, key.upstream, true);
     this.#link(key, digest, kind, word);
   }
 
   gave(key: RepositoryKey, digest: Digest, kind: ContentKind, word: Word): void {
-    const { catalog } = this.#deps;
+    const { metadata } = this.#deps;
     const isPublic = word.shown === undefined;
-    const known = catalog.provenance(digest, key.upstream);
-    if (!known.isOwn || (isPublic && !known.isPublic)) catalog.addSender(digest, key.upstream, isPublic);
+    const known = metadata.provenance.get(digest, key.upstream);
+    if (!known.isOwn || (isPublic && !known.isPublic)) metadata.provenance.addSender(digest, key.upstream, isPublic);
     this.#link(key, digest, kind, word);
   }
 
   async shortCut(key: RepositoryKey, digest: Digest): Promise<boolean> {
-    const { catalog } = this.#deps;
-    if (!this.#mayCut(key) || !catalog.provenance(digest, key.upstream).isPublic) return false;
+    const { metadata } = this.#deps;
+    if (!this.#mayCut(key) || !metadata.provenance.get(digest, key.upstream).isPublic) return false;
     const link = await this.#naming.find(key, digest, (each) => ['good', 'held'].includes(this.#worth(key, each)));
     if (link === undefined) return false;
-    catalog.addLink(key, digest, 'blob', { origin: link.origin });
+    metadata.links.add(key, digest, 'blob', { origin: link.origin });
     return true;
   }
 
@@ -128,10 +128,10 @@ export class UpstreamRights implements Rights {
   }
 
   withheld(key: RepositoryKey, cause: unknown): CacheError {
-    const { catalog, logger } = this.#deps;
+    const { metadata, logger } = this.#deps;
     if (!this.#told.has(key.upstream)) {
       this.#told.add(key.upstream);
-      const links = catalog.countOfCredentials(key.upstream);
+      const links = metadata.links.countOfCredentials(key.upstream);
       logger.warn(
         { upstream: key.upstream, links },
         'content that came by a credential is refused until a stranger gets it',
@@ -164,7 +164,7 @@ export class UpstreamRights implements Rights {
       return provedBy(head, { kind: 'digest', digest }) === undefined ? undefined : head;
     }
     const { sizeBytes, shown } = await upstream.statBlob(key.repository, digest, signal);
-    const known = this.#deps.catalog.sealed(digest)?.sizeBytes ?? sizeBytes;
+    const known = this.#deps.metadata.blobs.get(digest)?.sizeBytes ?? sizeBytes;
     if (sizeBytes === undefined) return undefined;
     if (sizeBytes === known) return { shown, sizeBytes };
     const name = `${key.upstream}/${key.repository}@${digest}`;
@@ -174,20 +174,20 @@ export class UpstreamRights implements Rights {
   /** A page that strangers are led to says 200 as well, but hardly with the length of the blob. */
   #fits(digest: Digest, kind: ContentKind, { sizeBytes }: Word): boolean {
     if (kind === 'manifest') return true;
-    const known = this.#deps.catalog.sealed(digest)?.sizeBytes;
+    const known = this.#deps.metadata.blobs.get(digest)?.sizeBytes;
     return sizeBytes !== undefined && (known === undefined || known === sizeBytes);
   }
 
   /** The type that was said, unless it contradicts what the document was found to be. */
   #typed(digest: Digest, { shown, mediaType = '' }: Word): Word {
-    const known = this.#deps.catalog.manifest(digest)?.mediaType ?? '';
+    const known = this.#deps.metadata.manifests.get(digest)?.mediaType ?? '';
     const isOdd = isManifestType(known) && isIndexType(known) !== isIndexType(mediaType);
     return isManifestType(mediaType) && !isOdd ? { shown, mediaType } : { shown };
   }
 
   #link(key: RepositoryKey, digest: Digest, kind: ContentKind, { shown, mediaType }: Word): void {
     this.#words.delete(wordText(key, digest, kind));
-    this.#deps.catalog.addLink(key, digest, kind, { origin: originOf(shown), mediaType });
+    this.#deps.metadata.links.add(key, digest, kind, { origin: originOf(shown), mediaType });
   }
 
   #worth(key: RepositoryKey, { origin }: LinkRecord): Standing {

@@ -4,12 +4,13 @@ import type { ChangeCounters } from '../../lib/change-counters.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { type BlobStore, StoreError } from '../../store/contract/blob-store.ts';
-import type { Catalog, SealedBlob } from '../../store/contract/metadata.ts';
+import type { BlobRow } from '../../store/contract/metadata.ts';
+import type { Metadata } from '../../store/metadata/metadata.ts';
 import type { CacheEvents } from '../contract/events.ts';
 
 export interface EvictionDeps {
   readonly store: BlobStore;
-  readonly catalog: Catalog;
+  readonly metadata: Metadata;
   readonly logger: Logger;
   readonly events: CacheEvents;
   /** Told of every digest that goes. */
@@ -23,11 +24,11 @@ const passedPerTurn = 64;
 
 export class Eviction {
   readonly #deps: EvictionDeps;
-  readonly #blobs: Iterator<SealedBlob>;
+  readonly #blobs: Iterator<BlobRow>;
 
   constructor(deps: EvictionDeps) {
     this.#deps = deps;
-    this.#blobs = deps.catalog.oldestFirst()[Symbol.iterator]();
+    this.#blobs = deps.metadata.blobs.oldestFirst()[Symbol.iterator]();
   }
 
   /** Removes the next one and resolves the bytes that it had on disk, or undefined when nothing is left to remove. */

@@ -34,7 +34,7 @@ export async function serveV2(deps: FrontDeps, exchange: Exchange): Promise<void
 }
 
 type Read = Extract<V2Request, { kind: 'manifest' | 'blob' | 'tags' | 'referrers' }>;
-type Catalog = Extract<V2Request, { kind: 'catalog' }>;
+type Metadata = Extract<V2Request, { kind: 'catalog' }>;
 
 async function read(deps: FrontDeps, exchange: Exchange, request: Read, repository: RepositoryQuery): Promise<void> {
   const client = deps.clients.of(exchange.req.socket.remoteAddress, forwardedFor(exchange.req));
@@ -85,7 +85,7 @@ function routed(deps: FrontDeps, exchange: Exchange, request: Read): RepositoryQ
 }
 
 /** What is cached, of one upstream where the client names one. */
-async function catalog(deps: FrontDeps, exchange: Exchange, request: Catalog): Promise<void> {
+async function catalog(deps: FrontDeps, exchange: Exchange, request: Metadata): Promise<void> {
   const [ns] = request.ns;
   let upstream: string | undefined;
   // Where it names weir itself, it names no namespace.

@@ -47,7 +47,7 @@ export class BlobFiles {
     await this.#locks.settled(digest);
     if (this.#unreadable.has(digest)) return undefined;
     const stats = await this.#records.look(digest);
-    const row = this.#options.catalog.sealed(digest);
+    const row = this.#options.metadata.blobs.get(digest);
     if (!this.#locks.isHeld(digest)) {
       if (stats === undefined && row === undefined) return undefined;
       const info = stats === undefined || row === undefined ? undefined : this.#records.agreed(digest, stats);
@@ -66,7 +66,7 @@ export class BlobFiles {
       if (file === undefined) return await this.#locks.run(digest, () => this.#openNow(digest));
       const stats = await file.handle.stat({ bigint: true });
       const isUnchanged = stats.nlink > 0n && this.opened.isCurrent(digest, file) && !this.#locks.isHeld(digest);
-      if (isUnchanged && this.#options.catalog.sealed(digest) !== undefined) {
+      if (isUnchanged && this.#options.metadata.blobs.get(digest) !== undefined) {
         const info = this.#records.agreed(digest, stats);
         if (info !== undefined) return { info, file: file.retain() };
       }
@@ -93,7 +93,7 @@ export class BlobFiles {
 
   /** The commit of a part file that is complete and proved. Rejects with StoreError; then the blob is not there. */
   commit(digest: Digest, name: string, file: SharedFile, sizeBytes: number): Promise<BlobInfo> {
-    const { paths, catalog } = this.#options;
+    const { paths, metadata } = this.#options;
     return this.#locks.run(digest, async () => {
       const isProved = (existing: BigIntStats): boolean => {
         const verdict = this.#records.judge(digest, existing);
@@ -115,7 +115,7 @@ export class BlobFiles {
           this.#unreadable.delete(digest);
           // Whoever asks for the blob now shares the descriptor of those who followed the fill.
           this.opened.enter(digest, file);
-          catalog.recordSealed({ digest, sizeBytes, allocatedBytes, stamp });
+          metadata.blobs.record({ digest, sizeBytes, allocatedBytes, stamp });
         }
       } catch (error) {
         file.unlinked();
@@ -127,11 +127,11 @@ export class BlobFiles {
   }
 
   async prove(digest: Digest, sizeBytes: number): Promise<void> {
-    const { paths, catalog } = this.#options;
+    const { paths, metadata } = this.#options;
     await this.#locks.run(digest, async () => {
       try {
         const durable = await makeDurable(blobPath(paths, digest), sizeBytes);
-        if (durable !== undefined) catalog.recordSealed({ digest, sizeBytes, ...durable });
+        if (durable !== undefined) metadata.blobs.record({ digest, sizeBytes, ...durable });
       } catch (error) {
         throw storeError(error, `proving ${digest}`);
       }
@@ -139,13 +139,13 @@ export class BlobFiles {
   }
 
   remove(digest: Digest): Promise<number | undefined> {
-    const { paths, catalog } = this.#options;
+    const { paths, metadata } = this.#options;
     return this.#locks.run(digest, async () => {
       try {
         const stats = await this.#records.look(digest);
         // The row goes second: a kill in between leaves a row without a file, which the next look forgets.
         await rm(blobPath(paths, digest), { recursive: true, force: true });
-        catalog.forgetSealed(digest);
+        metadata.blobs.forget(digest);
         this.opened.detach(digest);
         return stats === undefined ? undefined : allocatedBytesOf(stats);
       } catch (error) {

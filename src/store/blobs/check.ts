@@ -2,7 +2,7 @@
 import type { BigIntStats } from 'node:fs';
 import { lstat } from 'node:fs/promises';
 import { type Digest, digestOf } from '../../oci/digest.ts';
-import type { SealedBlob } from '../contract/metadata.ts';
+import type { BlobRow } from '../contract/metadata.ts';
 import { isSameFile, stampOf } from '../contract/file-stamp.ts';
 import { hasCode, storeError } from '../files/errors.ts';
 import { blobPath, type StorePaths } from '../files/paths.ts';
@@ -19,7 +19,7 @@ export type Verdict =
   /** It cannot be the blob, whatever its bytes are. */
   | { readonly kind: 'bad'; readonly reason: string };
 
-export type JudgedRow = Pick<SealedBlob, 'sizeBytes' | 'isSuspect' | 'stamp' | 'lastUsedMs'>;
+export type JudgedRow = Pick<BlobRow, 'sizeBytes' | 'isSuspect' | 'stamp' | 'lastUsedMs'>;
 
 const emptyDigests: ReadonlySet<Digest> = new Set([digestOf('', 'sha256'), digestOf('', 'sha512')]);
 

@@ -4,7 +4,7 @@ import type { Logger } from '../../lib/log.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { BlobInfo } from '../contract/blob-store.ts';
 import { judge, lookAtBlob, type Verdict } from './check.ts';
-import type { Catalog } from '../contract/metadata.ts';
+import type { Metadata } from '../metadata/metadata.ts';
 import { isSameFile, stampOf, type FileStamp } from '../contract/file-stamp.ts';
 import { hasCode, storeError } from '../files/errors.ts';
 import { blobPath, type StorePaths } from '../files/paths.ts';
@@ -14,7 +14,7 @@ import type { OpenBlobs } from '../files/open-files.ts';
 
 export interface BlobRecordsOptions {
   readonly paths: StorePaths;
-  readonly catalog: Catalog;
+  readonly metadata: Metadata;
   readonly quarantine: Quarantine;
   /** When the last daemon stopped, if it did so in order; epoch milliseconds of the system. */
   readonly stoppedAtMs: number | undefined;
@@ -40,7 +40,7 @@ export class BlobRecords {
   }
 
   judge(digest: Digest, stats: BigIntStats): Verdict {
-    return judge(digest, stats, this.#options.catalog.sealed(digest), this.#options.stoppedAtMs);
+    return judge(digest, stats, this.#options.metadata.blobs.get(digest), this.#options.stoppedAtMs);
   }
 
   /** What is there, if file and row agree as they are; undefined: `settle` has to see to it. */
@@ -53,9 +53,9 @@ export class BlobRecords {
 
   /** The row follows the file, and a file that cannot be the blob goes. */
   async settle(digest: Digest, stats: BigIntStats | undefined): Promise<BlobInfo | undefined> {
-    const { catalog, logger, isReadOnly } = this.#options;
+    const { metadata, logger, isReadOnly } = this.#options;
     if (stats === undefined) {
-      if (!isReadOnly && catalog.sealed(digest) !== undefined) catalog.forgetSealed(digest);
+      if (!isReadOnly && metadata.blobs.get(digest) !== undefined) metadata.blobs.forget(digest);
       return undefined;
     }
     const verdict = this.judge(digest, stats);
@@ -76,13 +76,13 @@ export class BlobRecords {
   /** These very bytes were hashed, and are right, in the file that had `stamp`. */
   async renew(digest: Digest, stamp: FileStamp): Promise<void> {
     const stats = await this.look(digest);
-    const row = this.#options.catalog.sealed(digest);
+    const row = this.#options.metadata.blobs.get(digest);
     if (stats === undefined || row === undefined || row.isSuspect || !isSameFile(stamp, stampOf(stats))) return;
-    if (row.stamp?.mtimeNs === stamp.mtimeNs) this.#options.catalog.restamp(digest, stamp);
+    if (row.stamp?.mtimeNs === stamp.mtimeNs) this.#options.metadata.blobs.restamp(digest, stamp);
   }
 
   async quarantine(digest: Digest, reason: string): Promise<void> {
-    const { catalog, quarantine, logger, now } = this.#options;
+    const { metadata, quarantine, logger, now } = this.#options;
     logger.warn({ digest, reason }, 'a stored blob is bad and was put aside');
     try {
       await quarantine.take(digest, reason, now());
@@ -92,17 +92,17 @@ export class BlobRecords {
         throw storeError(error, `putting ${digest} aside`);
       }
     }
-    catalog.forgetSealed(digest);
+    metadata.blobs.forget(digest);
     this.#opened.detach(digest, false);
   }
 
   #renew(digest: Digest, stats: BigIntStats, row: Extract<Verdict, { kind: 'good' }>['row']): void {
-    const { catalog, onMoved } = this.#options;
+    const { metadata, onMoved } = this.#options;
     switch (row) {
       case 'current':
         return;
       case 'old':
-        catalog.restamp(digest, stampOf(stats));
+        metadata.blobs.restamp(digest, stampOf(stats));
         return;
       case 'moved':
         onMoved?.(digest);
@@ -118,14 +118,14 @@ export class BlobRecords {
     const stats = await this.look(digest);
     // One stat and its row show already that it is bad, each time.
     if (stats !== undefined && this.judge(digest, stats).kind === 'bad') return;
-    this.#options.catalog.forgetSealed(digest);
+    this.#options.metadata.blobs.forget(digest);
     if (stats !== undefined) this.#recordSuspect(digest, stats);
   }
 
   #recordSuspect(digest: Digest, stats: BigIntStats): void {
     const allocatedBytes = allocatedBytesOf(stats);
     const [sizeBytes, lastUsedMs] = [Number(stats.size), Number(stats.mtimeMs)];
-    this.#options.catalog.recordSuspect({ digest, sizeBytes, allocatedBytes, lastUsedMs });
+    this.#options.metadata.blobs.recordSuspect({ digest, sizeBytes, allocatedBytes, lastUsedMs });
   }
 
   #info(digest: Digest, stats: BigIntStats, isSuspect: boolean): BlobInfo {

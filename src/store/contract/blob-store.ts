@@ -105,7 +105,7 @@ export interface StoreUsage {
   /** Of weir's own files, what counts towards a limit: quarantine, and catalog and index.json up to their share. */
   readonly overheadBytes: number;
   /** Catalog, its write-ahead log, index.json: all that they take. */
-  readonly catalogBytes: number;
+  readonly metadataBytes: number;
   /** How often, since the start, a blob that is there could not be opened or read. */
   readonly unreadable: number;
 }

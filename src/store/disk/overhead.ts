@@ -19,13 +19,13 @@ export class Overhead {
   readonly #quarantine: Quarantine;
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #mostCatalogBytes: number;
+  readonly #mostMetadataBytes: number;
   #bytes = 0;
   #measuredAtMs = Number.NEGATIVE_INFINITY;
   #measuring: Promise<void> | undefined;
 
-  constructor(paths: StorePaths, quarantine: Quarantine, clock: Clock, logger: Logger, mostCatalogBytes = Infinity) {
-    this.#mostCatalogBytes = mostCatalogBytes;
+  constructor(paths: StorePaths, quarantine: Quarantine, clock: Clock, logger: Logger, mostMetadataBytes = Infinity) {
+    this.#mostMetadataBytes = mostMetadataBytes;
     this.#paths = paths;
     this.#quarantine = quarantine;
     this.#clock = clock;
@@ -34,11 +34,11 @@ export class Overhead {
 
   /** What counts. */
   get bytes(): number {
-    return Math.min(this.catalogBytes, this.#mostCatalogBytes) + this.#quarantine.allocatedBytes;
+    return Math.min(this.metadataBytes, this.#mostMetadataBytes) + this.#quarantine.allocatedBytes;
   }
 
   /** What catalog, log and index.json take. */
-  get catalogBytes(): number {
+  get metadataBytes(): number {
     if (this.#clock.monotonic() - this.#measuredAtMs > staleAfterMs) this.#measureBeside();
     return this.#bytes;
   }

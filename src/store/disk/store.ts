@@ -12,7 +12,7 @@ import {
   StoreError,
   type StoreUsage,
 } from '../contract/blob-store.ts';
-import type { Catalog } from '../contract/metadata.ts';
+import type { Metadata } from '../metadata/metadata.ts';
 import type { IngestFiles } from '../ingest/ingests.ts';
 import { storeError } from '../files/errors.ts';
 import type { Overhead } from './overhead.ts';
@@ -21,7 +21,7 @@ import { readWhole } from './read-all.ts';
 
 export interface DiskStoreParts {
   readonly paths: StorePaths;
-  readonly catalog: Catalog;
+  readonly metadata: Metadata;
   readonly blobs: BlobFiles;
   readonly ingests: IngestFiles;
   readonly overhead: Overhead;
@@ -31,15 +31,15 @@ export interface DiskStoreParts {
 
 export class DiskStore implements BlobStore {
   readonly #paths: StorePaths;
-  readonly #catalog: Catalog;
+  readonly #metadata: Metadata;
   readonly #blobs: BlobFiles;
   readonly #ingests: IngestFiles;
   readonly #overhead: Overhead;
   readonly #isReadOnly: boolean;
 
-  constructor({ paths, catalog, blobs, ingests, overhead, isReadOnly }: DiskStoreParts) {
+  constructor({ paths, metadata, blobs, ingests, overhead, isReadOnly }: DiskStoreParts) {
     this.#paths = paths;
-    this.#catalog = catalog;
+    this.#metadata = metadata;
     this.#blobs = blobs;
     this.#ingests = ingests;
     this.#overhead = overhead;
@@ -127,14 +127,14 @@ export class DiskStore implements BlobStore {
   }
 
   usage(): StoreUsage {
-    const { blobs, allocatedBytes } = this.#catalog.totals();
+    const { blobs, allocatedBytes } = this.#metadata.blobs.totals();
     return {
       blobs,
       blobBytes: allocatedBytes,
       ingestBytes: this.#ingests.allocatedBytes,
       zombieBytes: this.#blobs.opened.zombies.bytes,
       overheadBytes: this.#overhead.bytes,
-      catalogBytes: this.#overhead.catalogBytes,
+      metadataBytes: this.#overhead.metadataBytes,
       unreadable: this.#blobs.unreadable,
     };
   }

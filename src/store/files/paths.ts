@@ -24,7 +24,7 @@ const sideSuffix = '.json';
 const temporaryName =
   /^(?:oci-layout|index\.json|version|clean|index\.before-weir\.json|catalog\.db(?:-wal|-shm|-journal)?)\.[0-9a-f]{12}\.tmp$/;
 const ingestName = /^(?:sha256|sha512)-[0-9a-f]+\.[0-9a-f]{12}\.(?:part|json|json\.[0-9a-f]{12}\.tmp)$/;
-const badCatalogName = /^catalog\.db\.bad-[0-9]+(?:-wal|-shm|-journal)?$/;
+const badMetadataName = /^catalog\.db\.bad-[0-9]+(?:-wal|-shm|-journal)?$/;
 const partName = /^(sha256|sha512)-([0-9a-f]+)\.[0-9a-f]{12}\.part$/;
 
 export interface StorePaths {
@@ -38,7 +38,7 @@ export interface StorePaths {
   /** Present only while no daemon runs and the last one stopped in order. */
   readonly clean: string;
   readonly lock: string;
-  readonly catalog: string;
+  readonly metadata: string;
   readonly ingest: string;
   readonly quarantine: string;
   /** Where the index of a layout that weir did not write itself is kept before the first rewrite. */
@@ -57,7 +57,7 @@ export function storePaths(root: string): StorePaths {
     version: join(own, 'version'),
     clean: join(own, 'clean'),
     lock: join(own, 'lock'),
-    catalog: join(own, 'catalog.db'),
+    metadata: join(own, 'catalog.db'),
     ingest: join(own, 'ingest'),
     quarantine: join(own, 'quarantine'),
     foreignIndex: join(own, 'index.before-weir.json'),
@@ -115,16 +115,16 @@ export function isIngestName(name: string): boolean {
 }
 
 /** Where a catalog that cannot be used goes; its `-wal` and `-shm` follow it. */
-export function badCatalogPath(catalog: string, atMs: number): string {
-  return `${catalog}.bad-${atMs}`;
+export function badMetadataPath(metadata: string, atMs: number): string {
+  return `${metadata}.bad-${atMs}`;
 }
 
-export function isBadCatalogName(name: string): boolean {
-  return badCatalogName.test(name);
+export function isBadMetadataName(name: string): boolean {
+  return badMetadataName.test(name);
 }
 
 /** The files that SQLite keeps beside a database. */
-export const catalogSuffixes: readonly string[] = ['', '-wal', '-shm', '-journal'];
+export const metadataSuffixes: readonly string[] = ['', '-wal', '-shm', '-journal'];
 
 function stem(digest: Digest): string {
   return `${digestAlgorithm(digest)}-${digestHex(digest)}`;

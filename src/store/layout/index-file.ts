@@ -11,7 +11,7 @@ import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { type LayoutEntry, layoutIndexPieces } from '../../oci/layout.ts';
-import type { Catalog } from '../contract/metadata.ts';
+import type { Metadata } from '../metadata/metadata.ts';
 import { originText } from '../contract/origin.ts';
 import { refName, repositoryName } from './ref-name.ts';
 
@@ -33,7 +33,7 @@ const restFactor = 20;
 
 export interface IndexFileOptions {
   readonly path: string;
-  readonly catalog: Catalog;
+  readonly metadata: Metadata;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -49,7 +49,7 @@ export class IndexFile {
 
   constructor(options: IndexFileOptions) {
     this.#options = options;
-    options.catalog.onTagsChanged(() => this.schedule());
+    options.metadata.tags.onChanged(() => this.schedule());
   }
 
   /** Something changed: the file follows within a second, or a little later when there are very many tags. */
@@ -118,7 +118,7 @@ export class IndexFile {
       checkedAtMs,
       origin,
       ...key
-    } of this.#options.catalog.allTags()) {
+    } of this.#options.metadata.tags.all()) {
       if (isDenied) continue;
       const annotations = { [checkedAtAnnotation]: String(checkedAtMs), [originAnnotation]: originText(origin) };
       yield { descriptor: { mediaType, digest, size: sizeBytes, annotations }, refName: refName(key) };
@@ -126,7 +126,7 @@ export class IndexFile {
       const digests = named.get(repository) ?? new Set();
       named.set(repository, digests.add(digest));
     }
-    for (const page of this.#options.catalog.topManifests()) {
+    for (const page of this.#options.metadata.topManifests()) {
       for (const { mediaType, digest, sizeBytes, origin, ...key } of page) {
         const repository = repositoryName(key);
         if (named.get(repository)?.has(digest) === true) continue;

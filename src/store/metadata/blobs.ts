@@ -2,8 +2,8 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../lib/clock.ts';
 import { type Digest, parseDigest } from '../../oci/digest.ts';
-import type { CatalogDatabase, DatabaseListener, Row } from '../sqlite/database.ts';
-import type { Catalog, SealedBlob } from '../contract/metadata.ts';
+import type { MetadataDatabase, DatabaseListener, Row } from '../sqlite/database.ts';
+import type { BlobRow, ProvedBlob, SuspectBlob } from '../contract/metadata.ts';
 import { type FileStamp, formatStamp, parseStamp } from '../contract/file-stamp.ts';
 import { bit, factOf, integerOf, readable, textOf } from '../sqlite/columns.ts';
 
@@ -16,14 +16,14 @@ interface Totals {
 }
 
 export class BlobRows implements DatabaseListener {
-  readonly #database: CatalogDatabase;
+  readonly #database: MetadataDatabase;
   readonly #clock: Clock;
-  readonly #hot: LRUCache<Digest, SealedBlob> | undefined;
+  readonly #hot: LRUCache<Digest, BlobRow> | undefined;
   /** Uses since the last commit; a blob that is hit a thousand times in 50 ms is written once. */
   #touched = new Map<Digest, number>();
   #totals: Totals | undefined;
 
-  constructor(database: CatalogDatabase, clock: Clock, isOwner: boolean) {
+  constructor(database: MetadataDatabase, clock: Clock, isOwner: boolean) {
     this.#database = database;
     this.#clock = clock;
     // Another thread's copy would not hear of changes.
@@ -35,13 +35,13 @@ export class BlobRows implements DatabaseListener {
     }
   }
 
-  /** Like `sealed`, for looks that say nothing about later ones: a walk through all blobs would empty the cache. */
-  peek(digest: Digest): SealedBlob | undefined {
+  /** Like `get`, for looks that say nothing about later ones: a walk through all blobs would empty the cache. */
+  peek(digest: Digest): BlobRow | undefined {
     const row = this.#database.get('SELECT * FROM blobs WHERE digest = ?', digest);
     return row === undefined ? undefined : this.#read(row);
   }
 
-  sealed(digest: Digest): SealedBlob | undefined {
+  get(digest: Digest): BlobRow | undefined {
     let blob = this.#hot?.get(digest);
     if (blob === undefined) {
       blob = this.peek(digest);
@@ -53,8 +53,9 @@ export class BlobRows implements DatabaseListener {
     return lastUsedMs === blob.lastUsedMs ? blob : { ...blob, lastUsedMs };
   }
 
-  recordSealed({ digest, sizeBytes, allocatedBytes, stamp }: Parameters<Catalog['recordSealed']>[0]): void {
-    const isPinned = this.sealed(digest)?.isPinned ?? false;
+  /** Proved bytes: used now, and suspect no more. Called by the blob store. */
+  record({ digest, sizeBytes, allocatedBytes, stamp }: ProvedBlob): void {
+    const isPinned = this.get(digest)?.isPinned ?? false;
     const now = this.#clock.now();
     this.#changed(digest);
     this.#touched.delete(digest);
@@ -72,7 +73,8 @@ export class BlobRows implements DatabaseListener {
     this.#hot?.set(digest, { digest, sizeBytes, allocatedBytes, lastUsedMs: now, isPinned, isSuspect: false, stamp });
   }
 
-  recordSuspect({ digest, sizeBytes, allocatedBytes, lastUsedMs }: Parameters<Catalog['recordSuspect']>[0]): void {
+  /** A file that nobody has proved: it gets a row, or its row stops to vouch for it. Called by the blob store. */
+  recordSuspect({ digest, sizeBytes, allocatedBytes, lastUsedMs }: SuspectBlob): void {
     // The row may be there, and right.
     if (this.#database.isLockedOut) return;
     this.#changed(digest);
@@ -87,6 +89,7 @@ export class BlobRows implements DatabaseListener {
     );
   }
 
+  /** The same bytes, as a file that is known again by this. Without effect on a row that is not there, or suspect. */
   restamp(digest: Digest, stamp: FileStamp): void {
     this.#changed(digest);
     this.#database.run(
@@ -96,18 +99,20 @@ export class BlobRows implements DatabaseListener {
     );
   }
 
-  forgetSealed(digest: Digest): void {
+  forget(digest: Digest): void {
     this.#changed(digest);
     this.#touched.delete(digest);
     this.#database.run('DELETE FROM blobs WHERE digest = ?', digest);
   }
 
+  /** Marks a use now. Cheap enough for every hit. */
   touch(digest: Digest): void {
     this.#touched.set(digest, this.#clock.now());
     this.#database.commitSoon();
   }
 
-  oldest(limit: number): readonly SealedBlob[] {
+  /** The least recently used unpinned blobs, oldest first. */
+  oldest(limit: number): readonly BlobRow[] {
     this.#writeTouches();
     return readable(
       this.#database.all('SELECT * FROM blobs WHERE is_pinned = 0 ORDER BY last_used_ms LIMIT ?', limit),
@@ -115,8 +120,8 @@ export class BlobRows implements DatabaseListener {
     );
   }
 
-  /** A page at a time, each read when it is needed: the caller removes what it gets, and others use blobs meanwhile. */
-  *oldestFirst(): Generator<SealedBlob, void> {
+  /** The same without an end, a page at a time, each read when it is needed: the caller removes what it gets, and others use blobs meanwhile. */
+  *oldestFirst(): Generator<BlobRow, void> {
     // What is used from now on moves behind this, or the end would never come.
     const untilMs = this.#clock.now();
     let last: readonly [number, number] = [Number.MIN_SAFE_INTEGER, 0];
@@ -149,7 +154,8 @@ export class BlobRows implements DatabaseListener {
     this.#totals = undefined;
   }
 
-  setBlobPinned(digest: Digest, isPinned: boolean): void {
+  /** Pinned blobs are never among the `oldest`. Without effect on a blob that is not there. */
+  setPinned(digest: Digest, isPinned: boolean): void {
     this.#changed(digest);
     this.#database.run('UPDATE blobs SET is_pinned = ? WHERE digest = ?', bit(isPinned), digest);
   }
@@ -158,7 +164,7 @@ export class BlobRows implements DatabaseListener {
     this.#writeTouches();
   }
 
-  forget(): void {
+  reset(): void {
     this.#hot?.clear();
     this.#totals = undefined;
   }
@@ -178,7 +184,7 @@ export class BlobRows implements DatabaseListener {
     }
   }
 
-  #read(row: Row): SealedBlob | undefined {
+  #read(row: Row): BlobRow | undefined {
     const digest = parseDigest(textOf(row, 'digest') ?? '');
     const sizeBytes = integerOf(row, 'size_bytes');
     const allocatedBytes = integerOf(row, 'allocated_bytes');

@@ -1,7 +1,7 @@
 /** Links: what each repository may serve, on whose word, and under which media type. */
 import { LRUCache } from 'lru-cache';
 import type { Digest } from '../../oci/digest.ts';
-import type { CatalogDatabase, DatabaseListener, Row } from '../sqlite/database.ts';
+import type { MetadataDatabase, DatabaseListener, Row } from '../sqlite/database.ts';
 import type { ContentKind, LinkRecord, RepositoryKey } from '../contract/metadata.ts';
 import { originText, parseOrigin, rankOf } from '../contract/origin.ts';
 import { readRepositoryKey, type RepositoryRows, repositoryText } from './repositories.ts';
@@ -10,19 +10,22 @@ import { integerOf, readable, textOf } from '../sqlite/columns.ts';
 const hotLinks = 32_768;
 
 export class LinkRows implements DatabaseListener {
-  readonly #database: CatalogDatabase;
+  readonly #database: MetadataDatabase;
   readonly #repositories: RepositoryRows;
+  /** A manifest's link was added or changed. */
+  readonly #onManifest: () => void;
   /** Links that are there. Absence is not kept: the next fill may add one, and looking it up is rare. */
   readonly #hot: LRUCache<string, LinkRecord> | undefined;
 
-  constructor(database: CatalogDatabase, repositories: RepositoryRows, isOwner: boolean) {
+  constructor(database: MetadataDatabase, repositories: RepositoryRows, isOwner: boolean, onManifest: () => void) {
     this.#database = database;
+    this.#onManifest = onManifest;
     this.#repositories = repositories;
     this.#hot = isOwner ? new LRUCache({ max: hotLinks }) : undefined;
     if (isOwner) database.listen(this);
   }
 
-  link(key: RepositoryKey, digest: Digest, kind: ContentKind): LinkRecord | undefined {
+  get(key: RepositoryKey, digest: Digest, kind: ContentKind): LinkRecord | undefined {
     const text = linkText(key, digest, kind);
     const hot = this.#hot?.get(text);
     if (hot !== undefined) return hot;
@@ -40,14 +43,18 @@ export class LinkRows implements DatabaseListener {
     return link;
   }
 
-  /** Returns whether that changes anything. */
-  add(key: RepositoryKey, digest: Digest, kind: ContentKind, word: LinkRecord): boolean {
-    const known = this.link(key, digest, kind);
-    if (known !== undefined && rankOf(known.origin) > rankOf(word.origin)) return false;
+  has(key: RepositoryKey, digest: Digest, kind: ContentKind): boolean {
+    return this.get(key, digest, kind) !== undefined;
+  }
+
+  /** A word that proves less than the one that is there changes nothing; an equal one replaces it. */
+  add(key: RepositoryKey, digest: Digest, kind: ContentKind, word: LinkRecord): void {
+    const known = this.get(key, digest, kind);
+    if (known !== undefined && rankOf(known.origin) > rankOf(word.origin)) return;
     const link = { origin: word.origin, mediaType: word.mediaType ?? known?.mediaType };
-    if (known !== undefined && isSame(known, link)) return false;
+    if (known !== undefined && isSame(known, link)) return;
     const id = this.#repositories.idOrNew(key);
-    if (id === undefined) return false;
+    if (id === undefined) return;
     // As it will be, also while the file cannot be written.
     this.#hot?.set(linkText(key, digest, kind), link);
     this.#database.run(
@@ -60,10 +67,11 @@ export class LinkRows implements DatabaseListener {
       link.mediaType ?? null,
     );
     if (link.origin.kind === 'anonymous' || link.origin.kind === 'operator') this.#repositories.opened(id);
-    return true;
+    if (kind === 'manifest') this.#onManifest();
   }
 
-  linksOf(digest: Digest, kind: ContentKind, limit: number): readonly RepositoryKey[] {
+  /** Repositories that hold a link to the digest, at most `limit`. */
+  of(digest: Digest, kind: ContentKind, limit: number): readonly RepositoryKey[] {
     const rows = this.#database.all(
       `SELECT upstream, repository FROM links JOIN repositories ON id = repository_id
        WHERE digest = ? AND kind = ? LIMIT ?`,
@@ -74,6 +82,7 @@ export class LinkRows implements DatabaseListener {
     return readable(rows, readRepositoryKey);
   }
 
+  /** Links of an upstream that rest on a credential's word. Reads all of them. */
   countOfCredentials(upstream: string): number {
     const row = this.#database.get(
       `SELECT COUNT(*) AS links FROM links JOIN repositories ON id = repository_id
@@ -84,12 +93,12 @@ export class LinkRows implements DatabaseListener {
   }
 
   /** Links only; the caller forgets the tags. */
-  forgetLinksOf(id: number): void {
+  forgetAllOf(id: number): void {
     this.#hot?.clear();
     this.#database.run('DELETE FROM links WHERE repository_id = ?', id);
   }
 
-  forget(): void {
+  reset(): void {
     this.#hot?.clear();
   }
 }

@@ -2,7 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../lib/clock.ts';
 import { parseRepository } from '../../oci/reference.ts';
-import type { CatalogDatabase, DatabaseListener, Row } from '../sqlite/database.ts';
+import type { MetadataDatabase, DatabaseListener, Row } from '../sqlite/database.ts';
 import type { ListedRepository, RepositoryKey } from '../contract/metadata.ts';
 import { factOf, integerOf, readable, textOf } from '../sqlite/columns.ts';
 
@@ -12,13 +12,13 @@ const pageRows = 100;
 const useStepMs = 3_600_000;
 
 export class RepositoryRows implements DatabaseListener {
-  readonly #database: CatalogDatabase;
+  readonly #database: MetadataDatabase;
   readonly #clock: Clock;
   readonly #ids: LRUCache<string, number> | undefined;
   /** When each was last said to be in use. */
   readonly #uses = new LRUCache<number, number>({ max: hotRepositories });
 
-  constructor(database: CatalogDatabase, clock: Clock, isOwner: boolean) {
+  constructor(database: MetadataDatabase, clock: Clock, isOwner: boolean) {
     this.#database = database;
     this.#clock = clock;
     this.#ids = isOwner ? new LRUCache({ max: hotRepositories }) : undefined;
@@ -59,8 +59,8 @@ export class RepositoryRows implements DatabaseListener {
     return this.id(key);
   }
 
-  /** In pages, as long as somebody wants more. */
-  *listOf(upstream: string, after: string): Generator<ListedRepository, void> {
+  /** Repositories of an upstream with at least one link, by byte, behind the name `after`. In pages, as long as somebody wants more. */
+  *of(upstream: string, after = ''): Generator<ListedRepository, void> {
     for (let last = after; ;) {
       const rows = this.#database.all(
         `SELECT upstream, repository, is_public FROM repositories
@@ -84,7 +84,7 @@ export class RepositoryRows implements DatabaseListener {
     this.#database.run('UPDATE repositories SET is_public = 1 WHERE id = ? AND is_public IS NOT 1', id);
   }
 
-  forget(): void {
+  reset(): void {
     this.#uses.clear();
     this.#ids?.clear();
   }

@@ -2,7 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import { parseDigest } from '../../oci/digest.ts';
 import { parseTag, type Tag } from '../../oci/reference.ts';
-import type { CatalogDatabase, DatabaseListener, Row } from '../sqlite/database.ts';
+import type { MetadataDatabase, DatabaseListener, Row } from '../sqlite/database.ts';
 import type { RepositoryKey, TagKey, TagRecord } from '../contract/metadata.ts';
 import { type Origin, parseOrigin } from '../contract/origin.ts';
 import { readRepositoryKey, type RepositoryRows, repositoryText } from './repositories.ts';
@@ -15,20 +15,20 @@ const gone = 2;
 const pageRows = 100;
 
 export class TagRows implements DatabaseListener {
-  readonly #database: CatalogDatabase;
+  readonly #database: MetadataDatabase;
   readonly #repositories: RepositoryRows;
   readonly #hot: LRUCache<string, TagRecord> | undefined;
   readonly #changeListeners: (() => void)[] = [];
   #hasChanged = false;
 
-  constructor(database: CatalogDatabase, repositories: RepositoryRows, isOwner: boolean) {
+  constructor(database: MetadataDatabase, repositories: RepositoryRows, isOwner: boolean) {
     this.#database = database;
     this.#repositories = repositories;
     this.#hot = isOwner ? new LRUCache({ max: hotTags }) : undefined;
     if (isOwner) database.listen(this);
   }
 
-  tag(key: TagKey): TagRecord | undefined {
+  get(key: TagKey): TagRecord | undefined {
     const text = tagText(key);
     const hot = this.#hot?.get(text);
     if (hot !== undefined) return hot;
@@ -40,8 +40,8 @@ export class TagRows implements DatabaseListener {
     return record;
   }
 
-  putTag(key: TagKey, record: TagRecord): void {
-    const before = this.tag(key);
+  put(key: TagKey, record: TagRecord): void {
+    const before = this.get(key);
     this.#hot?.delete(tagText(key));
     const id = this.#repositories.idOrNew(key);
     if (id === undefined) return;
@@ -62,7 +62,7 @@ export class TagRows implements DatabaseListener {
     if (before === undefined || !isSameBinding(before, record)) this.#hasChanged = true;
   }
 
-  forgetTag(key: TagKey): void {
+  forget(key: TagKey): void {
     this.#hot?.delete(tagText(key));
     const id = this.#repositories.id(key);
     if (id === undefined) return;
@@ -70,34 +70,35 @@ export class TagRows implements DatabaseListener {
     this.#database.run('DELETE FROM tags WHERE repository_id = ? AND tag = ?', id, key.tag);
   }
 
-  forgetTagsOf(id: number): void {
+  forgetAllOf(id: number): void {
     this.#hot?.clear();
     this.#hasChanged = true;
     this.#database.run('DELETE FROM tags WHERE repository_id = ?', id);
   }
 
-  isTagPinned(key: TagKey): boolean {
+  isPinned(key: TagKey): boolean {
     const id = this.#repositories.id(key);
     if (id === undefined) return false;
     const row = this.#database.get('SELECT is_pinned FROM tags WHERE repository_id = ? AND tag = ?', id, key.tag);
     return row !== undefined && factOf(row, 'is_pinned');
   }
 
-  setTagPinned(key: TagKey, isPinned: boolean): void {
+  /** Without effect on a tag that is not there. */
+  setPinned(key: TagKey, isPinned: boolean): void {
     const id = this.#repositories.id(key);
     if (id === undefined) return;
     this.#database.run('UPDATE tags SET is_pinned = ? WHERE repository_id = ? AND tag = ?', bit(isPinned), id, key.tag);
   }
 
-  tagsOf(key: RepositoryKey): readonly Tag[] {
+  of(key: RepositoryKey): readonly Tag[] {
     const id = this.#repositories.id(key);
     if (id === undefined) return [];
     const rows = this.#database.all('SELECT tag FROM tags WHERE repository_id = ? ORDER BY tag', id);
     return readable(rows, (row) => parseTag(textOf(row, 'tag') ?? ''));
   }
 
-  /** In pages, so that no statement stays open while the caller does something else: it would hold the log back. */
-  *allTags(): Generator<TagKey & TagRecord & { readonly origin: Origin }> {
+  /** Every cached tag, for index.json. In pages, so that no statement stays open while the caller does something else: it would hold the log back. */
+  *all(): Generator<TagKey & TagRecord & { readonly origin: Origin }> {
     let last: readonly [number, string] = [0, ''];
     for (;;) {
       const rows = this.#database.all(
@@ -121,7 +122,8 @@ export class TagRows implements DatabaseListener {
     this.#hasChanged = true;
   }
 
-  onTagsChanged(listener: () => void): void {
+  /** Calls `listener` after each commit that changes a tag or a manifest's link, so that index.json can follow. */
+  onChanged(listener: () => void): void {
     this.#changeListeners.push(listener);
   }
 
@@ -131,7 +133,7 @@ export class TagRows implements DatabaseListener {
     for (const listener of this.#changeListeners) listener();
   }
 
-  forget(): void {
+  reset(): void {
     this.#hot?.clear();
   }
 }

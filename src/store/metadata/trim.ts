@@ -8,7 +8,7 @@
 import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import { type Digest, parseDigest } from '../../oci/digest.ts';
-import type { CatalogDatabase, DatabaseListener, Row } from '../sqlite/database.ts';
+import type { MetadataDatabase, DatabaseListener, Row } from '../sqlite/database.ts';
 import { integerOf, textOf } from '../sqlite/columns.ts';
 
 /** Down to this part of the share, so that it does not run for every row. */
@@ -22,8 +22,8 @@ const turnMs = 10;
 const repositoryRows = 4;
 const listingsPerPage = 16;
 
-export interface CatalogTrimOptions {
-  readonly database: CatalogDatabase;
+export interface MetadataTrimOptions {
+  readonly database: MetadataDatabase;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly maxBytes: number;
@@ -32,15 +32,15 @@ export interface CatalogTrimOptions {
   readonly onTagsGone: () => void;
 }
 
-export class CatalogTrim implements DatabaseListener {
-  readonly #options: CatalogTrimOptions;
+export class MetadataTrim implements DatabaseListener {
+  readonly #options: MetadataTrimOptions;
   #thresholdBytes: number;
   #pass: Iterator<number> | undefined;
   #timer: Timer | undefined;
   #removed = 0;
   #isClosed = false;
 
-  constructor(options: CatalogTrimOptions) {
+  constructor(options: MetadataTrimOptions) {
     this.#options = options;
     this.#thresholdBytes = options.maxBytes;
     options.database.listen(this);

@@ -1,6 +1,6 @@
 /** Linked manifests that a walk from another one of the same repository and word does not lead to: index.json names them. */
 import { type Digest, parseDigest } from '../../oci/digest.ts';
-import type { CatalogDatabase, Row } from '../sqlite/database.ts';
+import type { MetadataDatabase, Row } from '../sqlite/database.ts';
 import type { LinkedManifest } from '../contract/metadata.ts';
 import { parseOrigin } from '../contract/origin.ts';
 import { readRepositoryKey } from './repositories.ts';
@@ -10,7 +10,7 @@ import { integerOf, readable, textOf } from '../sqlite/columns.ts';
 const pageRows = 100;
 
 /** Page by page, so that other work gets its turn and no statement stays open; a page may have none. */
-export function* topManifests(database: CatalogDatabase): Generator<readonly LinkedManifest[], void> {
+export function* topManifests(database: MetadataDatabase): Generator<readonly LinkedManifest[], void> {
   for (let after: string | undefined = ''; after !== undefined;) {
     const end: string | undefined = pageEnd(database, after);
     const rows = database.all(
@@ -34,7 +34,7 @@ export function* topManifests(database: CatalogDatabase): Generator<readonly Lin
 }
 
 /** Undefined: the rest is the last page. */
-function pageEnd(database: CatalogDatabase, after: string): Digest | undefined {
+function pageEnd(database: MetadataDatabase, after: string): Digest | undefined {
   const row = database.get(
     'SELECT digest FROM manifests WHERE digest > ? ORDER BY digest LIMIT 1 OFFSET ?',
     after,

@@ -3,27 +3,27 @@ import { setImmediate } from 'node:timers/promises';
 import type { Logger } from '../../lib/log.ts';
 import { edgesOf, maxManifestBytes } from '../../oci/manifest.ts';
 import type { BlobStore } from '../contract/blob-store.ts';
-import type { Catalog } from '../contract/metadata.ts';
+import type { Metadata } from '../metadata/metadata.ts';
 
 const pageRows = 64;
 
 export interface EdgesOptions {
   readonly store: BlobStore;
-  readonly catalog: Catalog;
+  readonly metadata: Metadata;
   readonly logger: Logger;
 }
 
 /** Never rejects; what is left is learnt at the next start. */
-export async function learnEdges({ store, catalog, logger }: EdgesOptions, signal: AbortSignal): Promise<void> {
+export async function learnEdges({ store, metadata, logger }: EdgesOptions, signal: AbortSignal): Promise<void> {
   try {
     for (let after = ''; !signal.aborted;) {
-      const digests = catalog.manifestsToRead(after, pageRows);
+      const digests = metadata.edges.toRead(after, pageRows);
       for (const digest of digests) {
         const bytes = await store.readAll(digest, maxManifestBytes);
         // Other work gets its turn in between.
         await setImmediate();
         if (signal.aborted) return;
-        catalog.recordEdges(digest, bytes === undefined ? undefined : edgesOf(bytes));
+        metadata.edges.record(digest, bytes === undefined ? undefined : edgesOf(bytes));
       }
       const last = digests.at(-1);
       if (last === undefined) return;

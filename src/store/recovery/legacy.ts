@@ -2,7 +2,7 @@
  * What a catalog of version 1 did not write down is settled at the first start of this version, by what is configured
  * then: links whose repository had no public verdict, who sent which bytes, and which lists a credential had brought.
  */
-import type { CatalogDatabase } from '../sqlite/database.ts';
+import type { MetadataDatabase } from '../sqlite/database.ts';
 import { type Origin, originText, unknownPlace } from '../contract/origin.ts';
 import { textOf } from '../sqlite/columns.ts';
 
@@ -16,7 +16,7 @@ export interface LegacyUpstream {
 /** Undefined for an upstream that is not configured. */
 export type LegacyUpstreams = (upstream: string) => LegacyUpstream | undefined;
 
-export function settleLegacy(database: CatalogDatabase, upstreams: LegacyUpstreams): void {
+export function settleLegacy(database: MetadataDatabase, upstreams: LegacyUpstreams): void {
   if (database.get(`SELECT 1 FROM links WHERE origin = 'legacy' LIMIT 1`) === undefined && !hasUnsent(database)) return;
   for (const row of database.all('SELECT key FROM listings'))
     settleListing(database, textOf(row, 'key') ?? '', upstreams);
@@ -51,14 +51,14 @@ export function legacyOrigin(upstreams: LegacyUpstreams, upstream: string): Orig
 }
 
 /** Links, and not one sender: a catalog in which every repository had a public verdict. */
-function hasUnsent(database: CatalogDatabase): boolean {
+function hasUnsent(database: MetadataDatabase): boolean {
   return (
     database.get('SELECT 1 FROM links LIMIT 1') !== undefined &&
     database.get('SELECT 1 FROM senders LIMIT 1') === undefined
   );
 }
 
-function settleListing(database: CatalogDatabase, key: string, upstreams: LegacyUpstreams): void {
+function settleListing(database: MetadataDatabase, key: string, upstreams: LegacyUpstreams): void {
   const [, name, repository] = key.split(' ');
   const known = upstreams(name ?? '');
   if (known?.isAll === true) {

@@ -11,7 +11,8 @@ import { type LayoutEntry, parseLayoutIndex } from '../../oci/layout.ts';
 import { edgesOf, maxManifestBytes, readManifest } from '../../oci/manifest.ts';
 import { isMediaType, mediaTypes, storedMediaType } from '../../oci/media-type.ts';
 import { type BlobStore, StoreError } from '../contract/blob-store.ts';
-import type { Catalog, ContentKind, RepositoryKey } from '../contract/metadata.ts';
+import type { ContentKind, RepositoryKey } from '../contract/metadata.ts';
+import type { Metadata } from '../metadata/metadata.ts';
 import { checkedAtAnnotation, originAnnotation, repositoryAnnotation } from '../layout/index-file.ts';
 import { legacyOrigin, type LegacyUpstreams } from './legacy.ts';
 import { type Origin, parseOrigin, rankOf } from '../contract/origin.ts';
@@ -22,13 +23,13 @@ import { maxIndexBytes, readRegular } from '../files/regular-file.ts';
 export interface RebuildOptions {
   readonly paths: StorePaths;
   readonly store: BlobStore;
-  readonly catalog: Catalog;
+  readonly metadata: Metadata;
   readonly logger: Logger;
   readonly legacy: LegacyUpstreams;
 }
 
 /** Resolves how many tags were found. Rejects with the signal's reason, and with StoreError when the disk is sick. */
-export async function rebuildCatalog(options: RebuildOptions, signal: AbortSignal): Promise<number> {
+export async function rebuildMetadata(options: RebuildOptions, signal: AbortSignal): Promise<number> {
   const { paths, logger } = options;
   const bytes = await readRegular(paths.index, maxIndexBytes);
   const entries = bytes === undefined ? [] : parseLayoutIndex(bytes);
@@ -80,17 +81,17 @@ async function rebuildEntry(
   const key = refName === undefined ? undefined : parseRefName(refName);
   const where = refName === undefined ? unnamedKey(entry) : key;
   if (where === undefined) return false;
-  const { catalog } = options;
+  const { metadata } = options;
   const { digest, size: sizeBytes } = descriptor;
   await walk({ key: where, origin, digest, mediaType: descriptor.mediaType }, options, claims, signal);
   if (key === undefined) return false;
-  const mediaType = catalog.link(key, digest, 'manifest')?.mediaType ?? descriptor.mediaType;
+  const mediaType = metadata.links.get(key, digest, 'manifest')?.mediaType ?? descriptor.mediaType;
   if (!isMediaType(mediaType)) return false;
   // What was learnt since the loss is newer.
-  if (catalog.tag(key) === undefined) {
+  if (metadata.tags.get(key) === undefined) {
     const checkedAtMs = Number(descriptor.annotations?.[checkedAtAnnotation] ?? 0);
     const isTime = Number.isSafeInteger(checkedAtMs) && checkedAtMs >= 0;
-    catalog.putTag(key, { digest, mediaType, sizeBytes, checkedAtMs: isTime ? checkedAtMs : 0, isDenied: false });
+    metadata.tags.put(key, { digest, mediaType, sizeBytes, checkedAtMs: isTime ? checkedAtMs : 0, isDenied: false });
   }
   return true;
 }
@@ -104,7 +105,7 @@ interface Root {
 
 /** Links a manifest and everything below it that lies in the store. */
 async function walk(root: Root, options: RebuildOptions, claims: Claims, signal: AbortSignal): Promise<void> {
-  const { store, catalog, logger } = options;
+  const { store, metadata, logger } = options;
   const { origin } = root;
   const key = { upstream: root.key.upstream, repository: root.key.repository };
   const isClaimed = (digest: Digest): boolean => {
@@ -113,8 +114,8 @@ async function walk(root: Root, options: RebuildOptions, claims: Claims, signal:
     return rankOf(claim) < rankOf(origin);
   };
   const add = (digest: Digest, kind: ContentKind, mediaType?: string): void => {
-    catalog.addLink(key, digest, kind, { origin, mediaType });
-    catalog.addSender(digest, key.upstream, origin.kind === 'anonymous');
+    metadata.links.add(key, digest, kind, { origin, mediaType });
+    metadata.provenance.addSender(digest, key.upstream, origin.kind === 'anonymous');
   };
   const queue = [{ digest: root.digest, mediaType: root.mediaType }];
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
@@ -129,9 +130,9 @@ async function walk(root: Root, options: RebuildOptions, claims: Claims, signal:
     // Types are written by whoever publishes: what contradicts the document, or is none, is not taken over.
     const mediaType = typeFor(next.mediaType, facts);
     add(digest, 'manifest', mediaType);
-    if (catalog.manifest(digest) === undefined) {
-      catalog.recordManifest({ digest, mediaType, sizeBytes: bytes.byteLength });
-      catalog.recordEdges(digest, edgesOf(bytes));
+    if (metadata.manifests.get(digest) === undefined) {
+      metadata.manifests.record({ digest, mediaType, sizeBytes: bytes.byteLength });
+      metadata.edges.record(digest, edgesOf(bytes));
     }
     if (facts.kind === 'invalid') continue;
     queue.push(...facts.children);

@@ -14,7 +14,7 @@ import { digestOfPartName, isIngestName, partNameOfSide, type StorePaths } from 
 import type { Quarantine } from '../blobs/quarantine.ts';
 import { RecoveryThread } from './walker.ts';
 import { removeName } from '../root/tree.ts';
-import type { SqliteCatalog } from '../metadata/sqlite.ts';
+import type { Metadata } from '../metadata/metadata.ts';
 
 export interface RecoverySummary {
   /** False when it was stopped or failed half-way; the next start does it again. */
@@ -32,7 +32,7 @@ export interface RecoverySummary {
 
 export interface RecoveryParts {
   readonly paths: StorePaths;
-  readonly catalog: SqliteCatalog;
+  readonly metadata: Metadata;
   readonly blobs: BlobFiles;
   readonly partials: PartialTable;
   readonly quarantine: Quarantine;
@@ -64,7 +64,7 @@ export class Recovery {
 
   /** Never rejects. */
   async run(): Promise<RecoverySummary> {
-    const { paths, catalog, clock, logger, partials } = this.#parts;
+    const { paths, metadata, clock, logger, partials } = this.#parts;
     const startedMs = clock.monotonic();
     this.#reportedAtMs = startedMs;
     let isComplete = false;
@@ -74,12 +74,12 @@ export class Recovery {
       await this.#clearIngest();
       await this.#parts.quarantine.measure();
       // Committed, so that the thread sees what a rebuild has found.
-      catalog.flush();
-      const data = { root: paths.root, isCatalogShared: catalog.database.isShared };
+      metadata.flush();
+      const data = { root: paths.root, isMetadataShared: metadata.database.isShared };
       await using thread = new RecoveryThread(data, this.#signal);
       await this.#walkBlobs(thread);
       await this.#forgetLostBlobs(thread);
-      await this.#checkCatalog(thread);
+      await this.#checkMetadata(thread);
       isComplete = true;
     } catch (error) {
       if (!this.#signal.aborted) logger.error({ err: error }, 'recovery stopped half-way; the next start tries again');
@@ -128,9 +128,9 @@ export class Recovery {
 
   /** The thread knows what is committed only, so a new blob may look wrong to it. */
   async #reconcile(digest: Digest): Promise<void> {
-    const { paths, catalog, blobs } = this.#parts;
+    const { paths, metadata, blobs } = this.#parts;
     const stats = await lookAtBlob(paths, digest);
-    const row = catalog.peekSealed(digest);
+    const row = metadata.blobs.peek(digest);
     const verdict = stats === undefined ? undefined : judge(digest, stats, row, undefined);
     if (verdict?.kind === 'good' && (verdict.row === 'current' || verdict.row === 'moved')) {
       this.#withRow++;
@@ -142,8 +142,8 @@ export class Recovery {
 
   /** Every file has its row now; more rows than files means that some of them have lost theirs. */
   async #forgetLostBlobs(thread: RecoveryThread): Promise<void> {
-    const { catalog } = this.#parts;
-    if (catalog.totals().blobs <= this.#withRow) return;
+    const { metadata } = this.#parts;
+    if (metadata.blobs.totals().blobs <= this.#withRow) return;
     for await (const { differing } of thread.walk('rows')) {
       await this.#forEach(differing, (digest) => this.#forgetIfLost(digest));
     }
@@ -161,11 +161,11 @@ export class Recovery {
     }
   }
 
-  async #checkCatalog(thread: RecoveryThread): Promise<void> {
-    const { catalog, logger } = this.#parts;
+  async #checkMetadata(thread: RecoveryThread): Promise<void> {
+    const { metadata, logger } = this.#parts;
     const { damage, failure } = await thread.check();
     if (failure !== undefined) logger.warn({ reason: failure }, 'the catalog could not be checked');
-    if (damage !== undefined) catalog.database.replace(new Error(damage));
+    if (damage !== undefined) metadata.database.replace(new Error(damage));
   }
 
   #report(): void {

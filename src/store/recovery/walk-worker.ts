@@ -12,7 +12,7 @@ import { isDamage } from '../files/sqlite-errors.ts';
 export interface RecoveryData {
   readonly root: string;
   /** The catalog on disk has what the owner's connection has. Otherwise only the owner knows the rows. */
-  readonly isCatalogShared: boolean;
+  readonly isMetadataShared: boolean;
 }
 
 export type RecoveryRequest = 'files' | 'rows' | 'check';
@@ -25,17 +25,17 @@ export interface RecoveryReply {
   readonly failure?: string | undefined;
 }
 
-const { root, isCatalogShared } = workerData as RecoveryData;
+const { root, isMetadataShared } = workerData as RecoveryData;
 const paths = storePaths(root);
 // Linux gives each thread its own; elsewhere this would slow the whole process down.
 if (process.platform === 'linux') setPriority(0, 19);
 
-const rows = new RowReader(isCatalogShared ? openOrNothing() : undefined);
+const rows = new RowReader(isMetadataShared ? openOrNothing() : undefined);
 const walks = { files: walkFiles(paths, rows), rows: walkRows(paths, rows) };
 
 function perform(request: RecoveryRequest): RecoveryReply {
   try {
-    if (request === 'check') return isCatalogShared ? { damage: findDamage() } : {};
+    if (request === 'check') return isMetadataShared ? { damage: findDamage() } : {};
     const next = walks[request].next();
     return { step: next.done === true ? undefined : next.value };
   } catch (error) {
@@ -46,7 +46,7 @@ function perform(request: RecoveryRequest): RecoveryReply {
 
 /** Reads the whole file: the one that has the name now. */
 function findDamage(): string | undefined {
-  const database = new DatabaseSync(paths.catalog, { timeout: 1000, readOnly: true });
+  const database = new DatabaseSync(paths.metadata, { timeout: 1000, readOnly: true });
   try {
     const found = database.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
     return found === 'ok' ? undefined : String(found);
@@ -58,7 +58,7 @@ function findDamage(): string | undefined {
 /** Without a connection every file seems to differ, and the owner looks at it. */
 function openOrNothing(): DatabaseSync | undefined {
   try {
-    return new DatabaseSync(paths.catalog, { timeout: 1000, readOnly: true });
+    return new DatabaseSync(paths.metadata, { timeout: 1000, readOnly: true });
   } catch {
     return undefined; // the owner's own connection will meet the same, and deals with it
   }

@@ -17,7 +17,7 @@ import { blobAlgorithms, blobDirectory, isTemporaryName, rootVersion, type Store
 import { maxIndexBytes, readRegular } from '../files/regular-file.ts';
 import { refuseOtherDevices, tellWhatIsMissing } from './abilities.ts';
 import { lockRoot, type RootLock } from './lock.ts';
-import { makeOwnDirectory, makePrivate, refuseLinks, removeName, separateCatalog } from './tree.ts';
+import { makeOwnDirectory, makePrivate, refuseLinks, removeName, separateMetadata } from './tree.ts';
 
 /** More than any of the files read here has. */
 const smallBytes = 4096;
@@ -92,7 +92,7 @@ async function completeTree(paths: StorePaths, logger: Logger, isOurs: boolean):
   await makeOwnDirectory(paths.quarantine, 0o700);
   await refuseOtherDevices(paths);
   await makePrivate(paths);
-  await separateCatalog(paths);
+  await separateMetadata(paths);
   const marker = await readRegular(paths.layout, smallBytes);
   if (marker === undefined || !isLayoutMarker(marker)) {
     if (isOurs) logger.warn({ path: paths.layout }, 'the layout marker was missing or damaged; it is written again');

@@ -8,7 +8,7 @@ import { chmod, copyFile, lstat, mkdir, rename, rm, unlink } from 'node:fs/promi
 import { randomBytes } from 'node:crypto';
 import { StoreError } from '../contract/blob-store.ts';
 import { hasCode } from '../files/errors.ts';
-import { blobAlgorithms, blobDirectory, catalogSuffixes, type StorePaths } from '../files/paths.ts';
+import { blobAlgorithms, blobDirectory, metadataSuffixes, type StorePaths } from '../files/paths.ts';
 
 /** Rejects with StoreError `layout` when one of weir's own names is a symbolic link, or a directory's name is none. */
 export async function refuseLinks(paths: StorePaths): Promise<void> {
@@ -34,7 +34,7 @@ export async function makeOwnDirectory(path: string, mode?: number): Promise<voi
  * group's rights stay: a volume that is shared by group (Kubernetes' fsGroup) lives by them.
  */
 export async function makePrivate(paths: StorePaths): Promise<void> {
-  const names = [paths.own, paths.ingest, paths.quarantine, ...catalogFiles(paths)];
+  const names = [paths.own, paths.ingest, paths.quarantine, ...metadataFiles(paths)];
   for (const path of names) {
     const stats = await look(path);
     if (stats === undefined || stats.isSymbolicLink() || (stats.mode & 0o007) === 0) continue;
@@ -47,8 +47,8 @@ export async function makePrivate(paths: StorePaths): Promise<void> {
 }
 
 /** A catalog with a second name (a backup made of hard links) becomes a file of its own: SQLite writes in place. */
-export async function separateCatalog(paths: StorePaths): Promise<void> {
-  for (const path of catalogFiles(paths)) {
+export async function separateMetadata(paths: StorePaths): Promise<void> {
+  for (const path of metadataFiles(paths)) {
     const stats = await look(path);
     if (stats === undefined || !stats.isFile() || stats.nlink === 1) continue;
     const copy = `${path}.${randomBytes(6).toString('hex')}.tmp`;
@@ -77,11 +77,11 @@ function ownDirectories(paths: StorePaths): readonly string[] {
 
 function ownFiles(paths: StorePaths): readonly string[] {
   const { layout, index, version, clean, lock, foreignIndex } = paths;
-  return [layout, index, version, clean, lock, foreignIndex, ...catalogFiles(paths)];
+  return [layout, index, version, clean, lock, foreignIndex, ...metadataFiles(paths)];
 }
 
-function catalogFiles({ catalog }: StorePaths): readonly string[] {
-  return catalogSuffixes.map((suffix) => `${catalog}${suffix}`);
+function metadataFiles({ metadata }: StorePaths): readonly string[] {
+  return metadataSuffixes.map((suffix) => `${metadata}${suffix}`);
 }
 
 async function refuseUnlessDirectory(path: string): Promise<void> {

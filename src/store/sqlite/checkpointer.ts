@@ -1,14 +1,14 @@
 /** The owner's side of `catalog-worker`: starts the thread when there is work, and asks for checkpoints. */
 import { Worker } from 'node:worker_threads';
 import type { Logger } from '../../lib/log.ts';
-import type { CatalogDatabase, DatabaseListener } from './database.ts';
+import type { MetadataDatabase, DatabaseListener } from './database.ts';
 import type { CheckpointReply } from './checkpoint-worker.ts';
 
 /** Keeps the log at a few megabytes: a changed row touches a few pages of 4 KiB, many of them again and again. */
 const rowsPerCheckpoint = 1000;
 
-export class CatalogThread implements DatabaseListener {
-  readonly #database: CatalogDatabase;
+export class Checkpointer implements DatabaseListener {
+  readonly #database: MetadataDatabase;
   readonly #logger: Logger;
   #worker: Worker | undefined;
   #rows = 0;
@@ -16,7 +16,7 @@ export class CatalogThread implements DatabaseListener {
   /** Ends the checkpoint under way. */
   #answer: ((reply: CheckpointReply) => void) | undefined;
 
-  constructor(database: CatalogDatabase, logger: Logger) {
+  constructor(database: MetadataDatabase, logger: Logger) {
     this.#database = database;
     this.#logger = logger;
     database.listen(this);

@@ -10,8 +10,8 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
-import { CatalogLock, type Statement } from './lock.ts';
-import { openCatalogFile, openCatalogReadOnly, openInMemory, replaceCatalogFile } from './file.ts';
+import { MetadataLock, type Statement } from './lock.ts';
+import { openMetadataFile, openMetadataReadOnly, openInMemory, replaceMetadataFile } from './file.ts';
 import { markComplete } from './schema.ts';
 import { isDamage, isLock, isSickness } from '../files/sqlite-errors.ts';
 
@@ -23,7 +23,7 @@ const mostReplacements = 3;
 /** A dead disk would otherwise write a line per request. */
 const complaintIntervalMs = 10_000;
 
-export interface CatalogDatabaseOptions {
+export interface MetadataDatabaseOptions {
   /** Or `:memory:`. */
   readonly path: string;
   readonly clock: Clock;
@@ -36,13 +36,13 @@ export interface DatabaseListener {
   beforeCommit?(): void;
   afterCommit?(rowsChanged: number): void;
   /** What was read before may be wrong: the database was replaced, or a transaction was lost. */
-  forget?(): void;
+  reset?(): void;
 }
 
-export class CatalogDatabase {
+export class MetadataDatabase {
   readonly path: string;
   readonly #clock: Clock;
-  readonly #lock: CatalogLock;
+  readonly #lock: MetadataLock;
   readonly #logger: Logger;
   readonly #isReadOnly: boolean;
   readonly #listeners: DatabaseListener[] = [];
@@ -54,17 +54,17 @@ export class CatalogDatabase {
   #rowsChanged = 0;
   #replacements = 0;
   #lastComplaintMs = Number.NEGATIVE_INFINITY;
-  constructor({ path, clock, logger, isReadOnly = false }: CatalogDatabaseOptions) {
+  constructor({ path, clock, logger, isReadOnly = false }: MetadataDatabaseOptions) {
     this.path = path;
     this.#clock = clock;
-    this.#lock = new CatalogLock(clock);
+    this.#lock = new MetadataLock(clock);
     this.#logger = logger;
     this.#isReadOnly = isReadOnly;
     if (isReadOnly) {
-      this.#database = openCatalogReadOnly(path);
+      this.#database = openMetadataReadOnly(path);
       this.#isRebuildDue = false;
     } else {
-      const opened = openCatalogFile(path, clock.now(), logger);
+      const opened = openMetadataFile(path, clock.now(), logger);
       this.#database = opened.database;
       this.#isRebuildDue = !opened.isComplete;
     }
@@ -156,7 +156,7 @@ export class CatalogDatabase {
     this.#database =
       ++this.#replacements > mostReplacements
         ? openInMemory(this.path, reason, this.#logger).database
-        : replaceCatalogFile(this.path, this.#clock.now(), reason, this.#logger).database;
+        : replaceMetadataFile(this.path, this.#clock.now(), reason, this.#logger).database;
     this.#isRebuildDue = true;
     this.#forget();
     this.#onReplaced();
@@ -228,7 +228,7 @@ export class CatalogDatabase {
   }
 
   #forget(): void {
-    for (const listener of this.#listeners) listener.forget?.();
+    for (const listener of this.#listeners) listener.reset?.();
   }
 
   #complain(error: unknown): void {

@@ -8,11 +8,11 @@ import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Logger } from '../../lib/log.ts';
 import { hasCode } from '../files/errors.ts';
-import { badCatalogPath, catalogSuffixes, isBadCatalogName } from '../files/paths.ts';
+import { badMetadataPath, metadataSuffixes, isBadMetadataName } from '../files/paths.ts';
 import { checkSchema, isComplete, migrate, probeTables, SchemaError } from './schema.ts';
 import { isDamage, isSickness } from '../files/sqlite-errors.ts';
 
-export interface OpenedCatalogFile {
+export interface OpenedMetadataFile {
   readonly database: DatabaseSync;
   /** False: the database is new, and what it should hold must be found out from blobs and index.json. */
   readonly isComplete: boolean;
@@ -23,18 +23,18 @@ const inMemory = ':memory:';
 const lockWaitMs = 20;
 
 /** Never throws for what is on disk; only a programming error gets through. */
-export function openCatalogFile(path: string, nowMs: number, logger: Logger): OpenedCatalogFile {
+export function openMetadataFile(path: string, nowMs: number, logger: Logger): OpenedMetadataFile {
   try {
     return openChecked(path);
   } catch (error) {
     if (isSickness(error)) return openInMemory(path, error, logger);
     if (!isUnusable(error)) throw error;
-    return replaceCatalogFile(path, nowMs, error, logger);
+    return replaceMetadataFile(path, nowMs, error, logger);
   }
 }
 
 /** Sets the file at `path` aside (nobody has it open any more) and opens a new one in its place. */
-export function replaceCatalogFile(path: string, nowMs: number, reason: unknown, logger: Logger): OpenedCatalogFile {
+export function replaceMetadataFile(path: string, nowMs: number, reason: unknown, logger: Logger): OpenedMetadataFile {
   try {
     const aside = setAside(path, nowMs);
     logger.warn({ path, aside, err: reason }, 'the catalog cannot be used; it was set aside and is being rebuilt');
@@ -45,7 +45,7 @@ export function replaceCatalogFile(path: string, nowMs: number, reason: unknown,
 }
 
 /** For a thread or a command beside the owner. Throws when there is no usable catalog. */
-export function openCatalogReadOnly(path: string): DatabaseSync {
+export function openMetadataReadOnly(path: string): DatabaseSync {
   const database = new DatabaseSync(path, { readOnly: true, timeout: 1000 });
   try {
     checkSchema(database);
@@ -57,7 +57,7 @@ export function openCatalogReadOnly(path: string): DatabaseSync {
   }
 }
 
-function openChecked(path: string): OpenedCatalogFile {
+function openChecked(path: string): OpenedMetadataFile {
   if (path !== inMemory) makePrivateFile(path);
   // Nobody else writes; a command that looks at the file may hold it for a moment.
   const database = new DatabaseSync(path, { timeout: 500 });
@@ -89,7 +89,7 @@ function makePrivateFile(path: string): void {
 }
 
 /** The last resort. */
-export function openInMemory(path: string, reason: unknown, logger: Logger): OpenedCatalogFile {
+export function openInMemory(path: string, reason: unknown, logger: Logger): OpenedMetadataFile {
   logger.error({ path, err: reason }, 'the catalog cannot be opened; it is kept in memory until the next start');
   return openChecked(inMemory);
 }
@@ -101,9 +101,10 @@ function isUnusable(error: unknown): boolean {
 /** Keeps the newest bad catalog only: they can be large, and one is evidence enough. */
 function setAside(path: string, nowMs: number): string {
   const directory = dirname(path);
-  for (const name of readdirSync(directory)) if (isBadCatalogName(name)) rmSync(join(directory, name), { force: true });
-  const aside = badCatalogPath(path, nowMs);
-  for (const suffix of catalogSuffixes) {
+  for (const name of readdirSync(directory))
+    if (isBadMetadataName(name)) rmSync(join(directory, name), { force: true });
+  const aside = badMetadataPath(path, nowMs);
+  for (const suffix of metadataSuffixes) {
     try {
       renameSync(`${path}${suffix}`, `${aside}${suffix}`);
     } catch (error) {

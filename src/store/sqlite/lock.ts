@@ -15,7 +15,7 @@ export interface Statement {
   readonly parameters: readonly SQLInputValue[];
 }
 
-export class CatalogLock {
+export class MetadataLock {
   readonly #clock: Clock;
   readonly #restsUntilMs = { reads: Number.NEGATIVE_INFINITY, writes: Number.NEGATIVE_INFINITY };
   #owed: Statement[] = [];

@@ -114,8 +114,8 @@ describe('behind a credential', () => {
     expect(await peek(image.digest)).toMatchObject({ holdsMs: 30_000 });
     const ours = { origin: { kind: 'credential', place: upstream.place } } as const;
     await rig.store.put(signed.digest, signed.bytes);
-    rig.catalog.recordManifest({ digest: signed.digest, mediaType: 'a/b', sizeBytes: signed.bytes.byteLength });
-    rig.catalog.addLink(rig.key(repo), signed.digest, 'manifest', ours);
+    rig.metadata.manifests.record({ digest: signed.digest, mediaType: 'a/b', sizeBytes: signed.bytes.byteLength });
+    rig.metadata.links.add(rig.key(repo), signed.digest, 'manifest', ours);
     expect(await peek(signed.digest)).toBeUndefined();
   });
 });

@@ -55,7 +55,7 @@ describe('_catalog', () => {
     ghcr.repository('library/a').isPublic = false;
     await expect(rig.get('library/a:1', { upstream: 'ghcr.io' })).rejects.toMatchObject({ kind: 'denied' });
     const ours = { origin: { kind: 'credential', place: ghcr.place } } as const;
-    rig.catalog.addLink(rig.key('library/a', 'ghcr.io'), imageManifest('x').digest, 'manifest', ours);
+    rig.metadata.links.add(rig.key('library/a', 'ghcr.io'), imageManifest('x').digest, 'manifest', ours);
     expect((await rig.repositories({ ...all, upstream: 'ghcr.io' })).repositories).toEqual(['team/a']);
     const policy = rig.policies.get('ghcr.io');
     if (policy !== undefined) rig.policies.set('ghcr.io', { ...policy, access: 'all' });
@@ -90,7 +90,7 @@ describe('_catalog', () => {
       const policy = rig.policies.get('docker.io');
       if (policy !== undefined) rig.policies.set(key, { ...policy, upstream: new FakeUpstream(key) });
       for (const name of ['x', 'z/y'])
-        rig.catalog.addLink(rig.key(name, key), imageManifest('x').digest, 'manifest', { origin: byAnybody });
+        rig.metadata.links.add(rig.key(name, key), imageManifest('x').digest, 'manifest', { origin: byAnybody });
     }
     const seen: string[] = [];
     for (let last: string | undefined = ''; last !== undefined;) {
@@ -119,8 +119,8 @@ describe('_catalog over very many that may not be told', () => {
   /** Repositories that nobody may be told of, and behind them one that everybody may. */
   function listsOf(pause: () => Promise<unknown>): RepositoryLists & { readonly looked: () => number } {
     let looked = 0;
-    const catalog = {
-      *repositoriesOf(upstream: string) {
+    const repositories = {
+      *of(upstream: string) {
         for (let index = 0; index <= many; index++) {
           looked++;
           const isPublic = index === many;
@@ -128,7 +128,7 @@ describe('_catalog over very many that may not be told', () => {
         }
       },
     };
-    const lists = new RepositoryLists({ upstreams: rig.policies, catalog }, pause);
+    const lists = new RepositoryLists({ upstreams: rig.policies, metadata: { repositories } }, pause);
     return Object.assign(lists, { looked: () => looked });
   }
 

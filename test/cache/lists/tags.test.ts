@@ -156,7 +156,7 @@ describe('tags/list', () => {
   });
 
   it('fills a bounded number of rows, whatever pages clients ask for', async () => {
-    const put = vi.spyOn(rig.catalog, 'putListing');
+    const put = vi.spyOn(rig.metadata.lists, 'put');
     for (let i = 0; i < 200; i++) {
       const last = `x${i}`;
       const page = await rig.tags(repo, { last });

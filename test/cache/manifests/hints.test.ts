@@ -122,8 +122,8 @@ describe('a tag that was deleted', () => {
   it('is what it is again when it is pushed again', async () => {
     upstream.push(repo, moved, '3.20');
     expect((await rig.get(name)).digest).toBe(moved.digest);
-    expect(rig.catalog.tag(rig.tagKey(name))).toMatchObject({ digest: moved.digest, isDenied: false });
-    expect(rig.catalog.tag(rig.tagKey(name))?.isGone).toBeUndefined();
+    expect(rig.metadata.tags.get(rig.tagKey(name))).toMatchObject({ digest: moved.digest, isDenied: false });
+    expect(rig.metadata.tags.get(rig.tagKey(name))?.isGone).toBeUndefined();
   });
 });
 
@@ -141,9 +141,9 @@ it('a list of signatures that was deleted stays deleted in an outage', async () 
 
 it('a tag that was adopted and that nobody has confirmed names no time', async () => {
   await rig.get(name);
-  const record = rig.catalog.tag(rig.tagKey(name));
+  const record = rig.metadata.tags.get(rig.tagKey(name));
   if (record === undefined) throw new Error('no tag');
-  rig.catalog.putTag(rig.tagKey(name), { ...record, checkedAtMs: 0 });
+  rig.metadata.tags.put(rig.tagKey(name), { ...record, checkedAtMs: 0 });
   rig.restart();
   upstream.mood = 'offline';
   const { outcome } = await rig.get(name);

@@ -25,7 +25,7 @@ afterEach(() => {
 
 describe('manifests and blobs', () => {
   it('are kept apart: what is linked as a blob is not served as a manifest', async () => {
-    rig.catalog.addLink(rig.key(repo), config.digest, 'blob', { origin: byAnybody });
+    rig.metadata.links.add(rig.key(repo), config.digest, 'blob', { origin: byAnybody });
     await expect(rig.get(`${repo}@${config.digest}`)).rejects.toMatchObject({ kind: 'notFound' });
     expect(upstream.calls).toEqual([`GET ${repo}@${config.digest}`]);
   });
@@ -41,7 +41,7 @@ describe('manifests and blobs', () => {
       upstream.mood = kind;
       // Unknown here: nobody can say.
       await expect(rig.head(`${repo}@${config.digest}`)).rejects.toMatchObject({ kind });
-      rig.catalog.addLink(rig.key(repo), config.digest, 'blob', { origin: byAnybody });
+      rig.metadata.links.add(rig.key(repo), config.digest, 'blob', { origin: byAnybody });
       await expect(rig.head(`${repo}@${config.digest}`)).rejects.toMatchObject({
         kind: 'manifestUnknown',
         cause: { kind },

@@ -97,7 +97,7 @@ describe('a manifest by digest', () => {
     await expect(rig.get(name)).rejects.toMatchObject({ name: 'CacheError', kind: 'mismatch' });
     expect(rig.rejected).toEqual(['digest-mismatch']);
     expect(rig.store.blobs.size).toBe(0);
-    expect(rig.catalog.hasLink(rig.key(repo), image.digest, 'manifest')).toBe(false);
+    expect(rig.metadata.links.has(rig.key(repo), image.digest, 'manifest')).toBe(false);
     upstream.wrongBytes = undefined;
     expect((await rig.get(name)).digest).toBe(image.digest);
   });
@@ -176,7 +176,7 @@ describe('a manifest by digest', () => {
     using open = new PolicyRig([upstream], { policy: { access: 'all' } });
     upstream.hasCredential = true;
     await open.get(name);
-    open.catalog.forgetRepository(open.key(repo));
+    open.metadata.forgetRepository(open.key(repo));
     upstream.mood = 'denied';
     await expect(open.get(name)).rejects.toMatchObject({ kind: 'denied' });
   });
@@ -187,7 +187,7 @@ describe('a manifest by digest', () => {
     for (const use of [() => rig.get(name), () => rig.head(name)]) {
       await rig.clock.advance(1_000);
       await use();
-      expect(rig.catalog.sealed(image.digest)?.lastUsedMs).toBe(rig.clock.now());
+      expect(rig.metadata.blobs.get(image.digest)?.lastUsedMs).toBe(rig.clock.now());
     }
   });
 });

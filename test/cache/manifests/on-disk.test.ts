@@ -9,9 +9,9 @@ import { ChangeCounters } from '../../../src/lib/change-counters.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { digestHex } from '../../../src/oci/digest.ts';
 import type { BlobStore } from '../../../src/store/contract/blob-store.ts';
-import type { Catalog } from '../../../src/store/contract/metadata.ts';
+
 import { openStore } from '../../../src/store/open.ts';
-import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
+import { Metadata } from '../../../src/store/metadata/metadata.ts';
 import { tempDirectory } from '../../support/temp.ts';
 import { repository } from '../../fill/support/engine.ts';
 import { FaultyStore } from '../../fill/support/faulty-store.ts';
@@ -30,7 +30,7 @@ function upstreamWithImage(): FakeUpstream {
   return upstream;
 }
 
-function manifestsOver(upstream: FakeUpstream, store: BlobStore, catalog: Catalog): Manifests {
+function manifestsOver(upstream: FakeUpstream, store: BlobStore, metadata: Metadata): Manifests {
   const policy = {
     upstream,
     access: 'public',
@@ -51,7 +51,7 @@ function manifestsOver(upstream: FakeUpstream, store: BlobStore, catalog: Catalo
   };
   const upstreams = new Map([['docker.io', policy]]);
   const shared = {
-    catalog,
+    metadata,
     store,
     upstreams,
     clock: systemClock,
@@ -78,7 +78,7 @@ describe('on disk', () => {
     for (const { damage, outcome } of lives) {
       await damage();
       const opened = await openStore({ root, partialTtlMs: 1, clock: systemClock, logger: silentLogger });
-      const manifests = manifestsOver(upstream, opened.store, opened.catalog);
+      const manifests = manifestsOver(upstream, opened.store, opened.metadata);
       const answer = await patient(manifests.manifest(byDigest, never), 'a manifest');
       expect(answer.outcome).toMatchObject(outcome);
       expect(Buffer.from(answer.bytes ?? [])).toEqual(Buffer.from(image.bytes));
@@ -103,7 +103,7 @@ describe('on disk', () => {
         await writeFile(path, image.bytes.toReversed());
       }
       const opened = await openStore({ root, partialTtlMs: 1, clock: systemClock, logger: silentLogger });
-      const manifests = manifestsOver(upstream, opened.store, opened.catalog);
+      const manifests = manifestsOver(upstream, opened.store, opened.metadata);
       const answer = await patient(manifests.manifest(byDigest, never), 'a manifest');
       expect(Buffer.from(answer.bytes ?? [])).toEqual(Buffer.from(image.bytes));
       manifests.close();
@@ -116,15 +116,15 @@ describe('on disk', () => {
 
 describe('on a full disk', () => {
   it('a manifest is not kept, and that costs no pull', async () => {
-    const catalog = new SqliteCatalog({ path: ':memory:', clock: systemClock, logger: silentLogger });
-    const store = new FaultyStore(catalog);
+    const metadata = new Metadata({ path: ':memory:', clock: systemClock, logger: silentLogger });
+    const store = new FaultyStore(metadata);
     store.fullAt = 10;
     const upstream = upstreamWithImage();
-    const manifests = manifestsOver(upstream, store, catalog);
+    const manifests = manifestsOver(upstream, store, metadata);
     expect((await manifests.manifest(byTag, never)).outcome.kind).toBe('bypass');
     expect((await manifests.manifest(byTag, never)).outcome.kind).toBe('hit');
     expect(store.usage().blobs).toBe(0);
     manifests.close();
-    catalog.close();
+    metadata.close();
   });
 });

@@ -36,9 +36,9 @@ describe('a tag that nobody has asked for before', () => {
     expect(answer).toMatchObject({ digest: image.digest, outcome: { kind: 'miss', isStored: true, ttlSeconds: 60 } });
     expect(upstream.calls).toEqual([`GET ${name}`]);
     expect([...rig.store.blobs.keys()]).toEqual([image.digest]);
-    expect(rig.catalog.manifest(image.digest)).toMatchObject({ mediaType: image.mediaType });
-    expect(rig.catalog.hasLink(rig.key(repo), image.digest, 'manifest')).toBe(true);
-    expect(rig.catalog.tag(rig.tagKey(name))).toMatchObject({ digest: image.digest, isDenied: false });
+    expect(rig.metadata.manifests.get(image.digest)).toMatchObject({ mediaType: image.mediaType });
+    expect(rig.metadata.links.has(rig.key(repo), image.digest, 'manifest')).toBe(true);
+    expect(rig.metadata.tags.get(rig.tagKey(name))).toMatchObject({ digest: image.digest, isDenied: false });
   });
 
   it('costs HEAD one HEAD, and the GETs by tag or digest that follow one GET', async () => {
@@ -75,9 +75,9 @@ describe('a tag that nobody has asked for before', () => {
 
   it('is in the catalog only when its manifest is', async () => {
     await rig.head(name);
-    expect(rig.catalog.tag(rig.tagKey(name))).toBeUndefined();
+    expect(rig.metadata.tags.get(rig.tagKey(name))).toBeUndefined();
     await rig.get(byDigest);
-    expect(rig.catalog.tag(rig.tagKey(name))).toMatchObject({ digest: image.digest });
+    expect(rig.metadata.tags.get(rig.tagKey(name))).toMatchObject({ digest: image.digest });
   });
 
   it('is fresh from the HEAD on, not from the GET by digest that bound it', async () => {
@@ -98,7 +98,7 @@ describe('a tag that nobody has asked for before', () => {
     await both.head(name);
     await both.get('library/other:x');
     await both.get(`${repo}:x`, { upstream: 'ghcr.io' });
-    expect(both.catalog.tag(both.tagKey(name))).toBeUndefined();
+    expect(both.metadata.tags.get(both.tagKey(name))).toBeUndefined();
   });
 
   it('is bound and linked by a GET that finds the manifest here by way of another repository, for every outage', async () => {
@@ -143,7 +143,7 @@ describe('a tag that nobody has asked for before', () => {
       const answer = await rig.head(name);
       expect(answer).toMatchObject({ digest: image.digest, mediaType: image.mediaType, bytes: undefined });
       expect(upstream.calls).toHaveLength(2);
-      expect(rig.catalog.tag(rig.tagKey(name))?.digest).toBe(image.digest);
+      expect(rig.metadata.tags.get(rig.tagKey(name))?.digest).toBe(image.digest);
     },
   );
 
@@ -189,7 +189,7 @@ describe('a tag that nobody has asked for before', () => {
     await expect(rig.get(name)).rejects.toMatchObject({ name: 'CacheError', kind: 'mismatch' });
     expect(rig.rejected).toEqual(['digest-mismatch']);
     expect(rig.store.blobs.size).toBe(0);
-    expect(rig.catalog.tag(rig.tagKey(name))).toBeUndefined();
+    expect(rig.metadata.tags.get(rig.tagKey(name))).toBeUndefined();
     upstream.wrongBytes = undefined;
     expect((await rig.get(name)).digest).toBe(image.digest);
   });
@@ -209,7 +209,7 @@ describe('a store that takes nothing', () => {
     expect((await rig.get(name)).outcome.kind).toBe('hit');
     expect((await rig.get(byDigest)).outcome.kind).toBe('hit');
     expect(upstream.calls).toEqual([`GET ${name}`]);
-    expect(rig.catalog.tag(rig.tagKey(name))).toBeUndefined();
+    expect(rig.metadata.tags.get(rig.tagKey(name))).toBeUndefined();
     expect(rig.store.blobs.size).toBe(0);
   });
 
@@ -237,7 +237,7 @@ describe('a store that takes nothing', () => {
     rig.restart();
     rig.store.isFull = false;
     expect((await rig.get(name)).outcome).toMatchObject({ kind: 'miss', isStored: true });
-    expect(rig.catalog.tag(rig.tagKey(name))?.digest).toBe(image.digest);
+    expect(rig.metadata.tags.get(rig.tagKey(name))?.digest).toBe(image.digest);
   });
 
   it('is not even tried when there is no room to be made', async () => {

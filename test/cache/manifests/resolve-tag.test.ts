@@ -81,7 +81,7 @@ describe('a tag that has expired', () => {
     const answer = await rig.get(name);
     expect(answer).toMatchObject({ digest: moved.digest, outcome: { kind: 'stale', isStored: true } });
     expect(upstream.takeCalls()).toEqual([`HEAD ${name}`, `GET ${repo}@${moved.digest}`]);
-    expect(rig.catalog.tag(rig.tagKey(name))?.digest).toBe(moved.digest);
+    expect(rig.metadata.tags.get(rig.tagKey(name))?.digest).toBe(moved.digest);
   });
 
   it('costs twenty concurrent clients one HEAD', async () => {
@@ -103,13 +103,13 @@ describe('a tag that has expired', () => {
     upstream.takeCalls();
     expect((await rig.get(name)).digest).toBe(moved.digest);
     expect(upstream.takeCalls()).toEqual([`HEAD ${name}`]);
-    expect(rig.catalog.hasLink(rig.key(repo), moved.digest, 'manifest')).toBe(true);
+    expect(rig.metadata.links.has(rig.key(repo), moved.digest, 'manifest')).toBe(true);
   });
 
   it('is bound for HEAD too when it has moved, so that an outage finds it here', async () => {
     upstream.push(repo, moved, '3.20');
     expect((await rig.head(name)).digest).toBe(moved.digest);
-    expect(rig.catalog.tag(rig.tagKey(name))?.digest).toBe(moved.digest);
+    expect(rig.metadata.tags.get(rig.tagKey(name))?.digest).toBe(moved.digest);
     upstream.mood = 'unreachable';
     expect((await rig.get(`${repo}@${moved.digest}`)).outcome.kind).toBe('hit');
   });
@@ -162,7 +162,7 @@ describe('a tag that has expired', () => {
     await expect(left).rejects.toThrow('client left');
     gate.open();
     await rig.clock.advance(0);
-    expect(rig.catalog.tag(rig.tagKey(name))?.digest).toBe(moved.digest);
+    expect(rig.metadata.tags.get(rig.tagKey(name))?.digest).toBe(moved.digest);
   });
 });
 
@@ -199,7 +199,7 @@ describe('404', () => {
     await rig.clock.advance(60_000);
     upstream.repository(repo).tags.delete('3.20');
     await expect(rig.get(name)).rejects.toMatchObject({ kind: 'notFound', code: 'MANIFEST_UNKNOWN' });
-    expect(rig.catalog.tag(rig.tagKey(name))).toMatchObject({ isDenied: true, isGone: true });
+    expect(rig.metadata.tags.get(rig.tagKey(name))).toMatchObject({ isDenied: true, isGone: true });
   });
 
   it('is remembered for 5 s, for this tag only, and then a push is seen', async () => {
@@ -216,7 +216,7 @@ describe('404', () => {
 
   it('does not take a pinned tag away, which is served stale', async () => {
     await rig.get(name);
-    rig.catalog.setTagPinned(rig.tagKey(name), true);
+    rig.metadata.tags.setPinned(rig.tagKey(name), true);
     await rig.clock.advance(10 * year);
     upstream.repository(repo).tags.delete('3.20');
     for (let i = 0; i < 2; i++) {
@@ -225,7 +225,7 @@ describe('404', () => {
       expect(answer.outcome).toMatchObject({ kind: 'hit', detail: 'stale' });
       expect(answer.outcome.ttlSeconds).toBeLessThan(0);
     }
-    expect(rig.catalog.tagsOf(rig.key(repo))).toEqual([tag('3.20')]);
+    expect(rig.metadata.tags.of(rig.key(repo))).toEqual([tag('3.20')]);
   });
 });
 
@@ -246,11 +246,11 @@ describe('401 and 403', () => {
   });
 
   it('keep the binding, which one HEAD confirms', async () => {
-    expect(rig.catalog.tag(rig.tagKey(name))).toMatchObject({ digest: old.digest, isDenied: true });
+    expect(rig.metadata.tags.get(rig.tagKey(name))).toMatchObject({ digest: old.digest, isDenied: true });
     upstream.mood = undefined;
     await rig.get(name);
     expect(upstream.takeCalls()).toEqual([`HEAD ${name}`]);
-    expect(rig.catalog.tag(rig.tagKey(name))).toMatchObject({ isDenied: false });
+    expect(rig.metadata.tags.get(rig.tagKey(name))).toMatchObject({ isDenied: false });
   });
 
   it('stay so when tags are made to live longer', async () => {

@@ -8,7 +8,7 @@ import { type Outcome, outcomeLabel } from '../../../src/headers/cache-status.ts
 import { silentLogger } from '../../../src/lib/log.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
 import { parseReference } from '../../../src/oci/reference.ts';
-import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
+import { Metadata } from '../../../src/store/metadata/metadata.ts';
 import type { UpstreamOptions } from '../../../src/upstream/create.ts';
 import { PublicUpstream } from '../../../src/upstream/public-upstream.ts';
 import type { Upstream } from '../../../src/upstream/contract/upstream.ts';
@@ -72,7 +72,7 @@ const restTurns = 10;
 
 export class BlameRig implements AsyncDisposable {
   readonly clock = new FakeClock();
-  readonly catalog = new SqliteCatalog({ path: ':memory:', clock: this.clock, logger: silentLogger });
+  readonly metadata = new Metadata({ path: ':memory:', clock: this.clock, logger: silentLogger });
   readonly recorded = recorder();
   /** The first one, which most tests have alone. */
   readonly registry: ScriptedUpstream;
@@ -82,7 +82,7 @@ export class BlameRig implements AsyncDisposable {
   #ended = 0;
 
   private constructor(registry: ScriptedUpstream, options: BlameRigOptions) {
-    const { clock, catalog } = this;
+    const { clock, metadata } = this;
     this.registry = registry;
     this.registries = options.registries ?? [registry];
     const urls = options.urls ?? this.registries.map(({ url }) => new URL(url));
@@ -95,8 +95,8 @@ export class BlameRig implements AsyncDisposable {
     const { headTimeoutMs = 60_000 } = options.upstream ?? {};
     const policy = { ...rules, tagTtlMs: options.tagTtlMs ?? 60_000, headTimeoutMs, upstream: this.#upstream };
     this.#running = createCache({
-      store: new FaultyStore(catalog),
-      catalog,
+      store: new FaultyStore(metadata),
+      metadata,
       upstreams: new Map([['lab', policy]]),
       clock,
       logger: silentLogger,
@@ -195,7 +195,7 @@ export class BlameRig implements AsyncDisposable {
     await this.#upstream.close();
     for (const registry of new Set([this.registry, ...this.registries])) await registry[Symbol.asyncDispose]();
     await closing;
-    this.catalog.close();
+    this.metadata.close();
   }
 
   #activity(): number {

@@ -9,7 +9,7 @@ import type { UpstreamPolicy } from '../../../src/cache/contract/upstream-policy
 import { silentLogger } from '../../../src/lib/log.ts';
 import { type Digest, parseDigest } from '../../../src/oci/digest.ts';
 import { parseReference } from '../../../src/oci/reference.ts';
-import type { Catalog } from '../../../src/store/contract/metadata.ts';
+import type { Metadata } from '../../../src/store/metadata/metadata.ts';
 import { type OpenedStore, openStore } from '../../../src/store/open.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { patienceMs } from '../../support/gate.ts';
@@ -67,9 +67,9 @@ export class CacheLife implements AsyncDisposable {
     return new CacheLife(await tempDirectory('life'), isClockShared, isLeased);
   }
 
-  get catalog(): Catalog {
+  get metadata(): Metadata {
     if (this.#opened === undefined) throw new Error('not running');
-    return this.#opened.catalog;
+    return this.#opened.metadata;
   }
 
   /** A path outside of the root. */
@@ -91,11 +91,11 @@ export class CacheLife implements AsyncDisposable {
     const { clock } = this;
     this.#opened = await openStore({ root, partialTtlMs: 86_400_000, clock, logger: silentLogger });
     await this.#opened.recovered;
-    const { store, catalog } = this.#opened;
+    const { store, metadata } = this.#opened;
     this.#upstreams = upstreams;
     this.#running = createCache({
       store,
-      catalog,
+      metadata,
       upstreams,
       clock,
       logger: silentLogger,
@@ -152,7 +152,7 @@ export class CacheLife implements AsyncDisposable {
   }
 
   link(upstream: string, path: string, digest: Digest, kind: 'manifest' | 'blob'): string | undefined {
-    return this.catalog.link({ upstream, repository: repository(path) }, digest, kind)?.origin.kind;
+    return this.metadata.links.get({ upstream, repository: repository(path) }, digest, kind)?.origin.kind;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

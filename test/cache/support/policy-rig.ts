@@ -19,7 +19,7 @@ import type { Digest } from '../../../src/oci/digest.ts';
 import { parseReference, parseTag, type Reference, type Repository, type Tag } from '../../../src/oci/reference.ts';
 import { type BlobInfo, StoreError } from '../../../src/store/contract/blob-store.ts';
 import type { RepositoryKey, TagKey } from '../../../src/store/contract/metadata.ts';
-import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
+import { Metadata } from '../../../src/store/metadata/metadata.ts';
 import { PublicUpstream } from '../../../src/upstream/public-upstream.ts';
 import type { Upstream } from '../../../src/upstream/contract/upstream.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
@@ -64,7 +64,7 @@ export interface RigOptions extends Partial<PolicyOptions> {
 
 export class PolicyRig implements Disposable {
   readonly clock: FakeClock;
-  readonly catalog: SqliteCatalog;
+  readonly metadata: Metadata;
   readonly store: ManifestStore;
   readonly rejected: string[] = [];
   readonly policies: Map<string, UpstreamPolicy>;
@@ -78,8 +78,8 @@ export class PolicyRig implements Disposable {
 
   constructor(upstreams: readonly FakeUpstream[], { policy, ...options }: RigOptions = {}) {
     this.clock = new FakeClock();
-    this.catalog = new SqliteCatalog({ path: ':memory:', clock: this.clock, logger: silentLogger });
-    this.store = new ManifestStore(this.catalog);
+    this.metadata = new Metadata({ path: ':memory:', clock: this.clock, logger: silentLogger });
+    this.store = new ManifestStore(this.metadata);
     this.options = { ...defaultPolicyOptions, ...options };
     const rules = {
       access: 'public',
@@ -96,7 +96,7 @@ export class PolicyRig implements Disposable {
   /** What a new process finds: the store and the catalog, and nothing that was in memory. */
   restart(): void {
     this.#stop();
-    this.catalog.flush();
+    this.metadata.flush();
     ({ deps: this.deps, rights: this.rights, manifests: this.manifests, listings: this.listings } = this.#start());
   }
 
@@ -141,7 +141,7 @@ export class PolicyRig implements Disposable {
 
   [Symbol.dispose](): void {
     this.#stop();
-    this.catalog.close();
+    this.metadata.close();
   }
 
   #manifest(
@@ -153,10 +153,10 @@ export class PolicyRig implements Disposable {
   }
 
   #start(): Pick<PolicyRig, 'deps' | 'rights' | 'manifests' | 'listings'> {
-    const { clock, catalog, store, options, policies: upstreams } = this;
+    const { clock, metadata, store, options, policies: upstreams } = this;
     const told = { logger: silentLogger, events: eventsInto(this.rejected), slowUpstreams: new SlowUpstreams() };
     const changes = new ChangeCounters();
-    const shared = { clock, catalog, store, options, upstreams, changes, ...told };
+    const shared = { clock, metadata, store, options, upstreams, changes, ...told };
     const rights = new UpstreamRights(shared);
     const deps = { ...shared, rights };
     return { deps, rights, manifests: new Manifests(deps), listings: new Lists(deps) };

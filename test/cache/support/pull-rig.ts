@@ -7,7 +7,7 @@ import { outcomeLabel } from '../../../src/headers/cache-status.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
 import { parseReference } from '../../../src/oci/reference.ts';
-import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
+import { Metadata } from '../../../src/store/metadata/metadata.ts';
 import type { CredentialSource } from '../../../src/upstream/credentials/credentials.ts';
 import { PublicUpstream } from '../../../src/upstream/public-upstream.ts';
 import type { Upstream } from '../../../src/upstream/contract/upstream.ts';
@@ -37,8 +37,8 @@ export interface Asking {
 
 export class PullRig implements AsyncDisposable {
   readonly clock = new FakeClock();
-  readonly catalog = new SqliteCatalog({ path: ':memory:', clock: this.clock, logger: silentLogger });
-  readonly store = new FaultyStore(this.catalog);
+  readonly metadata = new Metadata({ path: ':memory:', clock: this.clock, logger: silentLogger });
+  readonly store = new FaultyStore(this.metadata);
   readonly registry: ScriptedUpstream;
   readonly results: FillResult[] = [];
   readonly prefetches: PrefetchResult[] = [];
@@ -47,7 +47,7 @@ export class PullRig implements AsyncDisposable {
   #fills = 0;
 
   private constructor(registry: ScriptedUpstream, options: PullRigOptions) {
-    const { clock, catalog, store } = this;
+    const { clock, metadata, store } = this;
     const { connections = 8, prefetchBytes = 2 ** 30, maxBytes = 2 ** 40, offline = false, credentials } = options;
     this.registry = registry;
     const way = { key: 'lab', connections, isOffline: offline };
@@ -68,7 +68,7 @@ export class PullRig implements AsyncDisposable {
     };
     this.running = createCache({
       store,
-      catalog,
+      metadata,
       upstreams: new Map([['lab', { ...rules, upstream: this.#upstream }]]),
       clock,
       logger: silentLogger,
@@ -144,6 +144,6 @@ export class PullRig implements AsyncDisposable {
     await this.running.close(AbortSignal.abort());
     await this.#upstream.close();
     await this.registry[Symbol.asyncDispose]();
-    this.catalog.close();
+    this.metadata.close();
   }
 }

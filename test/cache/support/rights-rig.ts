@@ -8,7 +8,7 @@ import { silentLogger } from '../../../src/lib/log.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { Secret } from '../../../src/lib/secret.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
-import type { Catalog } from '../../../src/store/contract/metadata.ts';
+import type { Metadata } from '../../../src/store/metadata/metadata.ts';
 import {
   type Credential,
   type CredentialSource,
@@ -65,8 +65,8 @@ export class RightsRig implements AsyncDisposable {
     return this.#life.clock;
   }
 
-  get catalog(): Catalog {
-    return this.#life.catalog;
+  get metadata(): Metadata {
+    return this.#life.metadata;
   }
 
   /** Another life over the same root, with these settings. */

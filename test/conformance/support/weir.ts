@@ -85,19 +85,19 @@ export class WeirUnderTest implements AsyncDisposable {
     const clock = this.#clock;
     const root = this.#temp.file('root');
     const opened = await openStore({ root, partialTtlMs: 86_400_000, clock, logger: silentLogger });
-    const { store, catalog } = opened;
+    const { store, metadata } = opened;
     const client = clientOf(new URL(this.upstream.url), { key, clock, isOffline: offline, headTimeoutMs });
-    const storeUsage = (): { bytes: number; blobs: number; catalogBytes: number; unreadable: number } => ({
+    const storeUsage = (): { bytes: number; blobs: number; metadataBytes: number; unreadable: number } => ({
       bytes: 0,
       blobs: 0,
-      catalogBytes: 0,
+      metadataBytes: 0,
       unreadable: 0,
     });
     const metrics = new Metrics({ version: '0', upstreams: [key], storeUsage, isProcessMeasured: false });
     const rules = { access: 'public', tagTtlMs, staleIfErrorMs, headTimeoutMs, isImmutableTag: () => false } as const;
     const running = createCache({
       store,
-      catalog,
+      metadata,
       upstreams: new Map([[key, { ...rules, upstream: client }]]),
       clock,
       logger: silentLogger,

@@ -21,7 +21,7 @@ export interface Damage {
   readonly losesMeaning?: boolean;
 }
 
-const catalog = (root: string): string => join(root, 'weir', 'catalog.db');
+const metadata = (root: string): string => join(root, 'weir', 'catalog.db');
 const index = (root: string): string => join(root, 'index.json');
 
 function overwrite(file: string, bytes: Uint8Array, at: number): void {
@@ -31,11 +31,11 @@ function overwrite(file: string, bytes: Uint8Array, at: number): void {
 }
 
 function withoutWal(root: string): void {
-  for (const suffix of ['-wal', '-shm']) rmSync(catalog(root) + suffix, { force: true });
+  for (const suffix of ['-wal', '-shm']) rmSync(metadata(root) + suffix, { force: true });
 }
 
 function sql(root: string, statement: (tables: readonly string[]) => string): void {
-  const database = new DatabaseSync(catalog(root));
+  const database = new DatabaseSync(metadata(root));
   const rows = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all();
   database.exec(statement(rows.map((row) => String(row['name'])).filter((name) => !name.startsWith('sqlite_'))));
   database.close();
@@ -45,25 +45,25 @@ const junk = Buffer.from(Array.from({ length: 4096 }, (_, at) => (at * 167 + 13)
 const hex = (digit: string): string => digit.repeat(64);
 
 export const damages: readonly Damage[] = [
-  { name: 'no catalog', inflict: (root) => (withoutWal(root), rmSync(catalog(root))) },
-  { name: 'an empty catalog', inflict: (root) => (withoutWal(root), truncateSync(catalog(root), 0)) },
+  { name: 'no catalog', inflict: (root) => (withoutWal(root), rmSync(metadata(root))) },
+  { name: 'an empty catalog', inflict: (root) => (withoutWal(root), truncateSync(metadata(root), 0)) },
   {
     name: 'a catalog of which half is missing',
-    inflict: (root) => (withoutWal(root), truncateSync(catalog(root), readFileSync(catalog(root)).length >> 1)),
+    inflict: (root) => (withoutWal(root), truncateSync(metadata(root), readFileSync(metadata(root)).length >> 1)),
   },
   {
     name: 'a catalog that is text',
-    inflict: (root) => (withoutWal(root), writeFileSync(catalog(root), 'hello\n'.repeat(1000))),
+    inflict: (root) => (withoutWal(root), writeFileSync(metadata(root), 'hello\n'.repeat(1000))),
   },
   {
     name: 'a catalog without its first page',
-    inflict: (root) => (withoutWal(root), overwrite(catalog(root), new Uint8Array(4096), 0)),
+    inflict: (root) => (withoutWal(root), overwrite(metadata(root), new Uint8Array(4096), 0)),
   },
   {
     name: 'a catalog with junk in each page but the first',
     inflict: (root) => {
       withoutWal(root);
-      for (let at = 4096; at < readFileSync(catalog(root)).length; at += 4096) overwrite(catalog(root), junk, at);
+      for (let at = 4096; at < readFileSync(metadata(root)).length; at += 4096) overwrite(metadata(root), junk, at);
     },
   },
   { name: 'a catalog of a later version', inflict: (root) => sql(root, () => 'PRAGMA user_version = 9999') },
@@ -78,9 +78,9 @@ export const damages: readonly Damage[] = [
   },
   {
     name: 'a catalog that is a directory',
-    inflict: (root) => (withoutWal(root), rmSync(catalog(root)), mkdirSync(catalog(root))),
+    inflict: (root) => (withoutWal(root), rmSync(metadata(root)), mkdirSync(metadata(root))),
   },
-  { name: 'a write-ahead log that is junk', inflict: (root) => writeFileSync(`${catalog(root)}-wal`, junk) },
+  { name: 'a write-ahead log that is junk', inflict: (root) => writeFileSync(`${metadata(root)}-wal`, junk) },
   { name: 'no index.json', inflict: (root) => rmSync(index(root)) },
   { name: 'an empty index.json', inflict: (root) => writeFileSync(index(root), '') },
   { name: 'an index.json that is junk', inflict: (root) => writeFileSync(index(root), junk) },
@@ -133,7 +133,7 @@ export const damages: readonly Damage[] = [
   {
     name: 'neither catalog nor index.json',
     losesMeaning: true,
-    inflict: (root) => (withoutWal(root), rmSync(catalog(root)), rmSync(index(root))),
+    inflict: (root) => (withoutWal(root), rmSync(metadata(root)), rmSync(index(root))),
   },
   {
     name: 'no directory but blobs',

@@ -15,7 +15,7 @@ const bytes = randomBytesOf(100_000, seed);
 const digest = digestOf(bytes);
 const logger = new RecordingLogger();
 try {
-  const { store, catalog, ...opened } = await openStore({
+  const { store, metadata, ...opened } = await openStore({
     root,
     partialTtlMs: 86_400_000,
     clock: systemClock,
@@ -37,8 +37,8 @@ try {
       throw error;
     }
     const tag = { digest, mediaType: 'a/b', sizeBytes: bytes.length, checkedAtMs: Date.now(), isDenied: false };
-    catalog.putTag(tagKey('a', 'v1'), tag);
-    catalog.flush();
+    metadata.tags.put(tagKey('a', 'v1'), tag);
+    metadata.flush();
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     say('failed', { kind: error.kind });

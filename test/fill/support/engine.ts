@@ -17,8 +17,8 @@ import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { type RequestRange, resolveRanges } from '../../../src/headers/range.ts';
 import { type Repository, parseRepository } from '../../../src/oci/reference.ts';
 import type { BlobStore } from '../../../src/store/contract/blob-store.ts';
-import type { Catalog } from '../../../src/store/contract/metadata.ts';
-import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
+
+import { Metadata } from '../../../src/store/metadata/metadata.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { patienceMs, within } from '../../support/gate.ts';
 import type { Upstream } from '../../../src/upstream/contract/upstream.ts';
@@ -57,13 +57,13 @@ export interface EngineOptions {
   readonly maxBytes?: number;
   readonly connections?: number;
   /** In place of the store in memory, for which no thread works. */
-  readonly disk?: { readonly store: BlobStore; readonly catalog: Catalog };
+  readonly disk?: { readonly store: BlobStore; readonly metadata: Metadata };
   readonly workers?: DownloadWorkers;
 }
 
 export class Engine implements AsyncDisposable {
   readonly clock = new FakeClock();
-  readonly catalog: SqliteCatalog;
+  readonly metadata: Metadata;
   readonly store: FaultyStore;
   readonly connections: FillConnections;
   readonly fills: FillTable;
@@ -82,9 +82,9 @@ export class Engine implements AsyncDisposable {
 
   constructor(upstreams: readonly EngineUpstream[], options: EngineOptions = {}) {
     const { clock } = this;
-    this.catalog = new SqliteCatalog({ path: ':memory:', clock, logger: silentLogger });
-    this.store = new FaultyStore(this.catalog);
-    const { store = this.store, catalog = this.catalog } = options.disk ?? {};
+    this.metadata = new Metadata({ path: ':memory:', clock, logger: silentLogger });
+    this.store = new FaultyStore(this.metadata);
+    const { store = this.store, metadata = this.metadata } = options.disk ?? {};
     const events: CacheEvents = {
       fillStarted: () => void (this.counts.started += 1),
       fillEnded: ({ result }) => void this.results.push(result),
@@ -95,25 +95,25 @@ export class Engine implements AsyncDisposable {
       evicted: () => void (this.counts.evicted += 1),
       rejected: ({ reason }) => void this.rejected.push(reason),
     };
-    const shared = { store, catalog, clock, logger: silentLogger, events };
+    const shared = { store, metadata, clock, logger: silentLogger, events };
     const limits = { maxBytes: options.maxBytes ?? 2 ** 40, minFreeBytes: () => 0 };
     this.space = new Space({ ...shared, limits, changes: this.changes });
     this.connections = new FillConnections({ perFill: options.connections ?? 8, clock, busyMs: () => this.busyMs });
     const rights: Rights = {
-      standing: (key, digest, kind) => (catalog.hasLink(key, digest, kind) ? 'good' : 'none'),
-      isLinked: (key, digest, kind) => catalog.hasLink(key, digest, kind),
+      standing: (key, digest, kind) => (metadata.links.has(key, digest, kind) ? 'good' : 'none'),
+      isLinked: (key, digest, kind) => metadata.links.has(key, digest, kind),
       counts: () => true,
       hasWord: () => false,
       isWordEnough: () => true,
-      said: (key, digest, kind) => catalog.addLink(key, digest, kind, { origin: byAnybody }),
-      gave: (key, digest, kind) => catalog.addLink(key, digest, kind, { origin: byAnybody }),
+      said: (key, digest, kind) => metadata.links.add(key, digest, kind, { origin: byAnybody }),
+      gave: (key, digest, kind) => metadata.links.add(key, digest, kind, { origin: byAnybody }),
       shortCut: async () => false,
       withheld: (key) => new CacheError('denied', key.upstream, 'withheld'),
       ask: async (key, digest, kind) => {
         this.asked.push(key.repository);
         const upstream = upstreams.find((candidate) => candidate.key === key.upstream);
         if (this.forbidden.has(key.repository) && upstream !== undefined) throw upstream.error('denied');
-        catalog.addLink(key, digest, kind, { origin: byAnybody });
+        metadata.links.add(key, digest, kind, { origin: byAnybody });
         return true;
       },
     };
@@ -230,7 +230,7 @@ export class Engine implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.fills.close(AbortSignal.abort());
     await this.space.close();
-    this.catalog.close();
+    this.metadata.close();
   }
 }
 

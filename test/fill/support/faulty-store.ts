@@ -11,7 +11,7 @@ import {
   StoreError,
   type StoreUsage,
 } from '../../../src/store/contract/blob-store.ts';
-import type { Catalog } from '../../../src/store/contract/metadata.ts';
+import type { Metadata } from '../../../src/store/metadata/metadata.ts';
 
 interface Partial {
   readonly key: IngestKey;
@@ -57,10 +57,10 @@ export class FaultyStore implements BlobStore {
   /** What no caller may do: closing twice, reading after that. */
   readonly misuses: string[] = [];
   #readersOpened = 0;
-  readonly #catalog: Catalog;
+  readonly #metadata: Metadata;
 
-  constructor(catalog: Catalog) {
-    this.#catalog = catalog;
+  constructor(metadata: Metadata) {
+    this.#metadata = metadata;
   }
 
   async stat(digest: Digest): Promise<BlobInfo | undefined> {
@@ -131,7 +131,7 @@ export class FaultyStore implements BlobStore {
     const bytes = this.blobs.get(digest);
     this.blobs.delete(digest);
     this.freeBytes = 2 ** 40;
-    this.#catalog.forgetSealed(digest);
+    this.#metadata.blobs.forget(digest);
     return bytes?.byteLength;
   }
 
@@ -155,7 +155,7 @@ export class FaultyStore implements BlobStore {
       ingestBytes: this.ingestBytes + keptBytes,
       zombieBytes: 0,
       overheadBytes: 0,
-      catalogBytes: 0,
+      metadataBytes: 0,
       unreadable: 0,
     };
   }
@@ -168,7 +168,7 @@ export class FaultyStore implements BlobStore {
 
   #seal(digest: Digest, bytes: Buffer): void {
     this.blobs.set(digest, bytes);
-    this.#catalog.recordSealed({ digest, sizeBytes: bytes.byteLength, allocatedBytes: bytes.byteLength });
+    this.#metadata.blobs.record({ digest, sizeBytes: bytes.byteLength, allocatedBytes: bytes.byteLength });
   }
 
   #ingest(key: IngestKey, bytes: Buffer, resumed: readonly Interval[], claimed: number | undefined): Ingest {

@@ -75,8 +75,8 @@ export class Threaded implements AsyncDisposable {
         return typeof found === 'function' ? (found.bind(target) as unknown) : found;
       },
     });
-    const { catalog } = this.#disk;
-    this.#engine = new Engine([upstream], { onAbandon, workers: this.workers, disk: { store, catalog } });
+    const { metadata } = this.#disk;
+    this.#engine = new Engine([upstream], { onAbandon, workers: this.workers, disk: { store, metadata } });
     return { engine: this.#engine, upstream };
   }
 

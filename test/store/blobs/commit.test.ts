@@ -126,7 +126,7 @@ describe('a failed sync', () => {
     const error = await rejects(opened.store.put(digest, bytes), 'sick');
     expect(error.message).toBe(`storing ${digest} failed: EIO`);
     expect(await readdir(temp.file('blobs', 'sha256'))).toEqual([]);
-    expect(opened.catalog.sealed(digest)).toBeUndefined();
+    expect(opened.metadata.blobs.get(digest)).toBeUndefined();
     vi.restoreAllMocks();
     expect(blobFile(temp.path, digest)).toContain(digest.slice(7));
   });

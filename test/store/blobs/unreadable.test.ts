@@ -42,7 +42,7 @@ describe('a stored blob that cannot be read', () => {
     await blob?.close();
     expect(await opened.store.stat(digest)).toBeUndefined();
     expect(await opened.store.open(digest)).toBeUndefined();
-    expect(opened.catalog.sealed(digest)).toBeDefined();
+    expect(opened.metadata.blobs.get(digest)).toBeDefined();
     await opened.clock.advance(60_000);
     await using again = await opened.store.open(digest);
     expect(await readRange(again, 0, 1000)).toEqual(bytes);

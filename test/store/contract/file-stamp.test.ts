@@ -130,12 +130,12 @@ describe('a stored blob', () => {
       await change(path);
       await using opened = await openTestStore(temp.path);
       await opened.recovered;
-      opened.catalog.flush();
+      opened.metadata.flush();
       expect(stampIn(temp.path)).toBe(before);
       expect(await isSuspect(opened, blob)).toBe(false);
       const now = formatStamp(stampOf(await lstat(path, { bigint: true })));
       await eventually(
-        () => opened.catalog.sealed(blob.digest)?.stamp !== undefined && formatted(opened, blob) === now,
+        () => opened.metadata.blobs.get(blob.digest)?.stamp !== undefined && formatted(opened, blob) === now,
         () => `${formatted(opened, blob)} is not ${now}`,
       );
       expect(await isSuspect(opened, blob)).toBe(false);
@@ -182,8 +182,8 @@ describe('a stored blob', () => {
   });
 });
 
-function formatted({ catalog }: TestStore, { digest }: Content): string {
-  const stamp = catalog.sealed(digest)?.stamp;
+function formatted({ metadata }: TestStore, { digest }: Content): string {
+  const stamp = metadata.blobs.get(digest)?.stamp;
   return stamp === undefined ? '' : formatStamp(stamp);
 }
 

@@ -38,10 +38,10 @@ describe('index.json', () => {
     await using temp = await tempDirectory('index');
     await using opened = await openTestStore(temp.path);
     await opened.recovered;
-    opened.catalog.putTag(tagKey('library/alpine', '3.20'), record('one'));
-    opened.catalog.putTag(tagKey('team/app', 'v1', 'lab.example:5000'), record('two'));
-    opened.catalog.addLink(tagKey('library/alpine', '3.20'), digestOf('one'), 'manifest', { origin: byAnybody });
-    opened.catalog.flush();
+    opened.metadata.tags.put(tagKey('library/alpine', '3.20'), record('one'));
+    opened.metadata.tags.put(tagKey('team/app', 'v1', 'lab.example:5000'), record('two'));
+    opened.metadata.links.add(tagKey('library/alpine', '3.20'), digestOf('one'), 'manifest', { origin: byAnybody });
+    opened.metadata.flush();
     await opened.index.flush();
     expect(await entriesOf(temp.path)).toEqual([
       {
@@ -65,11 +65,11 @@ describe('index.json', () => {
     await using temp = await tempDirectory('index');
     await using opened = await openTestStore(temp.path);
     await opened.recovered;
-    opened.catalog.putTag(tagKey('a', 'v1'), record('one'));
-    opened.catalog.putTag(tagKey('b', 'v1'), record('one'));
+    opened.metadata.tags.put(tagKey('a', 'v1'), record('one'));
+    opened.metadata.tags.put(tagKey('b', 'v1'), record('one'));
     await follow(opened);
     expect(await namesIn(temp.path)).toEqual(['docker.io/a:v1', 'docker.io/b:v1']);
-    opened.catalog.putTag(tagKey('a', 'v1'), record('one', { isDenied: true }));
+    opened.metadata.tags.put(tagKey('a', 'v1'), record('one', { isDenied: true }));
     await follow(opened);
     expect(await namesIn(temp.path)).toEqual(['docker.io/b:v1']);
   });
@@ -81,7 +81,7 @@ describe('index.json', () => {
     await follow(opened);
     const before = await stat(temp.file('index.json'));
     for (let i = 0; i < 100; i++) {
-      opened.catalog.putTag(tagKey('a', `v${i}`), record('one'));
+      opened.metadata.tags.put(tagKey('a', `v${i}`), record('one'));
       await opened.clock.advance(9);
     }
     expect((await stat(temp.file('index.json'))).ino).toBe(before.ino);
@@ -92,10 +92,10 @@ describe('index.json', () => {
     );
     const after = await stat(temp.file('index.json'));
     // Mere confirmations change nothing.
-    for (let i = 0; i < 100; i++) opened.catalog.putTag(tagKey('a', `v${i}`), record('one', { checkedAtMs: 9999 }));
+    for (let i = 0; i < 100; i++) opened.metadata.tags.put(tagKey('a', `v${i}`), record('one', { checkedAtMs: 9999 }));
     await follow(opened);
     expect((await stat(temp.file('index.json'))).ino).toBe(after.ino);
-    opened.catalog.forgetRepository(repositoryKey('a'));
+    opened.metadata.forgetRepository(repositoryKey('a'));
     await follow(opened);
     expect(await entriesOf(temp.path)).toEqual([]);
   });
@@ -105,7 +105,7 @@ describe('index.json', () => {
     const first = await openTestStore(temp.path);
     await first.recovered;
     await follow(first);
-    first.catalog.putTag(tagKey('a', 'v1'), record('one'));
+    first.metadata.tags.put(tagKey('a', 'v1'), record('one'));
     await first.close();
     expect(await namesIn(temp.path)).toEqual(['docker.io/a:v1']);
     await rm(temp.file('index.json'));
@@ -123,11 +123,11 @@ describe('index.json', () => {
     await follow(opened);
     await rm(temp.file('index.json'));
     await mkdir(temp.file('index.json'));
-    opened.catalog.putTag(tagKey('a', 'v1'), record('one'));
+    opened.metadata.tags.put(tagKey('a', 'v1'), record('one'));
     await follow(opened);
     expect(new Set(opened.logger.complaints())).toEqual(new Set(['index.json cannot be written; it stays as it was']));
     await rm(temp.file('index.json'), { recursive: true });
-    opened.catalog.putTag(tagKey('a', 'v2'), record('one'));
+    opened.metadata.tags.put(tagKey('a', 'v2'), record('one'));
     await follow(opened);
     expect(await namesIn(temp.path)).toEqual(['docker.io/a:v1', 'docker.io/a:v2']);
   });
@@ -135,7 +135,7 @@ describe('index.json', () => {
   it('makes a root that jq and other readers of layouts can read as plain JSON', async () => {
     await using temp = await tempDirectory('index');
     const opened = await openTestStore(temp.path);
-    opened.catalog.putTag(tagKey('a', 'v1'), record('one'));
+    opened.metadata.tags.put(tagKey('a', 'v1'), record('one'));
     await opened.close();
     const printed = execFileSync(process.execPath, [
       '-e',

@@ -5,14 +5,14 @@ import { silentLogger } from '../../../src/lib/log.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { byAnybody, type Origin, originText, parseOrigin } from '../../../src/store/contract/origin.ts';
 import { markComplete, migrate, schemaVersion } from '../../../src/store/sqlite/schema.ts';
-import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
+import { Metadata } from '../../../src/store/metadata/metadata.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { tempDirectory } from '../../support/temp.ts';
 import { repositoryKey, tagKey } from '../support/harness.ts';
 
-const open = (path = ':memory:'): SqliteCatalog & Disposable => {
-  const catalog = new SqliteCatalog({ path, clock: new FakeClock(), logger: silentLogger });
-  return Object.assign(catalog, { [Symbol.dispose]: () => catalog.close() });
+const open = (path = ':memory:'): Metadata & Disposable => {
+  const metadata = new Metadata({ path, clock: new FakeClock(), logger: silentLogger });
+  return Object.assign(metadata, { [Symbol.dispose]: () => metadata.close() });
 };
 const key = repositoryKey('team/app', 'ghcr.io');
 const [image, layer, config] = [digestOf('image'), digestOf('layer'), digestOf('config')];
@@ -27,90 +27,93 @@ describe('the origin of a link', () => {
   });
 
   it('is raised by a better word and never lowered', () => {
-    using catalog = open();
+    using metadata = open();
     const words: readonly Origin[] = [ours, { kind: 'credential', place: 'helper gcr' }, { kind: 'client' }];
-    for (const origin of words) catalog.addLink(key, layer, 'blob', { origin });
-    expect(catalog.link(key, layer, 'blob')?.origin).toEqual(words[1]);
-    catalog.addLink(key, layer, 'blob', { origin: byAnybody });
-    for (const origin of words) catalog.addLink(key, layer, 'blob', { origin });
-    expect(catalog.link(key, layer, 'blob')?.origin).toEqual(byAnybody);
+    for (const origin of words) metadata.links.add(key, layer, 'blob', { origin });
+    expect(metadata.links.get(key, layer, 'blob')?.origin).toEqual(words[1]);
+    metadata.links.add(key, layer, 'blob', { origin: byAnybody });
+    for (const origin of words) metadata.links.add(key, layer, 'blob', { origin });
+    expect(metadata.links.get(key, layer, 'blob')?.origin).toEqual(byAnybody);
   });
 
   it('and the media type belong to one repository, and outlive a restart', async () => {
     await using temp = await tempDirectory('links');
     {
-      using catalog = open(temp.file('c.db'));
-      catalog.addLink(key, image, 'manifest', { origin: ours, mediaType: 'a/b' });
-      catalog.addLink(repositoryKey('other'), image, 'manifest', { origin: byAnybody, mediaType: 'c/d' });
-      catalog.addLink(key, image, 'manifest', { origin: ours });
+      using metadata = open(temp.file('c.db'));
+      metadata.links.add(key, image, 'manifest', { origin: ours, mediaType: 'a/b' });
+      metadata.links.add(repositoryKey('other'), image, 'manifest', { origin: byAnybody, mediaType: 'c/d' });
+      metadata.links.add(key, image, 'manifest', { origin: ours });
     }
-    using catalog = open(temp.file('c.db'));
-    expect(catalog.link(key, image, 'manifest')).toEqual({ origin: ours, mediaType: 'a/b' });
-    expect(catalog.link(repositoryKey('other'), image, 'manifest')).toEqual({ origin: byAnybody, mediaType: 'c/d' });
+    using metadata = open(temp.file('c.db'));
+    expect(metadata.links.get(key, image, 'manifest')).toEqual({ origin: ours, mediaType: 'a/b' });
+    expect(metadata.links.get(repositoryKey('other'), image, 'manifest')).toEqual({
+      origin: byAnybody,
+      mediaType: 'c/d',
+    });
   });
 
   it('is told of every tag', () => {
-    using catalog = open();
+    using metadata = open();
     const record = { digest: image, mediaType: 'a/b', sizeBytes: 1, checkedAtMs: 0, isDenied: false };
-    catalog.putTag(tagKey('team/app', '1', 'ghcr.io'), record);
-    catalog.addLink(key, image, 'manifest', { origin: ours });
-    expect([...catalog.allTags()].map(({ origin }) => origin)).toEqual([ours]);
+    metadata.tags.put(tagKey('team/app', '1', 'ghcr.io'), record);
+    metadata.links.add(key, image, 'manifest', { origin: ours });
+    expect([...metadata.tags.all()].map(({ origin }) => origin)).toEqual([ours]);
   });
 });
 
 describe('bytes', () => {
   it('are public once a sender of theirs gives them to strangers, and have senders of their own', () => {
-    using catalog = open();
-    expect(catalog.provenance(layer, 'ghcr.io')).toEqual({ isPublic: false, isOwn: false });
-    catalog.addSender(layer, 'ghcr.io', false);
-    catalog.addSender(layer, 'quay.io', true);
-    catalog.addSender(layer, 'quay.io', false);
-    expect(catalog.provenance(layer, 'ghcr.io')).toEqual({ isPublic: true, isOwn: true });
-    expect(catalog.provenance(layer, 'docker.io')).toEqual({ isPublic: true, isOwn: false });
+    using metadata = open();
+    expect(metadata.provenance.get(layer, 'ghcr.io')).toEqual({ isPublic: false, isOwn: false });
+    metadata.provenance.addSender(layer, 'ghcr.io', false);
+    metadata.provenance.addSender(layer, 'quay.io', true);
+    metadata.provenance.addSender(layer, 'quay.io', false);
+    expect(metadata.provenance.get(layer, 'ghcr.io')).toEqual({ isPublic: true, isOwn: true });
+    expect(metadata.provenance.get(layer, 'docker.io')).toEqual({ isPublic: true, isOwn: false });
   });
 
   it('take what is known of them along when they go', () => {
-    using catalog = open();
-    catalog.recordSealed({ digest: image, sizeBytes: 1, allocatedBytes: 4096 });
-    catalog.recordManifest({ digest: image, mediaType: 'a/b', sizeBytes: 1 });
-    catalog.addLink(key, image, 'manifest', { origin: byAnybody });
-    catalog.addSender(image, 'ghcr.io', true);
-    catalog.recordEdges(image, [layer, config, layer]);
-    expect(catalog.totals().allocatedBytes).toBe(4096 + 2 * 320);
-    expect(catalog.namedBy(key, layer, 8)).toEqual([{ digest: image, origin: byAnybody, mediaType: undefined }]);
-    catalog.forgetSealed(image);
-    expect(catalog.totals()).toEqual({ blobs: 0, allocatedBytes: 0 });
-    expect(catalog.namedBy(key, layer, 8)).toEqual([]);
-    expect(catalog.provenance(image, 'ghcr.io')).toEqual({ isPublic: false, isOwn: false });
+    using metadata = open();
+    metadata.blobs.record({ digest: image, sizeBytes: 1, allocatedBytes: 4096 });
+    metadata.manifests.record({ digest: image, mediaType: 'a/b', sizeBytes: 1 });
+    metadata.links.add(key, image, 'manifest', { origin: byAnybody });
+    metadata.provenance.addSender(image, 'ghcr.io', true);
+    metadata.edges.record(image, [layer, config, layer]);
+    expect(metadata.blobs.totals().allocatedBytes).toBe(4096 + 2 * 320);
+    expect(metadata.edges.namedBy(key, layer, 8)).toEqual([{ digest: image, origin: byAnybody, mediaType: undefined }]);
+    metadata.blobs.forget(image);
+    expect(metadata.blobs.totals()).toEqual({ blobs: 0, allocatedBytes: 0 });
+    expect(metadata.edges.namedBy(key, layer, 8)).toEqual([]);
+    expect(metadata.provenance.get(image, 'ghcr.io')).toEqual({ isPublic: false, isOwn: false });
   });
 });
 
 describe('edges', () => {
   it('lead from a blob to the manifests of one repository that name it', () => {
-    using catalog = open();
-    catalog.recordManifest({ digest: image, mediaType: 'a/b', sizeBytes: 1 });
-    catalog.addLink(key, image, 'manifest', { origin: ours });
-    catalog.recordEdges(image, [layer]);
-    expect(catalog.namedBy(key, layer, 8)).toHaveLength(1);
-    expect(catalog.namedBy(key, config, 8)).toEqual([]);
-    expect(catalog.namedBy(repositoryKey('other'), layer, 8)).toEqual([]);
+    using metadata = open();
+    metadata.manifests.record({ digest: image, mediaType: 'a/b', sizeBytes: 1 });
+    metadata.links.add(key, image, 'manifest', { origin: ours });
+    metadata.edges.record(image, [layer]);
+    expect(metadata.edges.namedBy(key, layer, 8)).toHaveLength(1);
+    expect(metadata.edges.namedBy(key, config, 8)).toEqual([]);
+    expect(metadata.edges.namedBy(repositoryKey('other'), layer, 8)).toEqual([]);
   });
 
   it('are not kept of a manifest with more than 2,000; its document has to be read', () => {
-    using catalog = open();
+    using metadata = open();
     const children = Array.from({ length: 2001 }, (_, i) => digestOf(`${i}`));
     for (const digest of [image, config]) {
-      catalog.recordSealed({ digest, sizeBytes: 1, allocatedBytes: 1 });
-      catalog.recordManifest({ digest, mediaType: 'a/b', sizeBytes: 1 });
-      catalog.addLink(key, digest, 'manifest', { origin: byAnybody });
+      metadata.blobs.record({ digest, sizeBytes: 1, allocatedBytes: 1 });
+      metadata.manifests.record({ digest, mediaType: 'a/b', sizeBytes: 1 });
+      metadata.links.add(key, digest, 'manifest', { origin: byAnybody });
     }
-    expect(catalog.manifestsToRead('', 9).toSorted()).toEqual([image, config].toSorted());
-    catalog.recordEdges(image, children.slice(1));
-    expect(catalog.namedBy(key, digestOf('7'), 9)).toHaveLength(1);
-    catalog.recordEdges(config, children);
-    expect(catalog.namedBy(key, digestOf('0'), 9)).toEqual([]);
-    expect(catalog.manifestsToRead('', 9)).toEqual([]);
-    expect(catalog.unreadManifests(key, 9).map(({ digest }) => digest)).toEqual([config]);
+    expect(metadata.edges.toRead('', 9).toSorted()).toEqual([image, config].toSorted());
+    metadata.edges.record(image, children.slice(1));
+    expect(metadata.edges.namedBy(key, digestOf('7'), 9)).toHaveLength(1);
+    metadata.edges.record(config, children);
+    expect(metadata.edges.namedBy(key, digestOf('0'), 9)).toEqual([]);
+    expect(metadata.edges.toRead('', 9)).toEqual([]);
+    expect(metadata.edges.unread(key, 9).map(({ digest }) => digest)).toEqual([config]);
   });
 });
 
@@ -126,9 +129,9 @@ it('a catalog of version 1 is brought up: links of public repositories are anybo
     markComplete(database);
     database.close();
   }
-  using catalog = open(temp.file('old.db'));
-  expect(catalog.link(repositoryKey('shown'), image, 'manifest')?.origin).toEqual(byAnybody);
-  expect(catalog.link(repositoryKey('hidden'), image, 'manifest')?.origin).toEqual({ kind: 'legacy' });
-  expect(catalog.database.get('PRAGMA user_version')).toEqual({ user_version: schemaVersion });
-  expect(catalog.manifestsToRead('', 9)).toEqual([image]);
+  using metadata = open(temp.file('old.db'));
+  expect(metadata.links.get(repositoryKey('shown'), image, 'manifest')?.origin).toEqual(byAnybody);
+  expect(metadata.links.get(repositoryKey('hidden'), image, 'manifest')?.origin).toEqual({ kind: 'legacy' });
+  expect(metadata.database.get('PRAGMA user_version')).toEqual({ user_version: schemaVersion });
+  expect(metadata.edges.toRead('', 9)).toEqual([image]);
 });

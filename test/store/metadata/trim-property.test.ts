@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
-import { CatalogTrim } from '../../../src/store/metadata/trim.ts';
+import { MetadataTrim } from '../../../src/store/metadata/trim.ts';
 import type { ContentKind, RepositoryKey } from '../../../src/store/contract/metadata.ts';
 import { byAnybody } from '../../../src/store/contract/origin.ts';
-import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
+import { Metadata } from '../../../src/store/metadata/metadata.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { repositoryKey, tagKey } from '../support/harness.ts';
 
@@ -29,14 +29,14 @@ it('whatever is asked for, served, evicted and trimmed, in any order', async () 
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 60 }), async (steps) => {
       const clock = new FakeClock();
-      using catalog = closing(new SqliteCatalog({ path: ':memory:', clock, logger: silentLogger }));
+      using metadata = closing(new Metadata({ path: ':memory:', clock, logger: silentLogger }));
       const served = new Map<string, { key: RepositoryKey; content: number; kind: ContentKind }>();
       const here = new Set<number>();
       const arriving = new Set<string>();
       /** Over its share from the start: each pass removes all that it may. */
-      const trim = (): CatalogTrim =>
-        new CatalogTrim({
-          database: catalog.it.database,
+      const trim = (): MetadataTrim =>
+        new MetadataTrim({
+          database: metadata.it.database,
           clock,
           logger: silentLogger,
           maxBytes: 1,
@@ -49,7 +49,7 @@ it('whatever is asked for, served, evicted and trimmed, in any order', async () 
         const key = repositoryKey(`name/${Math.floor(at / contents)}`);
         const kind = content % 2 === 0 ? 'manifest' : 'blob';
         if (what === 'head' || what === 'get') {
-          catalog.it.addLink(key, digest, kind, { origin: byAnybody });
+          metadata.it.links.add(key, digest, kind, { origin: byAnybody });
           // A HEAD of what is here is as good as having it.
           if (what === 'get' || here.has(content)) served.set(`${at}`, { key, content, kind });
         }
@@ -57,34 +57,35 @@ it('whatever is asked for, served, evicted and trimmed, in any order', async () 
           arriving.add(digest);
           const pass = trim();
           await clock.advance(20);
-          catalog.it.recordSealed({ digest, sizeBytes: 1, allocatedBytes: 1 });
+          metadata.it.blobs.record({ digest, sizeBytes: 1, allocatedBytes: 1 });
           if (kind === 'manifest') {
             const record = { digest, mediaType: 'a/b', sizeBytes: 1 };
-            catalog.it.recordManifest(record);
-            catalog.it.putTag(tagKey(key.repository, 'v1'), { ...record, checkedAtMs: 1, isDenied: false });
+            metadata.it.manifests.record(record);
+            metadata.it.tags.put(tagKey(key.repository, 'v1'), { ...record, checkedAtMs: 1, isDenied: false });
           }
           arriving.delete(digest);
           here.add(content);
           pass.close();
         }
         if (what === 'evict') {
-          catalog.it.forgetSealed(digest);
+          metadata.it.blobs.forget(digest);
           here.delete(content);
           // Once its bytes are gone, its links may go at any time.
           for (const [name, link] of served) if (link.content === content) served.delete(name);
         }
-        if (what === 'restart') catalog.it.flush();
+        if (what === 'restart') metadata.it.flush();
         if (what === 'trim') {
-          const before = catalog.it.database.all('SELECT 1 FROM links').length;
+          const before = metadata.it.database.all('SELECT 1 FROM links').length;
           const pass = trim();
           for (let i = 0; i < 100 && clock.pending > 0; i++) await clock.advance(20);
           pass.close();
-          trimmed += before - catalog.it.database.all('SELECT 1 FROM links').length;
+          trimmed += before - metadata.it.database.all('SELECT 1 FROM links').length;
         }
         for (const link of served.values()) {
           kept++;
-          expect(catalog.it.hasLink(link.key, digestOf(`content ${link.content}`), link.kind)).toBe(true);
-          if (link.kind === 'manifest') expect(catalog.it.manifest(digestOf(`content ${link.content}`))).toBeDefined();
+          expect(metadata.it.links.has(link.key, digestOf(`content ${link.content}`), link.kind)).toBe(true);
+          if (link.kind === 'manifest')
+            expect(metadata.it.manifests.get(digestOf(`content ${link.content}`))).toBeDefined();
         }
       }
     }),
@@ -94,6 +95,6 @@ it('whatever is asked for, served, evicted and trimmed, in any order', async () 
   expect(trimmed).toBeGreaterThan(20);
 }, 60_000);
 
-function closing(catalog: SqliteCatalog): Disposable & { readonly it: SqliteCatalog } {
-  return { it: catalog, [Symbol.dispose]: () => catalog.close() };
+function closing(metadata: Metadata): Disposable & { readonly it: Metadata } {
+  return { it: metadata, [Symbol.dispose]: () => metadata.close() };
 }

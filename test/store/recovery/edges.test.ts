@@ -11,11 +11,11 @@ const image = buildImage({ seed: 'edges' });
 const key = repositoryKey('a');
 const layer = image.blobs[1]?.digest ?? image.digest;
 
-async function stored({ store, catalog }: TestStore): Promise<void> {
+async function stored({ store, metadata }: TestStore): Promise<void> {
   const { digest, bytes, mediaType } = image;
   await store.put(digest, bytes);
-  catalog.recordManifest({ digest, mediaType, sizeBytes: bytes.length });
-  catalog.addLink(key, digest, 'manifest', { origin: byAnybody });
+  metadata.manifests.record({ digest, mediaType, sizeBytes: bytes.length });
+  metadata.links.add(key, digest, 'manifest', { origin: byAnybody });
 }
 
 it('a stored manifest is read once, and names its blobs from then on', async () => {
@@ -23,13 +23,13 @@ it('a stored manifest is read once, and names its blobs from then on', async () 
   await using opened = await openTestStore(temp.path);
   await opened.recovered;
   await stored(opened);
-  const { catalog, store, logger } = opened;
-  expect(catalog.manifestsToRead('', 9)).toEqual([image.digest]);
-  expect(catalog.unreadManifests(key, 9)).toHaveLength(1);
-  await learnEdges({ store, catalog, logger }, new AbortController().signal);
-  expect(catalog.namedBy(key, layer, 9).map(({ digest }) => digest)).toEqual([image.digest]);
-  expect(catalog.manifestsToRead('', 9)).toEqual([]);
-  expect(catalog.unreadManifests(key, 9)).toEqual([]);
+  const { metadata, store, logger } = opened;
+  expect(metadata.edges.toRead('', 9)).toEqual([image.digest]);
+  expect(metadata.edges.unread(key, 9)).toHaveLength(1);
+  await learnEdges({ store, metadata, logger }, new AbortController().signal);
+  expect(metadata.edges.namedBy(key, layer, 9).map(({ digest }) => digest)).toEqual([image.digest]);
+  expect(metadata.edges.toRead('', 9)).toEqual([]);
+  expect(metadata.edges.unread(key, 9)).toEqual([]);
   expect(edgesOf(image.bytes)).toContain(layer);
 });
 
@@ -38,11 +38,11 @@ it('is left for the next start when it is stopped, and never rejects', async () 
   await using opened = await openTestStore(temp.path);
   await opened.recovered;
   await stored(opened);
-  const { catalog, store, logger } = opened;
-  await learnEdges({ store, catalog, logger }, AbortSignal.abort());
-  expect(catalog.manifestsToRead('', 9)).toEqual([image.digest]);
+  const { metadata, store, logger } = opened;
+  await learnEdges({ store, metadata, logger }, AbortSignal.abort());
+  expect(metadata.edges.toRead('', 9)).toEqual([image.digest]);
   const sick = new Proxy(store, { get: () => () => Promise.reject(new Error('sick disk')) });
-  await learnEdges({ store: sick, catalog, logger }, new AbortController().signal);
+  await learnEdges({ store: sick, metadata, logger }, new AbortController().signal);
   expect(logger.complaints()).toEqual(['what stored manifests name was not learnt; they are read when needed']);
-  expect(catalog.manifestsToRead('', 9)).toEqual([image.digest]);
+  expect(metadata.edges.toRead('', 9)).toEqual([image.digest]);
 });

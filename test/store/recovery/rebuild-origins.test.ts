@@ -16,17 +16,17 @@ const ours: Origin = { kind: 'credential', place: 'basic alice' };
 
 /** As a pull of all of it does. */
 async function pull(opened: TestStore, name: string, origin: Origin, manifest: BuiltManifest): Promise<void> {
-  const { store, catalog } = opened;
+  const { store, metadata } = opened;
   const key = repositoryKey(name);
   const { digest, mediaType, bytes } = manifest;
   await store.put(digest, bytes);
-  catalog.recordManifest({ digest, mediaType, sizeBytes: bytes.length });
-  catalog.recordEdges(digest, edgesOf(bytes));
-  catalog.addLink(key, digest, 'manifest', { origin, mediaType });
+  metadata.manifests.record({ digest, mediaType, sizeBytes: bytes.length });
+  metadata.edges.record(digest, edgesOf(bytes));
+  metadata.links.add(key, digest, 'manifest', { origin, mediaType });
   for (const child of manifest.children) await pull(opened, name, origin, child);
   for (const blob of manifest.blobs) {
     await store.put(blob.digest, blob.bytes);
-    catalog.addLink(key, blob.digest, 'blob', { origin });
+    metadata.links.add(key, blob.digest, 'blob', { origin });
   }
 }
 
@@ -34,7 +34,7 @@ async function put(opened: TestStore, name: string, origin: Origin, manifest = i
   await pull(opened, name, origin, manifest);
   const { digest, mediaType, bytes } = manifest;
   const record = { digest, mediaType, sizeBytes: bytes.length, checkedAtMs: 1, isDenied };
-  opened.catalog.putTag(tagKey(name, '1'), record);
+  opened.metadata.tags.put(tagKey(name, '1'), record);
 }
 
 async function lostCatalog(temp: TempDirectory, edit: (text: string) => string = (text) => text): Promise<void> {
@@ -57,14 +57,14 @@ it('an origin outlives the catalog, for everything below its tag', async () => {
   await lostCatalog(temp);
   await using opened = await openTestStore(temp.path);
   await opened.recovered;
-  const { catalog } = opened;
-  expect(catalog.link(repositoryKey('a'), image.digest, 'manifest')).toEqual({
+  const { metadata } = opened;
+  expect(metadata.links.get(repositoryKey('a'), image.digest, 'manifest')).toEqual({
     origin: ours,
     mediaType: image.mediaType,
   });
-  expect(catalog.link(repositoryKey('a'), layer, 'blob')?.origin).toEqual(ours);
-  expect(catalog.provenance(layer, 'docker.io')).toEqual({ isPublic: false, isOwn: true });
-  expect(catalog.namedBy(repositoryKey('a'), layer, 9)).toHaveLength(1);
+  expect(metadata.links.get(repositoryKey('a'), layer, 'blob')?.origin).toEqual(ours);
+  expect(metadata.provenance.get(layer, 'docker.io')).toEqual({ isPublic: false, isOwn: true });
+  expect(metadata.edges.namedBy(repositoryKey('a'), layer, 9)).toHaveLength(1);
 });
 
 it('what entries of several origins lead to is linked below the strictest only', async () => {
@@ -75,13 +75,13 @@ it('what entries of several origins lead to is linked below the strictest only',
   await lostCatalog(temp);
   await using opened = await openTestStore(temp.path);
   await opened.recovered;
-  const { catalog } = opened;
-  expect(catalog.link(repositoryKey('closed'), layer, 'blob')?.origin).toEqual(ours);
+  const { metadata } = opened;
+  expect(metadata.links.get(repositoryKey('closed'), layer, 'blob')?.origin).toEqual(ours);
   for (const kind of ['manifest', 'blob'] as const) {
-    expect(catalog.link(repositoryKey('open'), kind === 'blob' ? layer : image.digest, kind)).toBeUndefined();
+    expect(metadata.links.get(repositoryKey('open'), kind === 'blob' ? layer : image.digest, kind)).toBeUndefined();
   }
-  expect(catalog.tag(tagKey('open', '1'))?.digest).toBe(image.digest);
-  expect(catalog.provenance(layer, 'docker.io').isPublic).toBe(false);
+  expect(metadata.tags.get(tagKey('open', '1'))?.digest).toBe(image.digest);
+  expect(metadata.provenance.get(layer, 'docker.io').isPublic).toBe(false);
 });
 
 it('an entry without annotations of weir’s is an operator’s, one of an earlier weir is as strict as what is configured', async () => {
@@ -93,7 +93,7 @@ it('an entry without annotations of weir’s is an operator’s, one of an earli
     await lostCatalog(temp, (text) => text.replaceAll(annotation, ''));
     await using opened = await openTestStore(temp.path);
     await opened.recovered;
-    expect(opened.catalog.link(repositoryKey('a'), layer, 'blob')?.origin.kind).toBe(kind);
+    expect(opened.metadata.links.get(repositoryKey('a'), layer, 'blob')?.origin.kind).toBe(kind);
   }
 });
 
@@ -103,11 +103,11 @@ it('a media type that would end a header is not taken over from index.json, nor 
   await lostCatalog(temp, (text) => text.replaceAll(mediaTypes.ociManifest, evil));
   await using opened = await openTestStore(temp.path);
   await opened.recovered;
-  const { catalog } = opened;
-  expect(catalog.manifest(image.digest)?.mediaType).toBe(mediaTypes.ociManifest);
-  expect(catalog.link(repositoryKey('a'), image.digest, 'manifest')?.mediaType).toBe(mediaTypes.ociManifest);
-  expect(catalog.tag(tagKey('a', '1'))?.mediaType).toBe(mediaTypes.ociManifest);
-  expect(catalog.manifest(digestOf('nothing'))).toBeUndefined();
+  const { metadata } = opened;
+  expect(metadata.manifests.get(image.digest)?.mediaType).toBe(mediaTypes.ociManifest);
+  expect(metadata.links.get(repositoryKey('a'), image.digest, 'manifest')?.mediaType).toBe(mediaTypes.ociManifest);
+  expect(metadata.tags.get(tagKey('a', '1'))?.mediaType).toBe(mediaTypes.ociManifest);
+  expect(metadata.manifests.get(digestOf('nothing'))).toBeUndefined();
 });
 
 /** One layer is in both. */
@@ -133,14 +133,14 @@ it.each([
   await lostCatalog(temp);
   await using opened = await openTestStore(temp.path);
   await opened.recovered;
-  const { catalog } = opened;
+  const { metadata } = opened;
   const closed = repositoryKey('closed');
-  expect(catalog.link(closed, base.digest, 'manifest')).toEqual({ origin: ours, mediaType: base.mediaType });
-  expect(catalog.link(closed, shared, 'blob')?.origin).toEqual(ours);
-  expect(catalog.tagsOf(closed)).toEqual([]);
-  expect(catalog.link(repositoryKey('open'), derived.digest, 'manifest')?.origin).toEqual(byAnybody);
-  expect(catalog.link(repositoryKey('open'), shared, 'blob')).toBeUndefined();
-  expect(catalog.provenance(shared, 'docker.io').isPublic).toBe(false);
+  expect(metadata.links.get(closed, base.digest, 'manifest')).toEqual({ origin: ours, mediaType: base.mediaType });
+  expect(metadata.links.get(closed, shared, 'blob')?.origin).toEqual(ours);
+  expect(metadata.tags.of(closed)).toEqual([]);
+  expect(metadata.links.get(repositoryKey('open'), derived.digest, 'manifest')?.origin).toEqual(byAnybody);
+  expect(metadata.links.get(repositoryKey('open'), shared, 'blob')).toBeUndefined();
+  expect(metadata.provenance.get(shared, 'docker.io').isPublic).toBe(false);
 });
 
 it('index.json has an entry for what no other entry leads to, and for nothing else', async () => {
@@ -149,7 +149,7 @@ it('index.json has an entry for what no other entry leads to, and for nothing el
   await using opened = await openTestStore(temp.path);
   await opened.recovered;
   const entries = async (): Promise<unknown> => {
-    opened.catalog.flush();
+    opened.metadata.flush();
     await opened.index.flush();
     const read = parseLayoutIndex(await readFile(temp.file('index.json'))) ?? [];
     return read.map(({ descriptor: { digest, annotations = {} }, refName }) => {
@@ -162,7 +162,7 @@ it('index.json has an entry for what no other entry leads to, and for nothing el
   expect(await entries()).toEqual([unnamed]);
   // A child on another word would get another origin from the walk.
   await pull(opened, 'b', ours, index);
-  opened.catalog.addLink(repositoryKey('b'), base.digest, 'manifest', { origin: byAnybody });
+  opened.metadata.links.add(repositoryKey('b'), base.digest, 'manifest', { origin: byAnybody });
   const other = { ...unnamed, where: 'docker.io/b' };
   const all = [unnamed, { ...other, origin: 'credential basic alice' }, { ...other, digest: base.digest }];
   expect(await entries()).toEqual(expect.arrayContaining(all));

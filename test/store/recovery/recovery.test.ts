@@ -195,7 +195,7 @@ describe('the walk through the blobs', () => {
     await utimes(blobFile(temp.path, future.digest), new Date(), new Date(Date.now() + yearMs));
     await writeFile(temp.file('blobs', 'sha256', 'README'), 'not a blob');
     await using opened = await openTestStore(temp.path);
-    const { catalog, clock } = opened;
+    const { metadata, clock } = opened;
     expect(await opened.recovered).toEqual({
       isComplete: true,
       blobs: 3,
@@ -204,12 +204,12 @@ describe('the walk through the blobs', () => {
       partials: 0,
       tags: 0,
     });
-    expect(catalog.totals().blobs).toBe(3);
-    expect(catalog.sealed(gone.digest)).toBeUndefined();
-    expect(catalog.sealed(known.digest)).toMatchObject({ isSuspect: false, sizeBytes: 1000 });
-    expect(catalog.sealed(copied.digest)).toMatchObject({ isSuspect: true, sizeBytes: 1000, allocatedBytes: 4096 });
-    expect(catalog.oldest(1)[0]?.digest).toBe(copied.digest);
-    expect(catalog.sealed(future.digest)?.lastUsedMs).toBeLessThanOrEqual(clock.now());
+    expect(metadata.blobs.totals().blobs).toBe(3);
+    expect(metadata.blobs.get(gone.digest)).toBeUndefined();
+    expect(metadata.blobs.get(known.digest)).toMatchObject({ isSuspect: false, sizeBytes: 1000 });
+    expect(metadata.blobs.get(copied.digest)).toMatchObject({ isSuspect: true, sizeBytes: 1000, allocatedBytes: 4096 });
+    expect(metadata.blobs.oldest(1)[0]?.digest).toBe(copied.digest);
+    expect(metadata.blobs.get(future.digest)?.lastUsedMs).toBeLessThanOrEqual(clock.now());
     expect(await readdir(temp.file('blobs', 'sha256'))).toContain('README');
     expect(opened.logger.complaints()).toEqual(['files among the blobs are not named like blobs']);
   });
@@ -225,7 +225,7 @@ describe('the walk through the blobs', () => {
     await using opened = await openTestStore(temp.path);
     await opened.recovered;
     expect(await readdir(temp.file('blobs', 'sha256'))).toEqual([good.digest.slice(7)]);
-    expect(opened.catalog.totals().blobs).toBe(1);
+    expect(opened.metadata.blobs.totals().blobs).toBe(1);
     const reasons = (await readdir(temp.file('weir', 'quarantine'))).filter((name) => name.endsWith('.reason'));
     expect(reasons).toHaveLength(2);
   });
@@ -263,6 +263,6 @@ describe('the walk through the blobs', () => {
     expect(summary.blobs).toBeLessThanOrEqual(300);
     await using again = await openTestStore(temp.path);
     expect(await again.recovered).toMatchObject({ isComplete: true, blobs: 300 });
-    expect(again.catalog.totals().blobs).toBe(300);
+    expect(again.metadata.blobs.totals().blobs).toBe(300);
   });
 });

@@ -125,11 +125,11 @@ describe('a hostile or torn root', () => {
     const second = await openTestStore(temp.path);
     const { digest } = content();
     const record = { digest, mediaType: 'a/b', sizeBytes: 1, checkedAtMs: 1, isDenied: false };
-    second.catalog.putTag(tagKey('a', 'v1'), record);
+    second.metadata.tags.put(tagKey('a', 'v1'), record);
     await second.close();
     expect(await readFile(temp.file('weir', 'backup'))).toEqual(await readFile(temp.file('weir', 'before')));
     await using third = await openTestStore(temp.path);
-    expect(third.catalog.tag(tagKey('a', 'v1'))).toMatchObject({ digest });
+    expect(third.metadata.tags.get(tagKey('a', 'v1'))).toMatchObject({ digest });
     await third.recovered;
   });
 

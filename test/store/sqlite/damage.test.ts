@@ -3,7 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { parseLayoutIndex } from '../../../src/oci/layout.ts';
-import { SqliteCatalog } from '../../../src/store/metadata/sqlite.ts';
+import { Metadata } from '../../../src/store/metadata/metadata.ts';
 import { byAnybody } from '../../../src/store/contract/origin.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { eventually } from '../../support/gate.ts';
@@ -18,22 +18,33 @@ const tag = tagKey('library/alpine', '3.20');
 const port = tagKey('team/app', 'v1', 'registry.example:5000');
 
 /** Stores an image the way a pull does: blobs, manifests, links, then the tags. */
-async function fill({ store, catalog, clock }: TestStore): Promise<void> {
+async function fill({ store, metadata, clock }: TestStore): Promise<void> {
   for (const { digest, bytes, mediaType } of [image, index]) {
     await store.put(digest, bytes);
-    catalog.recordManifest({ digest, mediaType, sizeBytes: bytes.length });
-    catalog.addLink(key, digest, 'manifest', { origin: byAnybody });
+    metadata.manifests.record({ digest, mediaType, sizeBytes: bytes.length });
+    metadata.links.add(key, digest, 'manifest', { origin: byAnybody });
   }
   for (const { digest, bytes } of image.blobs) {
     await store.put(digest, bytes);
-    for (const repository of [key, port]) catalog.addLink(repository, digest, 'blob', { origin: byAnybody });
+    for (const repository of [key, port]) metadata.links.add(repository, digest, 'blob', { origin: byAnybody });
   }
-  catalog.addLink(port, image.digest, 'manifest', { origin: byAnybody });
+  metadata.links.add(port, image.digest, 'manifest', { origin: byAnybody });
   const checked = { checkedAtMs: clock.now(), isDenied: false };
   const { digest, mediaType, bytes } = index;
-  catalog.putTag(tag, { digest, mediaType, sizeBytes: bytes.length, ...checked });
-  catalog.putTag(port, { digest: image.digest, mediaType: image.mediaType, sizeBytes: image.bytes.length, ...checked });
-  catalog.putTag(tagKey('library/alpine', 'denied'), { digest, mediaType, sizeBytes: 1, ...checked, isDenied: true });
+  metadata.tags.put(tag, { digest, mediaType, sizeBytes: bytes.length, ...checked });
+  metadata.tags.put(port, {
+    digest: image.digest,
+    mediaType: image.mediaType,
+    sizeBytes: image.bytes.length,
+    ...checked,
+  });
+  metadata.tags.put(tagKey('library/alpine', 'denied'), {
+    digest,
+    mediaType,
+    sizeBytes: 1,
+    ...checked,
+    isDenied: true,
+  });
 }
 
 async function filledRoot(): Promise<TempDirectory> {
@@ -47,40 +58,40 @@ async function filledRoot(): Promise<TempDirectory> {
 }
 
 /** Everything that blobs and index.json tell is there, and every blob is served without being hashed again. */
-async function expectAllThere({ store, catalog }: TestStore, otherBlobs = 0): Promise<void> {
+async function expectAllThere({ store, metadata }: TestStore, otherBlobs = 0): Promise<void> {
   const blobs = 2 + image.blobs.length + otherBlobs;
   await eventually(
-    () => catalog.tag(tag) !== undefined && catalog.tag(port) !== undefined,
+    () => metadata.tags.get(tag) !== undefined && metadata.tags.get(port) !== undefined,
     () => 'no tags',
   );
-  expect(catalog.tag(tag)).toMatchObject({
+  expect(metadata.tags.get(tag)).toMatchObject({
     digest: index.digest,
     mediaType: index.mediaType,
     sizeBytes: index.bytes.length,
     isDenied: false,
   });
-  expect(catalog.tag(tag)?.checkedAtMs).toBeGreaterThan(Date.now() - 3_600_000);
+  expect(metadata.tags.get(tag)?.checkedAtMs).toBeGreaterThan(Date.now() - 3_600_000);
   await eventually(
-    () => catalog.totals().blobs === blobs,
-    () => `${catalog.totals().blobs} of ${blobs} blobs`,
+    () => metadata.blobs.totals().blobs === blobs,
+    () => `${metadata.blobs.totals().blobs} of ${blobs} blobs`,
   );
   const manifests: readonly BuiltManifest[] = [index, image];
   for (const { digest, mediaType, bytes } of manifests) {
-    expect(catalog.hasLink(key, digest, 'manifest')).toBe(true);
-    expect(catalog.hasLink(key, digest, 'blob')).toBe(false);
-    expect(catalog.manifest(digest)).toEqual({ digest, mediaType, sizeBytes: bytes.length });
+    expect(metadata.links.has(key, digest, 'manifest')).toBe(true);
+    expect(metadata.links.has(key, digest, 'blob')).toBe(false);
+    expect(metadata.manifests.get(digest)).toEqual({ digest, mediaType, sizeBytes: bytes.length });
   }
   for (const { digest, bytes } of image.blobs) {
-    expect(catalog.hasLink(key, digest, 'blob')).toBe(true);
-    expect(catalog.hasLink(port, digest, 'blob')).toBe(true);
-    expect(catalog.hasLink(key, digest, 'manifest')).toBe(false);
+    expect(metadata.links.has(key, digest, 'blob')).toBe(true);
+    expect(metadata.links.has(port, digest, 'blob')).toBe(true);
+    expect(metadata.links.has(key, digest, 'manifest')).toBe(false);
     // No row vouches for what a lost catalog knew: it is proved when it is read.
     expect(await store.stat(digest)).toMatchObject({ sizeBytes: bytes.length });
     expect(Buffer.from((await store.readAll(digest, bytes.length)) ?? [])).toEqual(bytes);
     expect(await store.stat(digest)).toMatchObject({ isSuspect: false });
-    expect(catalog.sealed(digest)).toMatchObject({ sizeBytes: bytes.length });
+    expect(metadata.blobs.get(digest)).toMatchObject({ sizeBytes: bytes.length });
   }
-  expect(catalog.hasLink(port, index.digest, 'manifest')).toBe(false);
+  expect(metadata.links.has(port, index.digest, 'manifest')).toBe(false);
 }
 
 const page = 4096;
@@ -104,49 +115,57 @@ function alter(path: string, sql: string): void {
 const damages: readonly {
   readonly name: string;
   readonly isAside: boolean;
-  readonly apply: (catalog: string) => Promise<void>;
+  readonly apply: (metadata: string) => Promise<void>;
 }[] = [
-  { name: 'an empty file', isAside: false, apply: (catalog) => truncate(catalog, 0) },
-  { name: 'one byte', isAside: false, apply: (catalog) => truncate(catalog, 1) },
-  { name: 'half a header', isAside: true, apply: (catalog) => truncate(catalog, 50) },
-  { name: 'the first page alone', isAside: true, apply: (catalog) => truncate(catalog, page) },
+  { name: 'an empty file', isAside: false, apply: (metadata) => truncate(metadata, 0) },
+  { name: 'one byte', isAside: false, apply: (metadata) => truncate(metadata, 1) },
+  { name: 'half a header', isAside: true, apply: (metadata) => truncate(metadata, 50) },
+  { name: 'the first page alone', isAside: true, apply: (metadata) => truncate(metadata, page) },
   {
     name: 'half of it',
     isAside: true,
-    apply: async (catalog) => truncate(catalog, Math.floor((await stat(catalog)).size / 2)),
+    apply: async (metadata) => truncate(metadata, Math.floor((await stat(metadata)).size / 2)),
   },
   {
     name: 'noise of the same size',
     isAside: true,
-    apply: async (catalog) => writeFile(catalog, Buffer.alloc((await stat(catalog)).size, 0xa5)),
+    apply: async (metadata) => writeFile(metadata, Buffer.alloc((await stat(metadata)).size, 0xa5)),
   },
-  { name: 'text', isAside: true, apply: (catalog) => writeFile(catalog, 'catalog: {}\n') },
-  { name: 'a wrong magic', isAside: true, apply: (catalog) => overwrite(catalog, 0, Buffer.from('sqlite')) },
+  { name: 'text', isAside: true, apply: (metadata) => writeFile(metadata, 'catalog: {}\n') },
+  { name: 'a wrong magic', isAside: true, apply: (metadata) => overwrite(metadata, 0, Buffer.from('sqlite')) },
   {
     name: 'zeros after the header page',
     isAside: true,
-    apply: async (catalog) => overwrite(catalog, page, Buffer.alloc((await stat(catalog)).size - page)),
+    apply: async (metadata) => overwrite(metadata, page, Buffer.alloc((await stat(metadata)).size - page)),
   },
-  { name: 'a newer schema', isAside: true, apply: async (catalog) => alter(catalog, 'PRAGMA user_version = 99') },
+  { name: 'a newer schema', isAside: true, apply: async (metadata) => alter(metadata, 'PRAGMA user_version = 99') },
   {
     name: 'the database of another program',
     isAside: true,
-    apply: async (catalog) => {
-      await rm(catalog);
-      alter(catalog, 'CREATE TABLE cookies (name TEXT); PRAGMA user_version = 1');
+    apply: async (metadata) => {
+      await rm(metadata);
+      alter(metadata, 'CREATE TABLE cookies (name TEXT); PRAGMA user_version = 1');
     },
   },
-  { name: 'a missing table', isAside: true, apply: async (catalog) => alter(catalog, 'DROP TABLE tags') },
-  { name: 'a missing index', isAside: true, apply: async (catalog) => alter(catalog, 'DROP INDEX blobs_by_last_use') },
+  { name: 'a missing table', isAside: true, apply: async (metadata) => alter(metadata, 'DROP TABLE tags') },
+  {
+    name: 'a missing index',
+    isAside: true,
+    apply: async (metadata) => alter(metadata, 'DROP INDEX blobs_by_last_use'),
+  },
   {
     name: 'a table with another column',
     isAside: true,
-    apply: async (catalog) => alter(catalog, 'ALTER TABLE blobs ADD COLUMN colour TEXT'),
+    apply: async (metadata) => alter(metadata, 'ALTER TABLE blobs ADD COLUMN colour TEXT'),
   },
-  { name: 'no totals', isAside: true, apply: async (catalog) => alter(catalog, 'DELETE FROM totals') },
-  { name: 'noise as its log', isAside: false, apply: (catalog) => writeFile(`${catalog}-wal`, Buffer.alloc(9000, 1)) },
-  { name: 'an empty log', isAside: false, apply: (catalog) => writeFile(`${catalog}-wal`, '') },
-  { name: 'noise as its shared memory', isAside: false, apply: (catalog) => writeFile(`${catalog}-shm`, 'noise') },
+  { name: 'no totals', isAside: true, apply: async (metadata) => alter(metadata, 'DELETE FROM totals') },
+  {
+    name: 'noise as its log',
+    isAside: false,
+    apply: (metadata) => writeFile(`${metadata}-wal`, Buffer.alloc(9000, 1)),
+  },
+  { name: 'an empty log', isAside: false, apply: (metadata) => writeFile(`${metadata}-wal`, '') },
+  { name: 'noise as its shared memory', isAside: false, apply: (metadata) => writeFile(`${metadata}-shm`, 'noise') },
 ];
 
 describe('a damaged catalog', () => {
@@ -178,16 +197,16 @@ describe('a damaged catalog', () => {
 
   it('(any single page) does not stop the start either, wherever the damage is', async () => {
     await using temp = await filledRoot();
-    const catalog = temp.file('weir', 'catalog.db');
-    const pages = (await stat(catalog)).size / page;
+    const metadata = temp.file('weir', 'catalog.db');
+    const pages = (await stat(metadata)).size / page;
     expect(pages).toBeGreaterThan(10);
-    await copyFile(catalog, temp.file('weir', 'good'));
+    await copyFile(metadata, temp.file('weir', 'good'));
     for (let i = 0; i < pages; i++) {
       for (const name of await readdir(temp.file('weir'))) {
         if (name.startsWith('catalog.db')) await rm(temp.file('weir', name));
       }
-      await copyFile(temp.file('weir', 'good'), catalog);
-      await overwrite(catalog, i * page, Buffer.alloc(page, 0xa5));
+      await copyFile(temp.file('weir', 'good'), metadata);
+      await overwrite(metadata, i * page, Buffer.alloc(page, 0xa5));
       const opened = await openTestStore(temp.path);
       expect(await opened.recovered, `page ${i}`).toMatchObject({ isComplete: true });
       await expectAllThere(opened);
@@ -212,14 +231,14 @@ describe('a damaged catalog', () => {
     await using temp = await filledRoot();
     await using opened = await openTestStore(temp.path);
     await opened.recovered;
-    const { catalog, store } = opened;
-    if (!('database' in catalog)) throw new Error('not the SQLite catalog');
-    const database = catalog.database as { replace(reason: unknown): void };
+    const { metadata, store } = opened;
+    if (!('database' in metadata)) throw new Error('not the SQLite catalog');
+    const database = metadata.database as { replace(reason: unknown): void };
     database.replace(new Error('a test says so'));
-    expect(catalog.tag(tag)).toBeUndefined();
+    expect(metadata.tags.get(tag)).toBeUndefined();
     const fresh = buildImage({ seed: 'meanwhile' });
     await store.put(fresh.digest, fresh.bytes);
-    catalog.flush();
+    metadata.flush();
     await opened.index.flush();
     const walks = (): number => opened.logger.lines.filter(({ level }) => level === 'info').length;
     await eventually(
@@ -239,7 +258,7 @@ describe('a damaged catalog', () => {
     await using temp = await filledRoot();
     const path = temp.file('weir', 'catalog.db');
     await rm(path);
-    new SqliteCatalog({ path, clock: new FakeClock(), logger: silentLogger }).close();
+    new Metadata({ path, clock: new FakeClock(), logger: silentLogger }).close();
     await using opened = await openTestStore(temp.path);
     expect(await opened.recovered).toMatchObject({ tags: 2 });
     await expectAllThere(opened);
@@ -251,7 +270,7 @@ describe('a damaged catalog', () => {
     await writeFile(temp.file('index.json'), '{"manifests": 5}');
     await using opened = await openTestStore(temp.path);
     expect(await opened.recovered).toMatchObject({ isComplete: true, tags: 0, blobs: 2 + image.blobs.length });
-    expect(opened.catalog.totals().blobs).toBe(2 + image.blobs.length);
+    expect(opened.metadata.blobs.totals().blobs).toBe(2 + image.blobs.length);
     expect(await opened.store.stat(image.digest)).toMatchObject({ isSuspect: true });
     expect(opened.logger.complaints()).toEqual(['index.json is damaged as well; tags and links start anew']);
   });

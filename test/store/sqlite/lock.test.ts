@@ -11,39 +11,39 @@ describe('a catalog that another process locks', () => {
     await using temp = await tempDirectory('locked');
     await using opened = await openTestStore(temp.path);
     await opened.recovered;
-    const { catalog, store, clock } = opened;
+    const { metadata, store, clock } = opened;
     const [old, fresh] = [content(), content()];
     await store.put(old.digest, old.bytes);
-    catalog.addLink(key, old.digest, 'blob', { origin: byAnybody });
-    catalog.flush();
+    metadata.links.add(key, old.digest, 'blob', { origin: byAnybody });
+    metadata.flush();
 
     const other = new DatabaseSync(temp.file('weir', 'catalog.db'));
     other.exec('BEGIN EXCLUSIVE');
     const beganMs = performance.now();
     for (let i = 0; i < 200; i++) {
-      catalog.touch(old.digest);
+      metadata.blobs.touch(old.digest);
       expect(await store.stat(old.digest)).toMatchObject({ isSuspect: false });
-      expect(catalog.hasLink(key, old.digest, 'blob')).toBe(true);
-      catalog.flush();
+      expect(metadata.links.has(key, old.digest, 'blob')).toBe(true);
+      metadata.flush();
     }
     // One wait of 20 ms; each write once waited for 500.
     expect(performance.now() - beganMs).toBeLessThan(20_000);
     await store.put(fresh.digest, fresh.bytes);
-    catalog.addLink(key, fresh.digest, 'blob', { origin: byAnybody });
+    metadata.links.add(key, fresh.digest, 'blob', { origin: byAnybody });
     const record = { digest: fresh.digest, mediaType: 'a/b', sizeBytes: 1, checkedAtMs: 1, isDenied: false };
-    catalog.putTag(tagKey('library/alpine', 'v1'), record);
+    metadata.tags.put(tagKey('library/alpine', 'v1'), record);
     expect(await store.stat(fresh.digest)).toMatchObject({ isSuspect: false });
-    expect(catalog.hasLink(key, fresh.digest, 'blob')).toBe(true);
+    expect(metadata.links.has(key, fresh.digest, 'blob')).toBe(true);
     expect(opened.logger.complaints()).toEqual(['the catalog cannot be read or written; weir goes on without']);
     other.exec('ROLLBACK');
     other.close();
 
     await clock.advance(400);
-    catalog.flush();
+    metadata.flush();
     const reader = new DatabaseSync(temp.file('weir', 'catalog.db'), { readOnly: true });
     const count = (sql: string): unknown => reader.prepare(`SELECT count(*) AS n FROM ${sql}`).get()?.['n'];
     expect([count('blobs WHERE file_stamp IS NOT NULL'), count('links'), count('tags')]).toEqual([2, 2, 1]);
     reader.close();
-    expect(catalog.tag(tagKey('library/alpine', 'v1'))?.digest).toBe(fresh.digest);
+    expect(metadata.tags.get(tagKey('library/alpine', 'v1'))?.digest).toBe(fresh.digest);
   });
 });

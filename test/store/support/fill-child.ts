@@ -12,7 +12,7 @@ import { say } from './child.ts';
 import { blobSize } from './fill-content.ts';
 
 const [root = '', first = '0'] = process.argv.slice(2);
-const { store, catalog } = await openStore({
+const { store, metadata } = await openStore({
   root,
   partialTtlMs: 86_400_000,
   clock: systemClock,
@@ -40,7 +40,7 @@ async function fill(): Promise<void> {
     }
     await ingest.adopt(bytes.length);
     say('adopted', { number });
-    catalog.touch(digest);
+    metadata.blobs.touch(digest);
     if (number % 10 === 0) await store.remove(digest);
   }
 }

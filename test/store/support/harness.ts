@@ -54,15 +54,15 @@ export interface TestStore extends OpenedStore, AsyncDisposable {
 export interface TestStoreOptions {
   readonly clock?: FakeClock;
   readonly partialTtlMs?: number;
-  readonly mostCatalogBytes?: number;
+  readonly mostMetadataBytes?: number;
 }
 
 /** The clock starts at the system's own time, which is what files carry. */
 export async function openTestStore(root: string, options: TestStoreOptions = {}): Promise<TestStore> {
   const clock = options.clock ?? new FakeClock(Date.now());
   const logger = new RecordingLogger();
-  const { partialTtlMs = 86_400_000, mostCatalogBytes } = options;
-  const opened = await openStore({ root, partialTtlMs, mostCatalogBytes, clock, logger });
+  const { partialTtlMs = 86_400_000, mostMetadataBytes } = options;
+  const opened = await openStore({ root, partialTtlMs, mostMetadataBytes, clock, logger });
   return { ...opened, root, clock, logger, [Symbol.asyncDispose]: () => opened.close() };
 }
 

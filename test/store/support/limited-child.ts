@@ -14,7 +14,7 @@ const opened = await openStore({
   clock: systemClock,
   logger,
 });
-const { store, catalog } = opened;
+const { store, metadata } = opened;
 await opened.recovered;
 const small = Buffer.from('small');
 await store.put(digestOf(small), small);
@@ -42,10 +42,10 @@ if (scenario === 'file size') {
   say('kept', { keep: await outcome(() => ingest.keep([{ start: 0, end: 1000 }], large.length)) });
   say('put', { put: await outcome(() => store.put(digestOf(large), large)), usage: store.usage() });
   for (let i = 0; i < 400; i++) {
-    catalog.putListing(`key ${i}`, { body: 'x'.repeat(10_000), checkedAtMs: i });
-    if (i % 20 === 0) catalog.flush();
+    metadata.lists.put(`key ${i}`, { body: 'x'.repeat(10_000), checkedAtMs: i });
+    if (i % 20 === 0) metadata.flush();
   }
-  catalog.flush();
+  metadata.flush();
   say('catalog', { complaints: logger.complaints(), hit: await hit() });
   const other = Buffer.from('other');
   say('after', { put: await outcome(() => store.put(digestOf(other), other)) });
