@@ -42,7 +42,7 @@ describe('kill -9 while four fills run', () => {
     }
     // A run in which the kills came too early proves nothing.
     expect(isEnough(), `${kills} kills, ${JSON.stringify(seen)}`).toBe(true);
-  });
+  }, 300_000);
 });
 
 /** Looks at the files alone, before any store does. */

@@ -203,7 +203,7 @@ export class Shares {
     return victim;
   }
 
-  /** How many slots each client has for what is in `lane`; what was asked back counts no more. */
+  /** How many slots each client has for what is of `priority`; what was asked back counts no more. */
   #uses(priority: Party['priority'] = 'normal'): Uses {
     const uses = new Uses();
     for (const { party, account, isAsked } of this.#holders)
@@ -223,8 +223,7 @@ export class Shares {
   }
 
   #some(priority: Party['priority']): boolean {
-    for (const { party } of this.#waiting) if (party.priority === priority) return true;
-    return false;
+    return [...this.#waiting].some(({ party }) => party.priority === priority);
   }
 
   /** The latest of the client that wants the most goes. */
