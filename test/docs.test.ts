@@ -82,6 +82,24 @@ describe('the documents', () => {
     expect(rows.flatMap(testsOf).filter((path) => !existsSync(join(root, path)))).toEqual([]);
   });
 
+  it('explain words, in architecture.md, that are names in the source', () => {
+    const [, words = ''] = read('docs/architecture.md').split(/^## Words$/m);
+    const explained = [...(words.split(/^## /m)[0] ?? '').matchAll(/\*\*([^*]+)\*\*/g)].map(([, word = '']) => word);
+    expect(explained.length).toBeGreaterThan(30);
+    const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((name) =>
+      name.endsWith('.ts'),
+    );
+    // As names, and as parts of names: `isSuspect`, `ManifestRecord`.
+    const source = files.map((name) =>
+      readFileSync(join(root, 'src', name), 'utf8').replaceAll(/\/\*.*?\*\/|\/\/.*/gs, ''),
+    );
+    const names = new Set(source.flatMap((text) => text.match(/[A-Za-z]+/g) ?? []));
+    const parts = new Set(
+      [...names].flatMap((name) => [name, ...name.split(/(?=[A-Z])/)].map((one) => one.toLowerCase())),
+    );
+    expect(explained.filter((word) => !parts.has(word.toLowerCase()))).toEqual([]);
+  });
+
   it('link to files and headings that exist', () => {
     const links = found(/\]\(([^)\s]+)\)/g).filter(({ match }) => !/^[a-z]+:/.test(match));
     expect(links.length).toBeGreaterThan(20);
