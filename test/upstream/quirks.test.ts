@@ -88,6 +88,14 @@ describe('quirks', () => {
     expect(await client.statBlob(name, digest, never)).toEqual({ sizeBytes: content.length });
   });
 
+  it('a type of manifest may be written in capitals', async () => {
+    await using upstream = await registry();
+    upstream.on({ kind: 'manifest' }, headers({ 'Content-Type': 'Application/VND.OCI.image.Manifest.v1+JSON' }));
+    await using client = clientOf(new URL(upstream.url));
+    for (const asked of [client.headManifest(name, ref('v1'), never), client.getManifest(name, ref('v1'), never)])
+      expect(await asked).toMatchObject({ mediaType: mediaTypes.ociManifest });
+  });
+
   it('Docker Hub tells how many pulls are left', async () => {
     const recorded = recorder();
     await using upstream = await registry();

@@ -151,7 +151,7 @@ export function isAborted(error: unknown): error is UpstreamError {
   return error instanceof UpstreamError && error.kind === 'aborted';
 }
 
-/** What a registry may say of a thing to whoever may not see it. */
+/** What a registry may say of a thing to whoever may not see it. 405, 416 and 429 say nothing about the thing. */
 export function isRefusal(status: number): boolean {
-  return status >= 400 && status <= 499 && status !== 416 && status !== 429;
+  return status >= 400 && status <= 499 && ![405, 416, 429].includes(status);
 }

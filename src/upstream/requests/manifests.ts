@@ -1,6 +1,6 @@
 /** Manifests at one endpoint: HEAD and GET, with what their headers may say. */
 import { parseDigest } from '../../oci/digest.ts';
-import { cleanMediaType, manifestAccept, mediaTypes, stripParameters } from '../../oci/media-type.ts';
+import { isManifestType, cleanMediaType, manifestAccept, mediaTypes, stripParameters } from '../../oci/media-type.ts';
 import { type Reference, referenceText, type Repository } from '../../oci/reference.ts';
 import { refusedAnswer } from './refusal.ts';
 import { type Answer, type Ask, askEndpoint, type Attempt, type Endpoint } from './endpoint.ts';
@@ -92,8 +92,10 @@ function headOf({ response, url, from, shown }: Answer, upstream: string): Manif
     response.abort();
     return failure('badResponse', upstream, `${withoutSecrets(url)}: ${reason}`);
   };
-  const mediaType = stripParameters(firstOf(headers['content-type']) ?? '');
-  if (isHtml(mediaType)) throw refuse('HTML instead of a manifest');
+  const sent = stripParameters(firstOf(headers['content-type']) ?? '');
+  if (isHtml(sent)) throw refuse('HTML instead of a manifest');
+  // Types may be written in any case (RFC 9110 §8.3.1), and clients compare with the registered form.
+  const mediaType = isManifestType(sent.toLowerCase()) ? sent.toLowerCase() : sent;
   // Bare hex, an ETag, nothing: what is no digest says nothing.
   const digest = parseDigest(firstOf(headers['docker-content-digest']) ?? '');
   // No manifest is empty: servers that say 0 to HEAD do not know. Of what is encoded they say another size.

@@ -246,7 +246,8 @@ describe('Authorizer with tokens', () => {
     expect(registry.seen.length - before).toBe(3);
     for (status.open of [404, 400, 403])
       await expect(client.ask('open')).rejects.toMatchObject({ kind: 'unreachable' });
-    for (status.open of [429, 500]) expect((await client.ask('open')).outcome).toBe(status.open);
+    // 405 is about the method, and whoever asks goes on with another.
+    for (status.open of [405, 429, 500]) expect((await client.ask('open')).outcome).toBe(status.open);
   });
 });
 
