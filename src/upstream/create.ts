@@ -90,7 +90,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     if (remaining !== undefined) events.rateLimitRemaining({ upstream: key, remaining: Number(remaining) });
   };
   const { headTimeoutMs = defaultHeadTimeoutMs } = options;
-  const asked = { upstream: key, endpoints, headTimeoutMs, clock, logger, events, onRegistryAnswer };
+  const asked = { upstream: key, endpoints, headTimeoutMs, connections, clock, logger, events, onRegistryAnswer };
   const asking = new Endpoints(asked);
   const onClose = (): void => origins.close();
   const limits = { connections, bandwidth, isOffline };

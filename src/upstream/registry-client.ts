@@ -142,6 +142,7 @@ export class RegistryClient implements Upstream {
     const body = await this.#ask(question, work, signal, {
       ...(avoidEndpoints && { avoid: avoidEndpoints }),
       isOpportunistic,
+      isTransfer: true,
     });
     slot.stepBack();
     return body;

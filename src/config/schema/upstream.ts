@@ -152,7 +152,7 @@ export const upstreamSchema = v.strictObject({
   ),
   connections: v.optional(
     integer(
-      'Blob transfers from this upstream at once, at most; shared out among client addresses. An eighth (of three or more, at least one) is never given to an address that has more than its share, even if it is alone: not every transfer can be given back.',
+      'Blob transfers from this upstream at once, at most; shared out among client addresses. An eighth (of three or more, at least one) is never given to an address that has more than its share, even if it is alone: not every transfer can be given back. As many questions besides (manifests, lists, HEADs), and at least 8, are shared out likewise.',
       { min: 1, max: 1024 },
     ),
     64,

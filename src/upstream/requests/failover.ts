@@ -12,6 +12,7 @@ import { isUnsupported, settle, worstOf } from './blame.ts';
 import type { Question } from '../contract/question.ts';
 import { race, type Runner } from './race.ts';
 import { longestShortMs } from '../limits/rate-limit.ts';
+import { QuestionSlots } from '../limits/questions.ts';
 import { type Patience, Standing } from '../limits/standing.ts';
 import type { UpstreamEvents } from '../contract/upstream.ts';
 
@@ -21,6 +22,8 @@ export interface EndpointsOptions {
   readonly endpoints: readonly Endpoint[];
   /** For one question from its first byte to the last of its head, waits and other endpoints included; milliseconds. */
   readonly headTimeoutMs: number;
+  /** Transfers at once, and other questions besides. */
+  readonly connections: number;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly events: Pick<UpstreamEvents, 'upstreamRejected'>;
@@ -30,6 +33,8 @@ export interface EndpointsOptions {
 export type Work<T> = (endpoint: Endpoint, attempt: Attempt) => Promise<T>;
 
 export interface AskOptions {
+  /** It is a transfer, which has a slot already. */
+  readonly isTransfer?: boolean;
   /** Used when all others have failed. */
   readonly avoid?: ReadonlySet<string>;
   /** The question is one that the caller can do without: its failure is held against nothing. */
@@ -45,11 +50,13 @@ const complainEveryMs = 60_000;
 
 export class Endpoints {
   readonly #options: EndpointsOptions;
+  readonly #slots: QuestionSlots;
   #complainsFromMs = -Infinity;
   readonly #standings = new Map<Endpoint, Standing>();
 
   constructor(options: EndpointsOptions) {
     this.#options = options;
+    this.#slots = new QuestionSlots({ ...options, lateAfterMs });
     for (const endpoint of options.endpoints) {
       this.#standings.set(endpoint, new Standing(options.upstream, options.clock));
     }
@@ -84,7 +91,7 @@ export class Endpoints {
       return (lost, begun) =>
         this.#askOne(
           endpoint,
-          { ...question, isLast, isOpportunistic: options.isOpportunistic ?? false },
+          { isOpportunistic: false, isTransfer: false, ...options, ...question, isLast },
           patience,
           work,
           {
@@ -102,7 +109,7 @@ export class Endpoints {
   /** One endpoint, again after a limit that is short enough to be waited for. */
   async #askOne<T>(
     endpoint: Endpoint,
-    question: Question & { readonly isLast: boolean; readonly isOpportunistic: boolean },
+    question: Question & AskOptions & { readonly isLast: boolean },
     patience: Patience,
     work: Work<T>,
     { signal, lost, begun }: Stops,
@@ -117,16 +124,20 @@ export class Endpoints {
       } catch (cause) {
         throw this.#asUpstreamError(cause, signal);
       }
+      // Behind all gates, so that what waits for a slow repository takes no slot from others.
+      using slot =
+        question.isTransfer === true ? undefined : await this.#slots.enter(question, patience.endsAtMs, either);
       begun();
-      const attempt = this.#attempt(either, patience.endsAtMs);
+      const stops = slot === undefined ? either : AbortSignal.any([either, slot.signal]);
+      const attempt = this.#attempt(stops, patience.endsAtMs);
       const sentAtMs = clock.monotonic();
       try {
         const value = await attempt.run(() => work(endpoint, attempt.state));
         standing.settle(question, { kind: 'answered' }, sentAtMs);
         return value;
       } catch (cause) {
-        const error = this.#asUpstreamError(cause, signal);
-        if (!question.isOpportunistic) {
+        const error = this.#asUpstreamError(slot?.signal.aborted === true ? slot.signal.reason : cause, signal);
+        if (question.isOpportunistic !== true) {
           this.#note(error, endpoint);
           settle(standing, question, error, attempt.state, sentAtMs);
         }
@@ -134,7 +145,7 @@ export class Endpoints {
         const isWorthIt =
           error.kind === 'rateLimited' &&
           question.isLast &&
-          !question.isOpportunistic &&
+          question.isOpportunistic !== true &&
           question.isAwaited !== false &&
           waitMs <= longestShortMs &&
           clock.monotonic() + waitMs <= patience.startedMs + limitPatienceMs;

@@ -111,7 +111,15 @@ export class ModelRegistry {
       mayDowngrade: () => true,
     };
     const endpoints = [endpoint];
-    const asked = { upstream: key, endpoints, headTimeoutMs: 60_000, clock, logger: silentLogger, events };
+    const asked = {
+      upstream: key,
+      endpoints,
+      headTimeoutMs: 60_000,
+      connections: 8,
+      clock,
+      logger: silentLogger,
+      events,
+    };
     const asking = new Endpoints({ ...asked, onRegistryAnswer: () => undefined });
     const limits = { connections: 8, bandwidth: undefined, isOffline };
     return new RegistryClient({
