@@ -64,7 +64,11 @@ export function parseRange(header: string): readonly RequestRange[] | 'ignore' |
  */
 export function resolveRanges(ranges: readonly RequestRange[], size: number): ResolvedRanges {
   if (size === 0) return { kind: 'full' };
-  const spans = ranges.flatMap((range) => toSpan(range, size) ?? []);
+  const spans: Span[] = [];
+  for (const range of ranges) {
+    const span = toSpan(range, size);
+    if (span !== undefined) spans.push(span);
+  }
   const [first] = spans;
   if (first === undefined) return { kind: 'unsatisfiable' };
   if (spans.reduce((sum, span) => sum + span.end - span.start, 0) > size) return { kind: 'full' };

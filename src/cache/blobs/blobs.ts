@@ -23,6 +23,7 @@ import { lease, longestWithoutBytesMs } from '../contract/lease.ts';
 import { look } from '../../fill/contract/look.ts';
 import { NegativeCache } from '../freshness/negative-cache.ts';
 import type { Outcome } from '../../headers/cache-status.ts';
+import { rangeAt } from '../../headers/packed-ranges.ts';
 import type { UpstreamPolicy } from '../contract/upstream-policy.ts';
 import type { Rights } from '../contract/rights.ts';
 import { StoredView } from '../../fill/readers/stored-view.ts';
@@ -153,7 +154,7 @@ export class Blobs {
     const { digest, repository } = query;
     const key = { upstream: upstream.key, repository };
     for (;;) {
-      const firstRange = query.ranges?.[0];
+      const firstRange = query.ranges && rangeAt(query.ranges, 0);
       const { fill, isNew } = fills.join({
         upstream,
         digest,

@@ -4,7 +4,7 @@
  */
 import type { Stamp } from '../../lib/change-counters.ts';
 import type { Digest } from '../../oci/digest.ts';
-import type { RequestRange } from '../../headers/range.ts';
+import type { PackedRanges } from '../../headers/packed-ranges.ts';
 import type { Reference, Repository } from '../../oci/reference.ts';
 import type { BlobView } from '../../fill/contract/blob-view.ts';
 import type { Outcome } from '../../headers/cache-status.ts';
@@ -43,7 +43,7 @@ export interface BlobQuery extends RepositoryQuery, FromClient {
   readonly digest: Digest;
   readonly method: 'get' | 'head';
   /** The parsed Range header; undefined for the whole blob. The first one decides what a cold fill fetches first. */
-  readonly ranges: readonly RequestRange[] | undefined;
+  readonly ranges: PackedRanges | undefined;
 }
 
 export type PeekQuery =

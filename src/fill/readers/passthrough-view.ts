@@ -2,7 +2,8 @@
 import type { Clock } from '../../lib/clock.ts';
 import { Party } from '../../lib/sharing/party.ts';
 import { type Digest, digestAlgorithm, digestOf, hasher } from '../../oci/digest.ts';
-import { type RequestRange, resolveRanges } from '../../headers/range.ts';
+import { type PackedRanges, unpackRanges } from '../../headers/packed-ranges.ts';
+import { resolveRanges } from '../../headers/range.ts';
 import type { Repository } from '../../oci/reference.ts';
 import type { BlobBody, Upstream } from '../../upstream/contract/upstream.ts';
 import type { BlobReader, BlobView, BodySpan } from '../contract/blob-view.ts';
@@ -25,7 +26,7 @@ export interface PassthroughOptions {
   readonly clock: Clock;
   readonly events: Pick<CacheEvents, 'unprovedRangeBytes'>;
   /** What the client asked for, when it is not the whole: a body from byte 0 would probably be wasted. */
-  readonly ranges: readonly RequestRange[] | undefined;
+  readonly ranges: PackedRanges | undefined;
   /** Where it is known. */
   readonly sizeBytes?: number | undefined;
 }
@@ -66,7 +67,7 @@ class PassthroughView implements BlobView {
     this.digest = digest;
     this.sizeBytes = sizeBytes;
     this.#body = body;
-    const resolved = ranges && sizeBytes !== undefined ? resolveRanges(ranges, sizeBytes) : undefined;
+    const resolved = ranges && sizeBytes !== undefined ? resolveRanges(unpackRanges(ranges), sizeBytes) : undefined;
     const spans = resolved?.kind === 'multi' ? resolved.spans : [];
     this.#parts = spans;
     this.#runs = runsOf(spans);

@@ -4,14 +4,15 @@ import type { BlobView, BodySpan } from '../../fill/contract/blob-view.ts';
 import { BrokenBodyError, CacheError } from '../../fill/contract/errors.ts';
 import { isPart, isShortRange, maxUnprovedRangeBytes } from '../../fill/readers/reader.ts';
 import { OciError } from '../../oci/errors.ts';
+import { formatContentRange, formatUnsatisfied, parseRange, resolveRanges } from '../../headers/range.ts';
 import {
-  formatContentRange,
-  formatUnsatisfied,
-  parseRange,
-  type RequestRange,
-  resolveRanges,
-  type Span,
-} from '../../headers/range.ts';
+  inList,
+  type PackedRanges,
+  PackedSpans,
+  packRanges,
+  type SpanList,
+  unpackRanges,
+} from '../../headers/packed-ranges.ts';
 import { BodyWriter } from '../body/body.ts';
 import { admitsRange, etagOf, matchesEtag } from '../../headers/etag.ts';
 import type { FrontDeps } from './context.ts';
@@ -28,7 +29,7 @@ export const foreverFresh = 'max-age=31536000, immutable';
 interface Plan {
   readonly status: 200 | 206;
   readonly headers: HeaderList;
-  readonly spans: readonly BodySpan[];
+  readonly spans: SpanList<BodySpan>;
   readonly frame: Multipart | undefined;
 }
 
@@ -89,22 +90,23 @@ async function withSize(
   return again;
 }
 
-function rangesOf(header: string | undefined): ReturnType<typeof parseRange> {
-  return header === undefined ? 'ignore' : parseRange(header);
+function rangesOf(header: string | undefined): PackedRanges | 'ignore' | 'unsatisfiable' {
+  const ranges = header === undefined ? 'ignore' : parseRange(header);
+  return typeof ranges === 'string' ? ranges : packRanges(ranges);
 }
 
 async function sendBody(
   deps: FrontDeps,
   exchange: Exchange,
   view: BlobView,
-  ranges: readonly RequestRange[] | undefined,
+  ranges: PackedRanges | undefined,
   path: string,
 ): Promise<void> {
   const plan = planOf(view, ranges, path);
   using readers = new PartReaders(view, plan.spans, exchange.signal);
   const first = await readers.first();
   // A failure can be told as long as no head is out, so the first bytes come first.
-  await first.readable(readers.groups[0]?.span.start ?? 0, exchange.signal);
+  await first.readable(readers.groupFrom(0)?.span.start ?? 0, exchange.signal);
   // What lies in the store but cannot be read has to be brought again.
   exchange.outcome = view.outcome;
   markUnproved(exchange, view, plan);
@@ -125,17 +127,19 @@ async function sendBody(
 function markUnproved(exchange: Exchange, view: BlobView, { status, spans }: Plan): void {
   if (status !== 206 || view.isProved || exchange.outcome === undefined) return;
   const leavesEarly = view.outcome.kind === 'bypass' ? isPart : isShortRange;
-  if (spans.some((span) => leavesEarly(span, view.sizeBytes))) {
+  for (const span of inList(spans)) {
+    if (!leavesEarly(span, view.sizeBytes)) continue;
     exchange.outcome = { ...exchange.outcome, detail: 'unproved' };
+    return;
   }
 }
 
-function planOf(view: BlobView, ranges: readonly RequestRange[] | undefined, path: string): Plan {
+function planOf(view: BlobView, ranges: PackedRanges | undefined, path: string): Plan {
   const { sizeBytes } = view;
   if (ranges === undefined) return wholePlan(view, path);
   // 200 with everything is no way out: some clients write what comes to the place that they asked for.
   if (sizeBytes === undefined) throw new CacheError('noLength', '', 'the size of the blob is not known yet');
-  const resolved = resolveRanges(ranges, sizeBytes);
+  const resolved = resolveRanges(unpackRanges(ranges), sizeBytes);
   switch (resolved.kind) {
     case 'full':
       return wholePlan(view, path);
@@ -148,19 +152,26 @@ function planOf(view: BlobView, ranges: readonly RequestRange[] | undefined, pat
       return { status: 206, headers, spans: [span], frame: undefined };
     }
     case 'multi': {
-      const frame = multipart(resolved.spans, sizeBytes, blobType);
+      const spans = new PackedSpans(resolved.spans);
+      const frame = multipart(spans, sizeBytes, blobType);
       const headers = [...identity(view), 'Content-Type', frame.contentType, ...lengthOf(frame.contentLength)];
-      return { status: 206, headers, spans: heldBack(resolved.spans, view), frame };
+      return { status: 206, headers, spans: heldBack(spans, view), frame };
     }
   }
 }
 
 /** Parts that are short, each by itself, may be together most of the blob, or all of it: such an answer ends with the proof. */
-function heldBack(spans: readonly Span[], { sizeBytes = 0, outcome }: BlobView): readonly BodySpan[] {
+function heldBack(spans: SpanList, { sizeBytes = 0, outcome }: BlobView): SpanList<BodySpan> {
   const most = outcome.kind === 'bypass' ? Infinity : maxUnprovedRangeBytes;
-  const total = spans.reduce((sum, { start, end }) => sum + end - start, 0);
+  let total = 0;
+  for (const { start, end } of inList(spans)) total += end - start;
   if (total <= most && total < sizeBytes) return spans;
-  return spans.map((span, index) => (index === spans.length - 1 ? { ...span, isHeldBack: true } : span));
+  const { length } = spans;
+  const at = (index: number): BodySpan | undefined => {
+    const span = spans.at(index);
+    return span === undefined || index < length - 1 ? span : { ...span, isHeldBack: true };
+  };
+  return { length, at };
 }
 
 function wholePlan(view: BlobView, path: string): Plan {

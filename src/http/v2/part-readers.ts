@@ -5,32 +5,35 @@
  * wait for one round trip upstream after the other.
  */
 import type { BlobReader, BlobView, BodySpan } from '../../fill/contract/blob-view.ts';
-import { everythingOf, groupsOf, type PartGroup } from './part-groups.ts';
+import type { SpanList } from '../../headers/packed-ranges.ts';
+import { everythingFrom, groupFrom, type PartGroup } from './part-groups.ts';
 
 /** Readers at once, the one that is being read included. As many as a fill uses connections by default. */
 const mostAhead = 8;
 
 export class PartReaders implements Disposable {
   readonly #view: BlobView;
-  readonly #spans: readonly BodySpan[];
+  readonly #parts: SpanList<BodySpan>;
   readonly #signal: AbortSignal;
-  #groups: readonly PartGroup[];
+  /** What is passed through costs the upstream what is read of it. */
+  #isExact: boolean;
   /** Of the group that is next, and of those behind it. */
   readonly #readers: Promise<BlobReader>[] = [];
   /** Of all groups that are left. */
   #shared: Promise<BlobReader> | undefined;
+  /** The first part that has no reader. */
   #opened = 0;
 
-  constructor(view: BlobView, spans: readonly BodySpan[], signal: AbortSignal) {
+  constructor(view: BlobView, parts: SpanList<BodySpan>, signal: AbortSignal) {
     this.#view = view;
-    this.#spans = spans;
+    this.#parts = parts;
     this.#signal = signal;
-    this.#groups = this.#group();
+    this.#isExact = isPassedThrough(view);
   }
 
-  /** What is read together, in the order of the answer. Final when `first` has resolved. */
-  get groups(): readonly PartGroup[] {
-    return this.#groups;
+  /** What is read together, from this part on; undefined behind the last one. Final when `first` has resolved. */
+  groupFrom(part: number): PartGroup | undefined {
+    return groupFrom(this.#parts, part, this.#isExact);
   }
 
   /** One reader has everything, at once. */
@@ -43,7 +46,7 @@ export class PartReaders implements Disposable {
     if (this.#shared !== undefined) return this.#shared;
     const [next] = this.#readers;
     if (next !== undefined) return next;
-    if (!this.#view.isProved || this.#opened === this.#groups.length - 1) return this.#openNext();
+    if (!this.#view.isProved || this.#isLast()) return this.#openNext();
     this.#shared = this.#openShared();
     return this.#shared;
   }
@@ -51,7 +54,7 @@ export class PartReaders implements Disposable {
   /** The same; those of the groups behind it are opened where they are worth it. The head must be out: see `FillView.open`. */
   current(): Promise<BlobReader> {
     const current = this.first();
-    while (!this.#view.isProved && this.#readers.length < mostAhead && this.#opened < this.#groups.length) {
+    while (!this.#view.isProved && this.#readers.length < mostAhead && this.#opened < this.#parts.length) {
       // Whoever comes to that group hears of its failure.
       this.#openNext().catch(() => undefined);
     }
@@ -68,29 +71,27 @@ export class PartReaders implements Disposable {
     for (const reader of this.#readers.splice(0)) this.#close(reader);
   }
 
-  /** What is passed through costs the upstream what is read of it. */
-  #group(): readonly PartGroup[] {
-    return groupsOf(this.#spans, this.#view.outcome.kind === 'bypass');
+  /** One group is left that has no reader. */
+  #isLast(): boolean {
+    const { count = 0 } = this.groupFrom(this.#opened) ?? {};
+    return this.#opened + count === this.#parts.length;
   }
 
   #openNext(): Promise<BlobReader> {
-    const group = this.#groups[this.#opened];
+    const group = this.groupFrom(this.#opened);
     if (group === undefined) return Promise.reject(new Error('there are no more parts'));
-    this.#opened += 1;
+    this.#opened += group.count;
     const reader = this.#view.open(group.span, this.#signal);
     this.#readers.push(reader);
     return reader;
   }
 
   async #openShared(): Promise<BlobReader> {
-    const reader = await this.#view.open(
-      everythingOf(this.#groups.slice(this.#opened).map(({ span }) => span)),
-      this.#signal,
-    );
+    const reader = await this.#view.open(everythingFrom(this.#parts, this.#opened), this.#signal);
     if (this.#view.isProved) return reader;
     // It has to be brought again (StoredView), and what lies between the parts is not wanted.
     this.#shared = undefined;
-    if (this.#opened === 0) this.#groups = this.#group();
+    if (this.#opened === 0) this.#isExact = isPassedThrough(this.#view);
     try {
       return await this.#openNext();
     } finally {
@@ -105,4 +106,8 @@ export class PartReaders implements Disposable {
       () => undefined,
     );
   }
+}
+
+function isPassedThrough({ outcome }: BlobView): boolean {
+  return outcome.kind === 'bypass';
 }

@@ -8,15 +8,18 @@ import { BrokenBodyError } from '../../fill/contract/errors.ts';
 import type { BodyWriter } from '../body/body.ts';
 import { type BufferPool, smallBufferBytes } from '../body/buffer-pool.ts';
 import type { Multipart } from '../../headers/multipart.ts';
+import type { SpanList } from '../../headers/packed-ranges.ts';
 import type { PartGroup } from './part-groups.ts';
 import type { PartReaders } from './part-readers.ts';
 
 /** Of one answer at the same time: enough to cost less than one after the other, and not all that the disk can do. */
 const mostReads = 8;
+/** A part of this length is worth a read by itself, straight to where it leaves from. */
+const directBytes = 16 * 1024;
 const nothing: BodySpan = { start: 0, end: 0 };
 
 export interface Parts {
-  readonly spans: readonly BodySpan[];
+  readonly spans: SpanList<BodySpan>;
   /** Undefined: there is one part, and nothing around it. */
   readonly frame: Multipart | undefined;
 }
@@ -30,37 +33,43 @@ export async function sendParts(
   signal: AbortSignal,
 ): Promise<void> {
   using short = new ShortParts(writer, pool);
-  const { groups } = readers;
-  for (let next = 0; next < groups.length;) {
+  for (let next = 0; next < spans.length;) {
     // What is there does not wait for what may have to come first.
     if (!readers.isShared) await short.flush();
     const reader = await readers.current();
-    const together = frame === undefined ? [] : togetherFrom(groups, next, readers.isShared);
+    const together = frame === undefined ? [] : togetherFrom(readers, next);
     if (frame !== undefined && together.length > 0) {
       await short.add(reader, together, spans, frame, signal);
     } else {
-      const { first, span } = groups[next] ?? { first: 0, span: nothing };
+      const { first, count, span } = readers.groupFrom(next) ?? { first: 0, count: 1, span: nothing };
       await short.flush();
       if (frame !== undefined) writer.text(frame.partHead(first));
       await writer.span(reader, span, signal);
+      next += count;
     }
     readers.done();
-    next += Math.max(1, together.length);
+    for (const { count } of together) next += count;
   }
   await short.flush();
   if (frame !== undefined) writer.text(frame.tail);
 }
 
 /** Short groups that are read at the same time: several, where one reader has them all, as fit into a small buffer. */
-function togetherFrom(groups: readonly PartGroup[], from: number, isShared: boolean): readonly PartGroup[] {
-  let bytes = 0;
-  let to = from;
-  for (const { span } of groups.slice(from, from + (isShared ? mostReads : 1))) {
-    bytes += (span.end ?? Infinity) - span.start;
-    if (bytes > smallBufferBytes) break;
-    to += 1;
+function togetherFrom(readers: PartReaders, from: number): readonly PartGroup[] {
+  const together: PartGroup[] = [];
+  const most = readers.isShared ? mostReads : 1;
+  let [next, bytes] = [from, 0];
+  while (together.length < most) {
+    const group = readers.groupFrom(next);
+    if (group === undefined) break;
+    const length = lengthOf(group);
+    bytes += length;
+    if (bytes > smallBufferBytes || (length >= directBytes && together.length > 0)) break;
+    together.push(group);
+    next += group.count;
+    if (length >= directBytes) break;
   }
-  return groups.slice(from, to);
+  return together;
 }
 
 class ShortParts implements Disposable {
@@ -80,12 +89,14 @@ class ShortParts implements Disposable {
   async add(
     reader: BlobReader,
     groups: readonly PartGroup[],
-    spans: readonly BodySpan[],
+    spans: SpanList<BodySpan>,
     frame: Multipart,
     signal: AbortSignal,
   ): Promise<void> {
     // Nothing is held while it has to come first.
     await reader.readable(groups[0]?.span.start ?? 0, signal);
+    const [only] = groups;
+    if (groups.length === 1 && only?.count === 1 && (await this.#addDirect(reader, only, frame, signal))) return;
     // Of this length: a slow client keeps it, and the buffer that is on its way, for as long as it likes.
     const buffer = Buffer.allocUnsafe(groups.reduce((sum, { span }) => sum + (span.end ?? 0) - span.start, 0));
     let taken = 0;
@@ -97,11 +108,28 @@ class ShortParts implements Disposable {
     await Promise.all(places.map(({ read }) => read));
     for (const { group, start, bytes } of places) {
       for (let index = group.first; index < group.first + group.count; index++) {
-        const span = spans[index] ?? nothing;
+        const span = spans.at(index) ?? nothing;
         await this.#put(Buffer.from(frame.partHead(index), 'latin1'), false);
         await this.#put(bytes.subarray(span.start - start, span.end === undefined ? 0 : span.end - start), true);
       }
     }
+  }
+
+  /** One part, without a buffer beside the one that it leaves in. False: it is too long or too short for that. */
+  async #addDirect(reader: BlobReader, group: PartGroup, frame: Multipart, signal: AbortSignal): Promise<boolean> {
+    const head = Buffer.from(frame.partHead(group.first), 'latin1');
+    const length = lengthOf(group);
+    if (length < directBytes || head.byteLength + length > smallBufferBytes) return false;
+    if (this.#length + head.byteLength + length > smallBufferBytes) await this.#send();
+    await this.#put(head, false);
+    const { start } = group.span;
+    // It has room for the part, so the head has not filled it.
+    if (this.#buffer === undefined) throw new Error('the buffer of a part has gone');
+    await readAll(reader, start, this.#buffer.subarray(this.#length, this.#length + length), signal);
+    this.#length += length;
+    this.#blobBytes += length;
+    if (this.#length === this.#buffer.byteLength) await this.#send();
+    return true;
   }
 
   /** Sends what has gathered. Resolves when the socket has taken it. */
@@ -142,7 +170,11 @@ class ShortParts implements Disposable {
   }
 }
 
-async function readAll(reader: BlobReader, start: number, bytes: Buffer, signal: AbortSignal): Promise<void> {
+function lengthOf({ span }: PartGroup): number {
+  return (span.end ?? Infinity) - span.start;
+}
+
+async function readAll(reader: BlobReader, start: number, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
   const end = start + bytes.byteLength;
   for (let position = start; position < end;) {
     const available = Math.min(end, await reader.readable(position, signal)) - position;

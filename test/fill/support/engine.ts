@@ -14,6 +14,7 @@ import { ChangeCounters } from '../../../src/lib/change-counters.ts';
 import { Semaphore } from '../../../src/lib/semaphore.ts';
 import { Shares } from '../../../src/lib/sharing/shares.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
+import { packRanges } from '../../../src/headers/packed-ranges.ts';
 import { type RequestRange, resolveRanges } from '../../../src/headers/range.ts';
 import { type Repository, parseRepository } from '../../../src/oci/reference.ts';
 import type { BlobStore } from '../../../src/store/contract/blob-store.ts';
@@ -161,7 +162,7 @@ export class Engine implements AsyncDisposable {
           repository: repository(options.repository ?? 'a/b'),
           digest: upstream.digest,
           method: options.method ?? 'get',
-          ranges: options.ranges,
+          ranges: options.ranges && packRanges(options.ranges),
           client: options.client,
         },
         options.signal ?? new AbortController().signal,

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { packRanges } from '../../../src/headers/packed-ranges.ts';
 import { BrokenBodyError } from '../../../src/fill/contract/errors.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { UpstreamError } from '../../../src/upstream/contract/errors.ts';
@@ -218,7 +219,7 @@ describe('ranges', () => {
   it('tell the cache what is wanted first', async () => {
     await using front = await frontWithBlob();
     await ask(front.port, front.path, { headers: { Range: 'bytes=-8' } });
-    expect(front.cache.blobQueries[0]?.ranges).toEqual([{ kind: 'suffix', length: 8 }]);
+    expect(front.cache.blobQueries[0]?.ranges).toEqual(packRanges([{ kind: 'suffix', length: 8 }]));
   });
 
   it('several come as multipart, one part for each, in the order of the request', async () => {
