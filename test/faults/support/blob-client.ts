@@ -29,6 +29,8 @@ export interface DownloadOptions {
   /** Pauses for 100 ms after every MiB. */
   readonly slow?: boolean;
   readonly timeoutMs?: number;
+  /** Where the client comes from. */
+  readonly localAddress?: string;
 }
 
 const headEnd = Buffer.from('\r\n\r\n');
@@ -102,6 +104,7 @@ export function download(port: number, path: string, options: DownloadOptions = 
     const socket: Socket = connect({
       port,
       host: '127.0.0.1',
+      localAddress: options.localAddress ?? '127.0.0.1',
       onread: { buffer: Buffer.alloc(128 * 1024), callback: onData },
     });
     const timer = setTimeout(finish, options.timeoutMs ?? 120_000);

@@ -16,6 +16,16 @@ export class Idlers implements Disposable {
   /** Resolves when each of them has the beginning of its answer, or was closed. `head`: more lines of each request. */
   async ask(paths: readonly string[], localAddress = '127.0.0.1', head = ''): Promise<void> {
     const expected = this.statuses.length + this.closed + paths.length;
+    this.begin(paths, localAddress, head);
+    await eventually(
+      () => this.statuses.length + this.closed >= expected,
+      () => `${this.statuses.length} of ${expected} answers, ${this.closed} closed`,
+      120_000,
+    );
+  }
+
+  /** Asks, and waits for nothing. */
+  begin(paths: readonly string[], localAddress: string, head = ''): void {
     for (const path of paths) {
       const socket = connect({ port: this.#port, host: '127.0.0.1', localAddress });
       socket.once('data', (chunk: Buffer) => {
@@ -27,11 +37,6 @@ export class Idlers implements Disposable {
       socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${this.#port}\r\n${head}\r\n`);
       this.#sockets.push(socket);
     }
-    await eventually(
-      () => this.statuses.length + this.closed >= expected,
-      () => `${this.statuses.length} of ${expected} answers, ${this.closed} closed`,
-      120_000,
-    );
   }
 
   [Symbol.dispose](): void {
