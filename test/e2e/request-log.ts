@@ -93,7 +93,12 @@ function sum(requests: readonly LoggedRequest[]): Transfer {
   return { count: answered.length, sizeBytes: isComplete ? sizes.reduce((a, b) => a + b, 0) : undefined };
 }
 
-/** Requests that move content: what a warm pull may not cause. Token, ping and HEAD requests are not among them. */
+/**
+ * Requests that move content: what a warm pull may not cause. Token, ping and HEAD requests are not among them, nor what
+ * was answered that there is none, which is remembered for seconds.
+ */
 export function contentTransfers(requests: readonly LoggedRequest[]): readonly LoggedRequest[] {
-  return requests.filter(({ method, target }) => method === 'GET' && /\/(blobs|manifests)\//.test(pathOf(target)));
+  return requests.filter(
+    ({ method, target, status }) => method === 'GET' && status !== 404 && /\/(blobs|manifests)\//.test(pathOf(target)),
+  );
 }
