@@ -2,17 +2,10 @@
  * What a manifest says, read once from its exact bytes. The bytes themselves are never rewritten: these facts serve
  * look-ups, never answers.
  */
+import { setImmediate } from 'node:timers/promises';
 import { type Descriptor, parseDescriptor } from './descriptor.ts';
 import type { Digest } from './digest.ts';
-import {
-  field,
-  isJsonObject,
-  type JsonObject,
-  jsonExcess,
-  listField,
-  textField,
-  textMapField,
-} from '../lib/json/json.ts';
+import { field, isJsonObject, type JsonObject, jsonExcess, listField, textField } from '../lib/json/json.ts';
 import { type DocumentShape, isIndexType, isManifestType } from './media-type.ts';
 
 /** 4 MiB: what registries must accept at least, and what containerd, distribution and oras read at most. */
@@ -37,7 +30,6 @@ export interface ManifestFacts {
   readonly blobs: readonly Descriptor[];
   readonly config?: Descriptor;
   readonly subject?: Descriptor;
-  readonly annotations?: Readonly<Record<string, string>>;
   /** It is nothing else and lists errors, as registries do when they refuse (distribution-spec, "Error Codes"). */
   readonly isError?: true;
   /** Entries that are no usable descriptors, an unverifiable digest algorithm for example. They are left out above. */
@@ -50,14 +42,36 @@ export interface ManifestProblem {
   readonly message: string;
 }
 
+/** Longer ones are read in steps where clients wait for this thread: those that are made to be dear take a tenth of a second. */
+export const stepBytes = 256 * 1024;
+
 /** Never throws, whatever the bytes are. */
 export function readManifest(bytes: Uint8Array): ManifestFacts | ManifestProblem {
+  const steps = stepsOf(bytes);
+  let step = steps.next();
+  while (step.done !== true) step = steps.next();
+  return step.value;
+}
+
+/** The same, and `pause` lets others have their turn between the steps of a long one. */
+export async function readManifestInSteps(
+  bytes: Uint8Array,
+  pause: () => Promise<unknown> = () => setImmediate(),
+): Promise<ManifestFacts | ManifestProblem> {
+  const steps = stepsOf(bytes);
+  let step = steps.next();
+  for (; step.done !== true; step = steps.next()) if (bytes.byteLength > stepBytes) await pause();
+  return step.value;
+}
+
+function* stepsOf(bytes: Uint8Array): Generator<void, ManifestFacts | ManifestProblem> {
   if (bytes.byteLength > maxManifestBytes) {
     return invalid('too-large', `the manifest has ${bytes.byteLength} bytes, ${maxManifestBytes} are allowed`);
   }
   const excess = jsonExcess(bytes, { depth: maxManifestDepth });
   if (excess === 'depth') return invalid('too-deep', `the manifest is nested deeper than ${maxManifestDepth} levels`);
   if (excess === 'size') return invalid('too-many-entries', 'the manifest has more fields or items than are allowed');
+  yield;
   let document: unknown;
   try {
     document = JSON.parse(new TextDecoder().decode(bytes));
@@ -65,6 +79,7 @@ export function readManifest(bytes: Uint8Array): ManifestFacts | ManifestProblem
     return invalid('not-json', `the manifest is not JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
   if (!isJsonObject(document)) return invalid('not-an-object', 'the manifest is not a JSON object');
+  yield;
   return factsOf(document);
 }
 
@@ -78,7 +93,6 @@ export function edgesOf(bytes: Uint8Array): readonly Digest[] {
 function factsOf(document: JsonObject): ManifestFacts | ManifestProblem {
   const mediaType = textField(document, 'mediaType');
   const artifactType = textField(document, 'artifactType');
-  const annotations = textMapField(document, 'annotations');
   const manifests = listField(document, 'manifests');
   const layers = [...listField(document, 'layers'), ...listField(document, 'blobs')];
   const entries = manifests.length + layers.length;
@@ -111,7 +125,6 @@ function factsOf(document: JsonObject): ManifestFacts | ManifestProblem {
     blobs,
     ...(config === undefined ? {} : { config }),
     ...(subject === undefined ? {} : { subject }),
-    ...(annotations === undefined ? {} : { annotations }),
     ...(kind === 'other' && listField(document, 'errors').length > 0 ? { isError: true } : {}),
     unreadable,
   };

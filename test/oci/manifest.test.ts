@@ -2,7 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseDescriptor } from '../../src/oci/descriptor.ts';
 import { digestOf } from '../../src/oci/digest.ts';
-import { maxManifestBytes, maxManifestEntries, type ManifestFacts, readManifest } from '../../src/oci/manifest.ts';
+import {
+  maxManifestBytes,
+  maxManifestEntries,
+  type ManifestFacts,
+  readManifest,
+  readManifestInSteps,
+} from '../../src/oci/manifest.ts';
 import { mediaTypes } from '../../src/oci/media-type.ts';
 
 const bytesOf = (document: unknown): Uint8Array => Buffer.from(JSON.stringify(document));
@@ -79,9 +85,25 @@ describe('manifest', () => {
       blobs: [config, ...layers],
       config,
       subject,
-      annotations: { 'org.example': 'yes' },
       unreadable: 0,
     });
+  });
+
+  it('reads a long one in steps, and others have their turn between them', async () => {
+    const layers = Array.from({ length: 3000 }, (_, index) => descriptor(`${index}`));
+    const documents = [
+      [2, { config: descriptor('config'), layers }],
+      [0, { config: descriptor('config'), layers: [layers[0]] }],
+      [1, { text: 'x'.repeat(300_000) }, '{'],
+      [0, { text: 'x'.repeat(4 * 1024 * 1024) }],
+    ] as const;
+    for (const [pauses, document, end = ''] of documents) {
+      const bytes = Buffer.from(`${JSON.stringify(document)}${end}`);
+      let paused = 0;
+      const read = await readManifestInSteps(bytes, () => Promise.resolve(paused++));
+      expect(read).toEqual(readManifest(bytes));
+      expect(paused).toBe(pauses);
+    }
   });
 
   it('reads an index, and counts the entries that it cannot use', () => {

@@ -151,7 +151,7 @@ export class ManifestFetch {
   }
 
   async #take(key: RepositoryKey, body: ManifestBody, expected: Digest | undefined): Promise<KeptManifest> {
-    const manifest = proveManifest(body, expected);
+    const manifest = await proveManifest(body, expected);
     if ('kind' in manifest) {
       this.#deps.events.rejected({ reason: manifest.reason });
       throw new CacheError('mismatch', key.upstream, `${key.upstream}/${key.repository}: ${manifest.message}`);

@@ -1,6 +1,6 @@
 /** Proving that what an upstream sent is the manifest that was asked for. */
 import { type Digest, digestAlgorithm, digestOf } from '../../oci/digest.ts';
-import { readManifest } from '../../oci/manifest.ts';
+import { readManifestInSteps } from '../../oci/manifest.ts';
 import { mediaTypes, storedMediaType, stripParameters } from '../../oci/media-type.ts';
 
 /** A manifest whose bytes have been hashed here. */
@@ -30,16 +30,16 @@ export interface ManifestRefusal {
  * `expected` is the digest that was asked for; for a tag, what the upstream announced, undefined where it announced
  * nothing. Then the sha256 of the bytes becomes the digest.
  */
-export function proveManifest(
+export async function proveManifest(
   sent: { readonly bytes: Uint8Array; readonly mediaType: string | undefined },
   expected: Digest | undefined,
-): ProvedManifest | ManifestRefusal {
+): Promise<ProvedManifest | ManifestRefusal> {
   const digest = digestOf(sent.bytes, expected === undefined ? 'sha256' : digestAlgorithm(expected));
   if (expected !== undefined && digest !== expected) {
     const why = isSignedSchema1(sent.mediaType) ? ': signed schema 1, whose digest is not that of its bytes' : '';
     return refused('digest-mismatch', `expected ${expected}, got ${digest} (${sent.bytes.byteLength} bytes)${why}`);
   }
-  const facts = readManifest(sent.bytes);
+  const facts = await readManifestInSteps(sent.bytes);
   if (facts.kind === 'invalid') return refused(facts.problem, facts.message);
   const type = storedMediaType(sent.mediaType, facts);
   if (type.kind === 'conflict') {

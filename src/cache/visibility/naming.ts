@@ -1,7 +1,7 @@
 /** Which manifest of a repository names a blob: by the edges that the catalog keeps, else by reading the documents. */
 import { LRUCache } from 'lru-cache';
 import type { Digest } from '../../oci/digest.ts';
-import { maxManifestBytes, readManifest } from '../../oci/manifest.ts';
+import { maxManifestBytes, readManifestInSteps } from '../../oci/manifest.ts';
 import { StoreError } from '../../store/contract/blob-store.ts';
 import type { LinkRecord, RepositoryKey } from '../../store/contract/metadata.ts';
 import { contentText } from '../../store/contract/keys.ts';
@@ -41,7 +41,7 @@ export class Naming {
     const { store, logger } = this.#deps;
     try {
       const bytes = await store.readAll(manifest, maxManifestBytes);
-      const facts = bytes === undefined ? undefined : readManifest(bytes);
+      const facts = bytes === undefined ? undefined : await readManifestInSteps(bytes);
       return facts !== undefined && facts.kind !== 'invalid' && facts.blobs.some(({ digest }) => digest === blob);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;

@@ -38,6 +38,16 @@ describe('jsonExcess', () => {
     );
   });
 
+  it('counts names that differ, and the others once', () => {
+    const different = (count: number): Uint8Array =>
+      bytesOf(Array.from({ length: 1000 }, (_, index) => ({ [`name " ${index % count}`]: 'a: "b":' })));
+    expect(jsonExcess(different(100), { depth: 2, names: 100 })).toBeUndefined();
+    // Two of them may have one hash.
+    expect(jsonExcess(different(100), { depth: 2, names: 90 })).toBe('size');
+    expect(jsonExcess(different(1000), { depth: 2, names: 900 })).toBe('size');
+    expect(jsonExcess(different(1000), { depth: 2 })).toBeUndefined();
+  });
+
   it('looks into no text', () => {
     expect(jsonExcess(Buffer.from('{"a\\"[[[,,,:::":"\\\\"}'), { depth: 1, fields: 1, items: 1 })).toBeUndefined();
   });
