@@ -84,8 +84,7 @@ function* stepsOf(bytes: Uint8Array): Generator<void, ManifestFacts | ManifestPr
 }
 
 /** Everything that a document names: blobs and manifests. Nothing for what is no manifest. */
-export function edgesOf(bytes: Uint8Array): readonly Digest[] {
-  const facts = readManifest(bytes);
+export function edgesOf(facts: ManifestFacts | ManifestProblem): readonly Digest[] {
   if (facts.kind === 'invalid') return [];
   return [...facts.blobs, ...facts.children].map(({ digest }) => digest);
 }

@@ -4,7 +4,7 @@ import { Coalesce } from '../../lib/single-flight.ts';
 import { Semaphore } from '../../lib/semaphore.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../../oci/digest.ts';
 import { isManifestType } from '../../oci/media-type.ts';
-import { edgesOf, maxManifestBytes } from '../../oci/manifest.ts';
+import { edgesOf, maxManifestBytes, readManifestInSteps } from '../../oci/manifest.ts';
 import type { ManifestRecord } from '../../store/contract/metadata.ts';
 import type { ProvedManifest } from './verify.ts';
 import type { PolicyDeps } from '../contract/deps.ts';
@@ -76,10 +76,9 @@ export class ManifestStore {
     const kept = { digest, mediaType, bytes };
     this.#hot.set(digest, kept);
     const isStored = (await this.#attempt('put', digest, () => this.#put(digest, bytes))) === true;
-    if (isStored) {
-      metadata.manifests.record(recordOf(kept));
-      if (known === undefined) metadata.edges.record(digest, edgesOf(bytes));
-    }
+    const named = isStored && known === undefined ? edgesOf(await readManifestInSteps(bytes)) : undefined;
+    if (isStored) metadata.manifests.record(recordOf(kept));
+    if (named !== undefined) metadata.edges.record(digest, named);
     return { manifest, isStored };
   }
 

@@ -1,7 +1,7 @@
 /** Learning what stored manifests name, beside serving. Until one has been read, its document is read when it matters. */
 import { setImmediate } from 'node:timers/promises';
 import type { Logger } from '../../lib/log.ts';
-import { edgesOf, maxManifestBytes } from '../../oci/manifest.ts';
+import { edgesOf, maxManifestBytes, readManifestInSteps } from '../../oci/manifest.ts';
 import type { BlobStore } from '../contract/blob-store.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 
@@ -22,8 +22,9 @@ export async function learnEdges({ store, metadata, logger }: EdgesOptions, sign
         const bytes = await store.readAll(digest, maxManifestBytes);
         // Other work gets its turn in between.
         await setImmediate();
+        const named = bytes === undefined ? undefined : edgesOf(await readManifestInSteps(bytes));
         if (signal.aborted) return;
-        metadata.edges.record(digest, bytes === undefined ? undefined : edgesOf(bytes));
+        metadata.edges.record(digest, named);
       }
       const last = digests.at(-1);
       if (last === undefined) return;

@@ -8,7 +8,13 @@
 import type { Logger } from '../../lib/log.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { type LayoutEntry, parseLayoutIndex } from '../../oci/layout.ts';
-import { edgesOf, maxManifestBytes, readManifest } from '../../oci/manifest.ts';
+import {
+  edgesOf,
+  type ManifestFacts,
+  type ManifestProblem,
+  maxManifestBytes,
+  readManifestInSteps,
+} from '../../oci/manifest.ts';
 import { isMediaType, mediaTypes, storedMediaType } from '../../oci/media-type.ts';
 import { type BlobStore, StoreError } from '../contract/blob-store.ts';
 import type { ContentKind, RepositoryKey } from '../contract/metadata.ts';
@@ -126,13 +132,13 @@ async function walk(root: Root, options: RebuildOptions, claims: Claims, signal:
     claims.walked.add(mark);
     const bytes = isClaimed(digest) ? undefined : await readDocument(store, digest, logger);
     if (bytes === undefined) continue;
-    const facts = readManifest(bytes);
+    const facts = await readManifestInSteps(bytes);
     // Types are written by whoever publishes: what contradicts the document, or is none, is not taken over.
     const mediaType = typeFor(next.mediaType, facts);
     add(digest, 'manifest', mediaType);
     if (metadata.manifests.get(digest) === undefined) {
       metadata.manifests.record({ digest, mediaType, sizeBytes: bytes.byteLength });
-      metadata.edges.record(digest, edgesOf(bytes));
+      metadata.edges.record(digest, edgesOf(facts));
     }
     if (facts.kind === 'invalid') continue;
     queue.push(...facts.children);
@@ -142,7 +148,7 @@ async function walk(root: Root, options: RebuildOptions, claims: Claims, signal:
   }
 }
 
-function typeFor(claimed: string, facts: ReturnType<typeof readManifest>): string {
+function typeFor(claimed: string, facts: ManifestFacts | ManifestProblem): string {
   if (facts.kind === 'invalid') return mediaTypes.octetStream;
   for (const claim of [claimed, undefined]) {
     const type = storedMediaType(claim, facts);

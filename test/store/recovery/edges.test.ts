@@ -1,6 +1,6 @@
 /** What stored manifests name is learnt beside serving, also of a catalog from before there were edges. */
 import { expect, it } from 'vitest';
-import { edgesOf } from '../../../src/oci/manifest.ts';
+import { edgesOf, readManifest } from '../../../src/oci/manifest.ts';
 import { learnEdges } from '../../../src/store/recovery/edges.ts';
 import { byAnybody } from '../../../src/store/contract/origin.ts';
 import { buildImage } from '../../support/image-builder.ts';
@@ -30,7 +30,7 @@ it('a stored manifest is read once, and names its blobs from then on', async () 
   expect(metadata.edges.namedBy(key, layer, 9).map(({ digest }) => digest)).toEqual([image.digest]);
   expect(metadata.edges.toRead('', 9)).toEqual([]);
   expect(metadata.edges.unread(key, 9)).toEqual([]);
-  expect(edgesOf(image.bytes)).toContain(layer);
+  expect(edgesOf(readManifest(image.bytes))).toContain(layer);
 });
 
 it('is left for the next start when it is stopped, and never rejects', async () => {

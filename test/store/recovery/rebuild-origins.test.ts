@@ -3,7 +3,7 @@ import { rm, readFile, writeFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { parseLayoutIndex } from '../../../src/oci/layout.ts';
-import { edgesOf } from '../../../src/oci/manifest.ts';
+import { edgesOf, readManifest } from '../../../src/oci/manifest.ts';
 import { mediaTypes } from '../../../src/oci/media-type.ts';
 import { byAnybody, type Origin } from '../../../src/store/contract/origin.ts';
 import { type BuiltManifest, buildImage, buildIndex } from '../../support/image-builder.ts';
@@ -21,7 +21,7 @@ async function pull(opened: TestStore, name: string, origin: Origin, manifest: B
   const { digest, mediaType, bytes } = manifest;
   await store.put(digest, bytes);
   metadata.manifests.record({ digest, mediaType, sizeBytes: bytes.length });
-  metadata.edges.record(digest, edgesOf(bytes));
+  metadata.edges.record(digest, edgesOf(readManifest(bytes)));
   metadata.links.add(key, digest, 'manifest', { origin, mediaType });
   for (const child of manifest.children) await pull(opened, name, origin, child);
   for (const blob of manifest.blobs) {
