@@ -20,6 +20,7 @@ import { rebuildMetadata } from './recovery/rebuild.ts';
 import { Recovery, type RecoverySummary } from './recovery/recovery.ts';
 import { Reproof } from './blobs/reproof.ts';
 import { inspectRoot, openRoot, type Root, writeCleanMarker } from './root/root.ts';
+import { closedPlace } from './root/tree.ts';
 import { ScratchFiles } from './files/scratch.ts';
 import { Metadata } from './metadata/metadata.ts';
 
@@ -62,6 +63,13 @@ export function metadataShare(maxBytes: number): number {
 export async function openStore(options: OpenStoreOptions): Promise<OpenedStore> {
   const paths = await pathsOf(options.root);
   const root = await openRoot(paths, options.logger);
+  const closed = await closedPlace(paths);
+  // What is here is served all the same.
+  if (closed !== undefined)
+    options.logger.warn(
+      { ...closed },
+      'this user cannot write to a part of the cache root: little or nothing is stored',
+    );
   try {
     return await assemble(options, paths, root, await readdir(paths.ingest));
   } catch (error) {

@@ -15,11 +15,12 @@ import { openStoreForReading } from './open.ts';
 import { storePaths } from './files/paths.ts';
 import { refuseOtherDevices } from './root/abilities.ts';
 import { inspectRoot } from './root/root.ts';
+import { closedPlace } from './root/tree.ts';
 
 export interface RootReport {
   /** `new`: absent, empty, or an image layout that weir would adopt. */
   readonly state: { readonly kind: 'ours' | 'new' } | { readonly kind: 'refused'; readonly reason: string };
-  /** The root, or the nearest directory above it that exists. */
+  /** The root, or the nearest directory above it that exists; where `failure` is about something in the root, that. */
   readonly place: string;
   /** User id of the owner of `place`. */
   readonly owner: number;
@@ -63,6 +64,11 @@ export async function probeRoot(root: string, clock: Clock): Promise<RootReport>
     if (error.kind === 'layout')
       return { ...base, state: { kind: 'refused', reason: error.message }, failure: undefined };
     return { ...base, state: { kind: 'ours' }, failure: { step: 'read it', code: codeOf(error.cause ?? error) } };
+  }
+  const closed = isOurs ? await closedPlace(paths) : undefined;
+  if (closed !== undefined) {
+    const { path, owner: its, code } = closed;
+    return { ...base, place: path, owner: its, state: { kind: 'ours' }, failure: { step: 'write to it', code } };
   }
   // Not beside the blobs, which are a layout that others read.
   const tried = await tryOut(isOurs ? paths.own : paths.root);

@@ -51,7 +51,7 @@ export async function checkRoot({ cache }: Config, machine: Machine): Promise<re
 
 function checkWriting(root: string, report: RootReport, { uid }: Machine, found: Findings): void {
   const { place, owner, failure, isCaseSensitive, state } = report;
-  const where = place === root ? root : `${place}, where ${root} would be made,`;
+  const where = place === root || state.kind === 'ours' ? place : `${place}, where ${root} would be made,`;
   if (failure !== undefined) {
     const isRight = failure.code === 'EACCES' || failure.code === 'EPERM';
     found.fail(

@@ -6,7 +6,7 @@
  * the process, however that ends. POSIX locks have one trap: closing *any* descriptor of the file in this process drops
  * them, so nobody may open `weir/lock` through node:fs while it is held.
  */
-import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync } from 'node:fs';
+import { accessSync, closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../contract/blob-store.ts';
 import { hasCode, storeError } from '../files/errors.ts';
@@ -49,7 +49,8 @@ function makeFile(path: string): void {
   } catch (error) {
     if (!hasCode(error, 'EEXIST')) throw error;
     const stats = lstatSync(path);
-    if (stats.isFile()) return;
+    // SQLite would only say that it cannot open something.
+    if (stats.isFile()) return accessSync(path, constants.R_OK | constants.W_OK);
     throw new StoreError('layout', `${path} is ${stats.isSymbolicLink() ? 'a symbolic link' : 'no file'}; remove it`);
   }
 }

@@ -4,10 +4,10 @@
  * name elsewhere is copied before anything is written into it. Only the path of the root itself may lead over links.
  */
 import { constants, type Stats } from 'node:fs';
-import { chmod, copyFile, lstat, mkdir, rename, rm, unlink } from 'node:fs/promises';
+import { access, chmod, copyFile, lstat, mkdir, rename, rm, unlink } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import { StoreError } from '../contract/blob-store.ts';
-import { hasCode } from '../files/errors.ts';
+import { errorCode, hasCode } from '../files/errors.ts';
 import { blobAlgorithms, blobDirectory, metadataSuffixes, type StorePaths } from '../files/paths.ts';
 
 /** Rejects with StoreError `layout` when one of weir's own names is a symbolic link, or a directory's name is none. */
@@ -59,6 +59,29 @@ export async function separateMetadata(paths: StorePaths): Promise<void> {
       await rm(copy, { force: true });
     }
   }
+}
+
+/** A place of weir's own that is closed to this user. */
+export interface ClosedPlace {
+  readonly path: string;
+  /** User id. */
+  readonly owner: number;
+  readonly code: string;
+}
+
+/** The first of weir's own directories in which this user cannot write, or of the files that it has to write in. */
+export async function closedPlace(paths: StorePaths): Promise<ClosedPlace | undefined> {
+  const [read, write, search] = [constants.R_OK, constants.W_OK, constants.X_OK];
+  const places = [
+    ...ownDirectories(paths).map((path) => [path, read | write | search] as const),
+    ...[paths.lock, ...metadataFiles(paths)].map((path) => [path, read | write] as const),
+  ];
+  for (const [path, mode] of places) {
+    const code = await access(path, mode).then(() => undefined, errorCode);
+    if (code === undefined || code === 'ENOENT') continue;
+    return { path, owner: (await look(path))?.uid ?? -1, code };
+  }
+  return undefined;
 }
 
 /** Removes a name, never what a link points to, and never a directory. */

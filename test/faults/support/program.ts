@@ -12,12 +12,22 @@ export interface Ended {
   readonly err: string;
 }
 
+export interface ProgramOptions {
+  readonly cwd: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** As an ordinary user, to whom the modes of files apply. */
+  readonly obeysModes?: boolean;
+}
+
 /** Runs it to its end. One that does not end by itself is killed after the deadline, and the promise rejects. */
 export async function runProgram(
   args: readonly string[],
-  { cwd, env = {} }: { readonly cwd: string; readonly env?: Readonly<Record<string, string>> },
+  { cwd, env = {}, obeysModes = false }: ProgramOptions,
 ): Promise<Ended> {
-  const child = spawn(process.execPath, [entry, ...args], {
+  const command = [process.execPath, entry, ...args];
+  const user = ['setpriv', '--bounding-set=-dac_override,-dac_read_search'];
+  const [program = '', ...rest] = obeysModes ? [...user, ...command] : command;
+  const child = spawn(program, rest, {
     cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'] ?? '', HOME: cwd, ...env },
