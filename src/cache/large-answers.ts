@@ -11,12 +11,11 @@ import { type BlobStore, StoreError } from '../store/contract/blob-store.ts';
 import type { ScratchFile, ScratchFiles } from '../store/files/scratch.ts';
 import type { Cache, ManifestAnswer, ManifestQuery, ReferrersQuery, TagsQuery } from './contract/cache.ts';
 import type { BlobReader, BlobView, BodySpan } from '../fill/contract/blob-view.ts';
+import { longestInMemory } from './contract/lease.ts';
 import { BrokenBodyError } from '../fill/contract/errors.ts';
 import type { Outcome } from '../headers/cache-status.ts';
 import { StoredView } from '../fill/readers/stored-view.ts';
 
-/** Shorter ones cost no more than the buffer that a reader of a file has. */
-export const longestInMemory = 64 * 1024;
 /** Of answers that are longer and have no file. */
 const memoryBudgetBytes = 32 * 1024 * 1024;
 /** Questions of which it is known that their answers are long. */

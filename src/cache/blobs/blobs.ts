@@ -19,7 +19,7 @@ import type { CacheEvents } from '../../fill/contract/events.ts';
 import type { FillTable } from '../../fill/fills.ts';
 import { headOf } from '../../fill/head-of.ts';
 import { repositoryText } from '../../store/contract/keys.ts';
-import { lease, longestWithoutBytesMs } from '../contract/lease.ts';
+import { lease, longestInMemory, longestWithoutBytesMs } from '../contract/lease.ts';
 import { look } from '../../fill/contract/look.ts';
 import { NegativeCache } from '../freshness/negative-cache.ts';
 import type { Outcome } from '../../headers/cache-status.ts';
@@ -35,8 +35,6 @@ const defaultHeadTimeoutMs = 60_000;
 const momentMs = 2_000;
 /** 404s are remembered this long, and nothing else is. */
 const negativeTtlMs = 5000;
-/** Blobs up to this are given from memory. */
-const maxLeasedBytes = 128 * 1024;
 const hit: Outcome = { kind: 'hit' };
 
 export interface BlobsOptions {
@@ -108,8 +106,9 @@ export class Blobs {
     const stamp = changes.stamp(repositoryText(key), digest);
     if (!rights.isLinked(key, digest, 'blob')) return undefined;
     const info = await look(this.#options, digest);
-    if (info === undefined || info.isSuspect || (method === 'get' && info.sizeBytes > maxLeasedBytes)) return undefined;
-    const bytes = method === 'get' ? await store.readAll(digest, maxLeasedBytes) : undefined;
+    if (info === undefined || info.isSuspect || (method === 'get' && info.sizeBytes > longestInMemory))
+      return undefined;
+    const bytes = method === 'get' ? await store.readAll(digest, longestInMemory) : undefined;
     if (method === 'get' && (bytes === undefined || digestOf(bytes, digestAlgorithm(digest)) !== digest))
       return undefined;
     metadata.blobs.touch(digest);

@@ -2,6 +2,12 @@
 import type { Stamp } from '../../lib/change-counters.ts';
 import type { LeasedAnswer, ManifestAnswer } from './cache.ts';
 
+/**
+ * Longest answer that is given from memory, and so the longest that is leased. What is longer goes out from a file, which
+ * costs three questions to the owner of the cache where threads serve.
+ */
+export const longestInMemory = 128 * 1024;
+
 /** Whatever is leased is looked at again after this, which also keeps its recency true. */
 const longestMs = 30_000;
 /** Files can go behind our back, and the answer to a HEAD of a blob says that its file is there. Bytes stay right. */
