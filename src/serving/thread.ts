@@ -1,5 +1,6 @@
 /** One thread that serves clients, as the owner sees it: its calls, what it holds, and what it leaves behind. */
-import { MessageChannel, Worker } from 'node:worker_threads';
+import { MessageChannel, type Worker } from 'node:worker_threads';
+import { startThread } from '../lib/threads/spawn.ts';
 import type { Cache } from '../cache/contract/cache.ts';
 import { CacheHost } from '../cache/threads/host.ts';
 import { remoteErrors } from '../cache/threads/errors.ts';
@@ -49,8 +50,7 @@ export class ServeThread {
       controlPort: control.port2,
     };
     // The same file, before and after compilation.
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    this.#worker = new Worker(new URL(`./worker.${extension}`, import.meta.url), {
+    this.#worker = startThread(import.meta.url, 'worker', {
       name: 'serve',
       workerData: setup,
       transferList: [cache.port2, control.port2],

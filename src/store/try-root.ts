@@ -10,7 +10,7 @@ import { syncDirectory } from '../lib/files/atomic-file.ts';
 import type { Clock } from '../lib/clock.ts';
 import { silentLogger } from '../lib/log.ts';
 import { StoreError } from './contract/blob-store.ts';
-import { hasCode } from './files/errors.ts';
+import { hasCode } from '../lib/system-error.ts';
 import { openStoreForReading } from './open.ts';
 import { storePaths } from './files/paths.ts';
 import { refuseOtherDevices } from './root/abilities.ts';

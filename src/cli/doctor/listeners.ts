@@ -2,6 +2,7 @@
 import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
+import { errorCode } from '../../lib/system-error.ts';
 import { formatListen, isLoopback } from '../../config/schema/addresses.ts';
 import type { Config, ListenAddress } from '../../config/values/config.ts';
 import { readText } from '../../config/read/files.ts';
@@ -79,7 +80,7 @@ async function problemOfListening({ host, port }: ListenAddress): Promise<string
     await once(server, 'listening');
     return undefined;
   } catch (error) {
-    return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    return errorCode(error) ?? String(error);
   } finally {
     if (server.listening) {
       server.close();

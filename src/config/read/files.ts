@@ -1,6 +1,7 @@
 /** Files that the configuration names. Synchronous, because nothing else happens before the configuration is known. */
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
+import { errorCode } from '../../lib/system-error.ts';
 import type { Env } from './variables.ts';
 
 /** Where relative paths and `~/` lead. */
@@ -52,7 +53,7 @@ export function isOnPath(program: string, env: Env): boolean {
 }
 
 function reason(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = errorCode(error);
   switch (code) {
     case 'ENOENT':
     case 'ENOTDIR':

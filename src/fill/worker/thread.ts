@@ -1,5 +1,6 @@
 /** The owner's side of one download worker: passes on what is said, and says of everything on it when the thread has died. */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
+import { startThread } from '../../lib/threads/spawn.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { ExchangeWorker, WorkerCall, WorkerOrder, WorkerReply } from '../../upstream/contract/worker-protocol.ts';
@@ -41,8 +42,7 @@ export class DownloadWorker implements ExchangeWorker {
     this.#logger = logger;
     this.#clock = clock;
     // The same file, before and after compilation.
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    this.#worker = new Worker(new URL(`./worker.${extension}`, import.meta.url));
+    this.#worker = startThread(import.meta.url, 'worker');
     this.#worker.unref();
     this.#worker.on('message', (reply: FromWorker) => this.#heard(reply));
     this.#worker.on('error', (error) => this.#logger.error({ err: error }, 'a download worker failed'));

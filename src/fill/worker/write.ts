@@ -2,7 +2,7 @@
  * On a download worker's thread: one body on its way into one ingest. What arrives is gathered and written in few, large writes; the
  * first bytes of a move are written at once, and nothing waits long. Never writes beyond what was granted.
  */
-import { errorCode } from '../../store/files/errors.ts';
+import { errorCode } from '../../lib/system-error.ts';
 import { PartFileWriter } from '../../store/files/part-file.ts';
 import type { UpstreamError } from '../../upstream/contract/errors.ts';
 import type { WorkerExchange, WorkerSink } from '../../upstream/worker/exchange.ts';

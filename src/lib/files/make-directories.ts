@@ -4,6 +4,7 @@
  */
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { hasCode } from '../system-error.ts';
 
 /** Resolves the topmost directory that was missing; undefined when `path` was there. Rejects with the system's error. */
 export async function makeDirectories(path: string): Promise<string | undefined> {
@@ -11,7 +12,7 @@ export async function makeDirectories(path: string): Promise<string | undefined>
     return await make(path);
   } catch (error) {
     const parent = dirname(path);
-    if (codeOf(error) !== 'ENOENT' || parent === path) throw error;
+    if (!hasCode(error, 'ENOENT') || parent === path) throw error;
     const topmost = await makeDirectories(parent);
     // Once more, and no oftener: with its parent there, what it says now is final.
     const made = await make(path);
@@ -26,7 +27,7 @@ async function make(path: string): Promise<string | undefined> {
     return path;
   } catch (error) {
     // Read-only file systems and directories of others say so of what is there, too.
-    if (codeOf(error) === 'ENOENT' || !(await isDirectory(path))) throw error;
+    if (hasCode(error, 'ENOENT') || !(await isDirectory(path))) throw error;
     return undefined;
   }
 }
@@ -37,8 +38,4 @@ async function isDirectory(path: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

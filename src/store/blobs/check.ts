@@ -4,7 +4,8 @@ import { lstat } from 'node:fs/promises';
 import { type Digest, digestOf } from '../../oci/digest.ts';
 import type { BlobRow } from '../contract/metadata.ts';
 import { isSameFile, stampOf } from '../contract/file-stamp.ts';
-import { hasCode, storeError } from '../files/errors.ts';
+import { hasCode } from '../../lib/system-error.ts';
+import { storeError } from '../files/errors.ts';
 import { blobPath, type StorePaths } from '../files/paths.ts';
 
 /**

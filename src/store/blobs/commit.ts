@@ -9,7 +9,7 @@ import { syncDirectory } from '../../lib/files/atomic-file.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { StoreError } from '../contract/blob-store.ts';
 import { type FileStamp, stampOf } from '../contract/file-stamp.ts';
-import { hasCode } from '../files/errors.ts';
+import { hasCode } from '../../lib/system-error.ts';
 import { blobPath, partPath, type StorePaths } from '../files/paths.ts';
 import { allocatedBytesOf, openRegular } from '../files/regular-file.ts';
 import { noLinkCodes } from '../root/abilities.ts';

@@ -2,7 +2,7 @@
 import { lstat, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../../oci/digest.ts';
-import { hasCode } from '../files/errors.ts';
+import { hasCode } from '../../lib/system-error.ts';
 import { blobPath, quarantinePath, type StorePaths } from '../files/paths.ts';
 import { allocatedBytesOf } from '../files/regular-file.ts';
 

@@ -2,7 +2,8 @@
  * Proving again, beside serving, blobs whose files are others than those that were proved although nothing shows that
  * their bytes are: one at a time, when they are used, on a thread that yields to everything else.
  */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
+import { startThread } from '../../lib/threads/spawn.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { type BlobStore, StoreError } from '../contract/blob-store.ts';
@@ -61,8 +62,7 @@ export class Reproof {
   #running(): Worker {
     if (this.#worker !== undefined) return this.#worker;
     // The same file, before and after compilation.
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    const worker = new Worker(new URL(`./proof-worker.${extension}`, import.meta.url));
+    const worker = startThread(import.meta.url, 'proof-worker');
     this.#worker = worker;
     worker.unref();
     worker.on('message', (reply: ProofReply) => {

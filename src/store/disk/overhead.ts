@@ -7,7 +7,7 @@ import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
-import { hasCode } from '../files/errors.ts';
+import { hasCode } from '../../lib/system-error.ts';
 import type { StorePaths } from '../files/paths.ts';
 import type { Quarantine } from '../blobs/quarantine.ts';
 import { allocatedBytesOf } from '../files/regular-file.ts';

@@ -1,4 +1,5 @@
 /** From the operating system's error numbers to the few kinds on which policy decides. */
+import { errorCode } from '../../lib/system-error.ts';
 import { StoreError } from '../contract/blob-store.ts';
 
 const fullCodes: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
@@ -8,14 +9,4 @@ export function storeError(error: unknown, doing: string): StoreError {
   if (error instanceof StoreError) return error;
   const code = errorCode(error) ?? 'unknown error';
   return new StoreError(fullCodes.has(code) ? 'full' : 'sick', `${doing} failed: ${code}`, { cause: error });
-}
-
-export function errorCode(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
-}
-
-export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  const code = errorCode(error);
-  return code !== undefined && codes.includes(code);
 }

@@ -1,7 +1,7 @@
 /** Opening files that somebody else may have put there: no link is followed, no pipe blocks, nothing but files passes. */
 import { type BigIntStats, constants, type Stats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { hasCode } from './errors.ts';
+import { hasCode } from '../../lib/system-error.ts';
 
 export interface OpenedFile {
   /** The caller closes it. */

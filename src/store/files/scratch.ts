@@ -7,7 +7,8 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type PositionalReader, StoreError } from '../contract/blob-store.ts';
-import { hasCode, storeError } from './errors.ts';
+import { hasCode } from '../../lib/system-error.ts';
+import { storeError } from './errors.ts';
 import { writeAll } from './write-all.ts';
 
 /** Linux: a file that never has a name. Node does not know the constant, which has the one for directories in it. */

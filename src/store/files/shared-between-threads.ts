@@ -5,6 +5,7 @@
  */
 import { fstatSync } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { hasCode } from '../../lib/system-error.ts';
 import { storeError } from './errors.ts';
 
 /** Plain values; good for as long as the descriptor that it was made of stays open. */
@@ -39,7 +40,7 @@ export async function openIdentified({ path, device, inode }: FileIdentity): Pro
       return undefined;
     }
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (hasCode(error, 'ENOENT')) return undefined;
     throw storeError(error, 'opening a file of another thread');
   }
   const opened = handle;

@@ -7,7 +7,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { type Digest, parseDigest } from '../../oci/digest.ts';
 import { judge, type JudgedRow } from '../blobs/check.ts';
 import { parseStamp } from '../contract/file-stamp.ts';
-import { hasCode } from '../files/errors.ts';
+import { hasCode } from '../../lib/system-error.ts';
 import { blobAlgorithms, blobDirectory, blobPath, digestOfBlobName, type StorePaths } from '../files/paths.ts';
 import { factOf, integerOf, textOf } from '../sqlite/columns.ts';
 import { isDamage, isSickness } from '../files/sqlite-errors.ts';

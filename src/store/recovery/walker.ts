@@ -1,6 +1,7 @@
 /** The owner's side of `recovery-worker`: asks for one step after the other. */
 import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
+import { startThread } from '../../lib/threads/spawn.ts';
 import type { WalkStep } from './walk.ts';
 import type { RecoveryData, RecoveryReply, RecoveryRequest } from './walk-worker.ts';
 
@@ -11,8 +12,7 @@ export class RecoveryThread implements AsyncDisposable {
   constructor(data: RecoveryData, signal: AbortSignal) {
     this.#signal = signal;
     // The same file, before and after compilation.
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    this.#worker = new Worker(new URL(`./walk-worker.${extension}`, import.meta.url), { workerData: data });
+    this.#worker = startThread(import.meta.url, 'walk-worker', { workerData: data });
   }
 
   /** The steps of a walk. Rejects with the signal's reason, and when the disk cannot be read. */

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Logger } from '../../lib/log.ts';
 import { digestOf } from '../../oci/digest.ts';
 import { StoreError } from '../contract/blob-store.ts';
-import { errorCode, hasCode } from '../files/errors.ts';
+import { errorCode, hasCode } from '../../lib/system-error.ts';
 import { blobAlgorithms, blobDirectory, newPartName, partPath, sideName, type StorePaths } from '../files/paths.ts';
 import { removeName } from './tree.ts';
 

@@ -9,7 +9,8 @@
 import { accessSync, closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../contract/blob-store.ts';
-import { hasCode, storeError } from '../files/errors.ts';
+import { hasCode } from '../../lib/system-error.ts';
+import { storeError } from '../files/errors.ts';
 import type { StorePaths } from '../files/paths.ts';
 import { sqliteCode, sqliteCodes } from '../files/sqlite-errors.ts';
 

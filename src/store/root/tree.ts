@@ -7,7 +7,7 @@ import { constants, type Stats } from 'node:fs';
 import { access, chmod, copyFile, lstat, mkdir, rename, rm, unlink } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import { StoreError } from '../contract/blob-store.ts';
-import { errorCode, hasCode } from '../files/errors.ts';
+import { errorCode, hasCode } from '../../lib/system-error.ts';
 import { blobAlgorithms, blobDirectory, metadataSuffixes, type StorePaths } from '../files/paths.ts';
 
 /** Rejects with StoreError `layout` when one of weir's own names is a symbolic link, or a directory's name is none. */

@@ -1,5 +1,6 @@
 /** The owner's side of `catalog-worker`: starts the thread when there is work, and asks for checkpoints. */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
+import { startThread } from '../../lib/threads/spawn.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { MetadataDatabase, DatabaseListener } from './database.ts';
 import type { CheckpointReply } from './checkpoint-worker.ts';
@@ -44,8 +45,7 @@ export class Checkpointer implements DatabaseListener {
   #running(): Worker {
     if (this.#worker !== undefined) return this.#worker;
     // The same file, before and after compilation.
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    const worker = new Worker(new URL(`./checkpoint-worker.${extension}`, import.meta.url));
+    const worker = startThread(import.meta.url, 'checkpoint-worker');
     this.#worker = worker;
     worker.unref();
     worker.on('message', (reply: CheckpointReply) => this.#answer?.(reply));

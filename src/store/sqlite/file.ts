@@ -7,7 +7,7 @@ import { closeSync, constants, openSync, readdirSync, renameSync, rmSync } from 
 import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Logger } from '../../lib/log.ts';
-import { hasCode } from '../files/errors.ts';
+import { hasCode } from '../../lib/system-error.ts';
 import { badMetadataPath, metadataSuffixes, isBadMetadataName } from '../files/paths.ts';
 import { checkSchema, isComplete, migrate, probeTables, SchemaError } from './schema.ts';
 import { isDamage, isSickness } from '../files/sqlite-errors.ts';

@@ -1,4 +1,5 @@
 /** From what sockets and undici throw to UpstreamError, with a reason that a person can act on. */
+import { errorCode } from '../../lib/system-error.ts';
 import { UpstreamError, type UpstreamErrorKind } from './errors.ts';
 
 /** The reason in a few words: the code where there is one, the reasons of all attempts where there were several. */
@@ -7,7 +8,7 @@ export function reasonOf(cause: unknown): string {
     return [...new Set(cause.errors.map(reasonOf))].join('; ');
   }
   if (!(cause instanceof Error)) return String(cause);
-  const code = codeOf(cause);
+  const code = errorCode(cause);
   // Errors of the file system name files of ours, which are nobody else's business.
   if (code !== undefined && 'path' in cause) return code;
   const message = plainMessage(cause.message);
@@ -47,7 +48,7 @@ export function bodyFailure(cause: unknown, upstream: string, place: string): Up
  */
 export function isLeftover(error: UpstreamError): boolean {
   if (error.kind === 'badResponse') return isProtocolError(error.cause);
-  const code = error.cause instanceof Error ? codeOf(error.cause) : undefined;
+  const code = errorCode(error.cause);
   return error.kind === 'unreachable' && (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE');
 }
 
@@ -63,13 +64,9 @@ function isFraming(cause: unknown): boolean {
 /** The peer speaks, but not HTTP/1.1 as we understand it. */
 export function isProtocolError(cause: unknown): boolean {
   if (!(cause instanceof Error)) return false;
-  const code = codeOf(cause) ?? '';
+  const code = errorCode(cause) ?? '';
   if (code.startsWith('HPE_') || cause.name === 'HTTPParserError' || code === 'UND_ERR_HEADERS_OVERFLOW') return true;
   if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' || code === 'UND_ERR_INVALID_ARG') return true;
   // undici says so of an interim answer that it did not ask for, and of one that nobody asked for.
   return code === 'UND_ERR_SOCKET' && (cause.message === 'bad response' || cause.message === 'bad upgrade');
-}
-
-function codeOf(error: Error): string | undefined {
-  return 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }

@@ -5,6 +5,7 @@
  * One sender works on behalf of one endpoint of an upstream, because the address policy is about that endpoint.
  */
 import type { Socket } from 'node:net';
+import { hasCode } from '../../lib/system-error.ts';
 import type { Dispatcher } from 'undici';
 import { abortReason } from '../../lib/abort.ts';
 import { type Connection, ConnectionPool, type Dial, poolIn } from './connection-pool.ts';
@@ -181,7 +182,7 @@ export class PoolSender implements Sender {
 /** undici ends the connection itself after an answer that says `Connection: close`; that is no error. */
 export function isSuspicious(error: Error | undefined): boolean {
   if (error === undefined) return false;
-  return isProtocolError(error) || ('code' in error && error.code === 'ECONNRESET');
+  return isProtocolError(error) || hasCode(error, 'ECONNRESET');
 }
 
 function aborted(upstream: string, signal: AbortSignal): UpstreamError {

@@ -6,6 +6,7 @@
 import { request as httpRequest } from 'node:http';
 import { connect as tcpConnect, isIP, type Socket } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
+import { hasCode } from '../../lib/system-error.ts';
 import { abortReason } from '../../lib/abort.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { AddressPolicy } from './address-policy.ts';
@@ -201,7 +202,7 @@ export function settled(
 
 function isTimeout(cause: unknown): boolean {
   if (cause instanceof AggregateError) return cause.errors.length > 0 && cause.errors.every(isTimeout);
-  return cause instanceof Error && 'code' in cause && cause.code === 'ETIMEDOUT';
+  return hasCode(cause, 'ETIMEDOUT');
 }
 
 export function refusedAddress(url: URL, upstream: string): UpstreamError {

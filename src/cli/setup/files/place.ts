@@ -4,6 +4,7 @@
  */
 import { chown, copyFile, constants, lstat, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
+import { hasCode } from '../../../lib/system-error.ts';
 import { writeFileAtomic } from '../../../lib/files/atomic-file.ts';
 import { makeDirectories } from '../../../lib/files/make-directories.ts';
 import { SetupError, type SetupFile } from '../contract/client-setup.ts';
@@ -78,8 +79,4 @@ async function readIfThere(path: string): Promise<string | undefined> {
     if (hasCode(error, 'ENOENT')) return undefined;
     throw error;
   }
-}
-
-function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.some((code) => code === error.code);
 }
