@@ -293,6 +293,17 @@ describe('quirks', () => {
     expect(Buffer.from(page.bytes).toString()).toBe(list);
   });
 
+  it('lists keep the label of an upload, and are read as they are', async () => {
+    await using upstream = await registry();
+    const list = JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] });
+    const label = headers({ 'Content-Type': mediaTypes.ociIndex, 'Content-Encoding': 'aws-chunked' });
+    upstream.on({ kind: 'referrers' }, body(list), label);
+    upstream.on({ kind: 'tags' }, headers({ 'Content-Encoding': 'aws-chunked' }));
+    await using client = clientOf(new URL(upstream.url));
+    expect(Buffer.from((await client.listReferrers(name, digest, {}, never)).bytes).toString()).toBe(list);
+    expect(JSON.parse(Buffer.from((await client.listTags(name, {}, never)).bytes).toString())).toMatchObject({ name });
+  });
+
   it('a body that is neither the blob nor what its label says is refused', async () => {
     await using upstream = await registry();
     upstream.on({ kind: 'blob' }, headers({ 'Content-Encoding': 'gzip' }), { body: 'something else' });
