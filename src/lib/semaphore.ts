@@ -1,7 +1,7 @@
-/** A counting semaphore: fair, abortable, with a lane that overtakes. */
+/** A counting semaphore: fair, abortable, with a priority that overtakes. */
 import { abortReason } from './abort.ts';
 
-/** All of `high` are served before the first of `normal`; inside a lane, first come, first served. */
+/** All of `high` are served before the first of `normal`; inside a priority, first come, first served. */
 const priorities = ['high', 'normal'] as const;
 
 export type SemaphorePriority = (typeof priorities)[number];

@@ -56,7 +56,7 @@ const kib = 1024;
 const blanks = [' ', '\t', 'a', ','];
 
 const parsers: Readonly<Record<string, Parser>> = {
-  'a head of the fast lane': {
+  'a head of the hot path': {
     run: parseSimpleHead,
     before: 'GET /v2/a/manifests/1 HTTP/1.1\r\nHost: a\r\n',
     pieces: ['a:  \r\n', 'dnt: 1\r\n', 'a:::', '  b', 'x_y: z\r\n', '\r\n'],

@@ -20,7 +20,7 @@ describe('semaphore', () => {
     expect([semaphore.active, semaphore.waiting]).toEqual([2, 0]);
   });
 
-  it('serves the high lane first', async () => {
+  it('serves what is high first', async () => {
     const semaphore = new Semaphore(1);
     const order: string[] = [];
     const permit = await semaphore.acquire();

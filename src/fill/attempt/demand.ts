@@ -52,7 +52,7 @@ export class Demand {
     return ahead === undefined ? undefined : this.#serve(ahead.follower, ahead.gap, pieces);
   }
 
-  /** The first byte in `[from, to)` that a follower is waiting for, so that a longer transfer can leave it to the wants. */
+  /** The first byte in `[from, to)` that a follower is waiting for, so that a longer transfer can leave it to the demand. */
   firstWithin(from: number, to: number): number | undefined {
     let first: number | undefined;
     for (const { position, end } of this.#followers) {

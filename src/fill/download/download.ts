@@ -1,4 +1,4 @@
-/** One transfer: the bytes of one claim from the upstream into the ingest. Who moves what, and when, is for `download workers`. */
+/** One transfer: the bytes of one claim from the upstream into the ingest. Which bytes, and when, is for `Scheduler`. */
 import type { WorkerBody } from '../../upstream/contract/worker-protocol.ts';
 import type { BlobBody } from '../../upstream/contract/upstream.ts';
 import { type BodySource, resumedBody, type Moved } from './resume.ts';

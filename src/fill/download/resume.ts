@@ -1,5 +1,5 @@
 /**
- * One stretch of a blob from an upstream, continued across cuts: the caller sees its bytes in order, once each, however
+ * One range of a blob from an upstream, continued across cuts: the caller sees its bytes in order, once each, however
  * often the connection breaks. Whether those bytes are right is for the hash to say.
  */
 import type { Clock } from '../../lib/clock.ts';
@@ -76,7 +76,7 @@ export interface Moved {
 }
 
 /**
- * Yields the bytes of `stretch` in order. Ends when the stretch is complete; with an unknown end, when the upstream ended
+ * Yields the bytes of `bodyRange` in order. Ends when the range is complete; with an unknown end, when the upstream ended
  * its body cleanly. Leaving the loop early destroys the connection. Rejects with UpstreamError.
  */
 export async function* resumedBody(

@@ -53,7 +53,7 @@ export async function askFirst(
     answer.kind === 'whole' ? answer.sizeBytes : answer.totalBytes,
     body.shown,
   );
-  // With a partial, some of it may be there; then the wants bring what is not.
+  // With a partial, some of it may be there; then the demand brings what is not.
   if (isAccepted && pieces.isFree(start, end)) return { kind: answer.kind, body, start, end };
   body.abort();
   return { kind: 'nothing' };

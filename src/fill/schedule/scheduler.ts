@@ -2,7 +2,7 @@
  * Decides which absent bytes of one attempt are brought next, and over how many connections. All transfers draw from
  * the same piece map, so no byte is asked for twice. Three kinds, in this order:
  *
- * 1. What clients want ahead of the contiguous prefix (`wants`).
+ * 1. What clients want ahead of the contiguous prefix (`Demand`).
  * 2. The *primary transfer*: from the first absent byte on, always one. As long as it is alone it is one plain request for
  *    everything; beside others it moves in pieces. Only its failure ends the fill.
  * 3. Look-ahead: the pieces that follow, in order, over connections that nobody else waits for, as many as bring more.
@@ -51,7 +51,7 @@ export class Scheduler {
   readonly #chunkSize = new ChunkSize();
   #primary: PrimaryTransfer | undefined;
   #failure: Failure;
-  /** Why the opening range could not be had. */
+  /** Why the first range could not be had. */
   #firstError: UpstreamError | undefined;
   /** Somebody wants parts: the primary transfer moves in pieces, so that it is never cut off in the middle of what it asked for. */
   #isRanged: boolean;
@@ -76,7 +76,7 @@ export class Scheduler {
       await this.#open(both);
       await this.#follow(both);
     } catch (error) {
-      // The opening has just closed the door that the plain request then found closed: why it did says more.
+      // The first request has just closed the door that the plain request then found closed: why it did says more.
       const isConsequence =
         error instanceof UpstreamError && error.kind === 'breakerOpen' && !this.#options.source.hasStarted;
       throw isConsequence ? (this.#firstError ?? error) : error;

@@ -1,5 +1,5 @@
 /**
- * On a download worker's thread: the hash of one ingest. Bytes written where it stands are hashed from memory; anything else is read
+ * On a download worker: the hash of one ingest. Bytes written where it stands are hashed from memory; anything else is read
  * back once the contiguous prefix has reached it.
  */
 import { IntervalSet } from '../../lib/interval-set.ts';

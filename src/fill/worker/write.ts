@@ -1,5 +1,5 @@
 /**
- * On a download worker's thread: one body on its way into one ingest. What arrives is gathered and written in few, large writes; the
+ * On a download worker: one body on its way into one ingest. What arrives is gathered and written in few, large writes; the
  * first bytes of a move are written at once, and nothing waits long. Never writes beyond what was granted.
  */
 import { errorCode } from '../../lib/system-error.ts';

@@ -69,7 +69,7 @@ export class HotPath {
     return answer?.isCurrent(this.#deps.changes, monotonicMs, wallMs) === true ? answer : undefined;
   }
 
-  /** Asks the cache. Undefined when this request is not for this lane. Never rejects. */
+  /** Asks the cache. Undefined when this request is not for the hot path. Never rejects. */
   async learn(text: string): Promise<ReadyAnswer | undefined> {
     const head = parseSimpleHead(text);
     const answer = head === undefined ? undefined : await this.#prepare(head);

@@ -1,4 +1,4 @@
-/** On whose behalf something is done: who waits for it, and in which lane it waits for others. Both change on the way. */
+/** On whose behalf something is done: who waits for it, and with which priority it waits for others. Both change on the way. */
 
 /** All of `normal`, for which a client waits, are served before the first of `low`. */
 export type Priority = 'normal' | 'low';

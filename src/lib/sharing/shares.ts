@@ -116,7 +116,7 @@ export class Shares {
     };
   }
 
-  /** Its clients, or its lane, have changed. */
+  /** Its clients, or its priority, have changed. */
   #follow(holder: Holder): void {
     const uses = this.#uses();
     if (holder.party.priority === 'normal') uses.add(holder.account, -1);

@@ -1,5 +1,5 @@
 /**
- * A part file as a download worker's thread sees it: synchronous, by path, with descriptors of its own. The ingest that owns the file
+ * A part file as a download worker sees it: synchronous, by path, with descriptors of its own. The ingest that owns the file
  * lives on another thread and does not know these descriptors, so nothing here may stay open for writing when it is told
  * that a download worker has stopped.
  */

@@ -30,7 +30,7 @@ function rig(options: { covers?: boolean; pay?: WorkerBody['pay']; stepBytes?: n
     },
   } as unknown as DownloadWorker;
   const ingest = {
-    path: '/spool',
+    path: '/part',
     resumed: [],
     claimedSizeBytes: sizeBytes,
     allocatedBytes: () => 0,

@@ -3,7 +3,7 @@ import { ChunkSize } from '../../../src/fill/schedule/chunk-size.ts';
 
 const mib = 1024 * 1024;
 
-describe('a stride', () => {
+describe('the size of a chunk', () => {
   it('is what came in half a second, within bounds', () => {
     const chunkSize = new ChunkSize();
     expect(chunkSize.bytes).toBe(mib);

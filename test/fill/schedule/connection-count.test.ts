@@ -4,7 +4,7 @@ import { ConnectionCount, minSplitBytes } from '../../../src/fill/schedule/conne
 const mb = 1e6;
 const leftBytes = 1000 * mb;
 
-/** Looks until the ramp has settled at what `rateOf` gives with each number of connections; returns the numbers it had. */
+/** Looks until the number has settled at what `rateOf` gives with each number of connections; returns the numbers it had. */
 function climb(
   connectionCount: ConnectionCount,
   rateOf: (connections: number) => number,

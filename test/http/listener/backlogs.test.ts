@@ -52,7 +52,7 @@ async function ask(front: Front, packets: number, requestsInPacket = 1): Promise
 }
 
 const lanes = [
-  ['the fast lane', true, 1],
+  ['the hot path', true, 1],
   ['node:http', false, 10],
 ] as const;
 

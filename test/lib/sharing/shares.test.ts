@@ -166,7 +166,7 @@ describe('shares', () => {
     expect([client?.slot === undefined, third?.slot]).toEqual([false, undefined]);
   });
 
-  it('take along who waits in a lane that changes, and leave a holder alone whose lane has moved up', async () => {
+  it('take along who waits with a priority that changes, and leave a holder alone whose priority has risen', async () => {
     const rig = new Rig(2);
     const [low, joined] = await rig.many('p', 2, { priority: 'low' });
     joined?.party.moveTo('normal');
