@@ -1,7 +1,7 @@
 /** Files that the configuration names. Synchronous, because nothing else happens before the configuration is known. */
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
-import { errorCode } from '../../lib/system-error.ts';
+import { hasCode } from '../../lib/system-error.ts';
 import type { Env } from './variables.ts';
 
 /** Where relative paths and `~/` lead. */
@@ -53,18 +53,9 @@ export function isOnPath(program: string, env: Env): boolean {
 }
 
 function reason(error: unknown): string {
-  const code = errorCode(error);
-  switch (code) {
-    case 'ENOENT':
-    case 'ENOTDIR':
-      return 'there is no such file';
-    case 'EACCES':
-    case 'EPERM':
-      return 'the file may not be read';
-    case 'EISDIR':
-      return 'this is a directory, not a file';
-    default:
-      if (error instanceof Error) return `the file cannot be read: ${error.message}`;
-      throw error;
-  }
+  if (hasCode(error, 'ENOENT', 'ENOTDIR')) return 'there is no such file';
+  if (hasCode(error, 'EACCES', 'EPERM')) return 'the file may not be read';
+  if (hasCode(error, 'EISDIR')) return 'this is a directory, not a file';
+  if (error instanceof Error) return `the file cannot be read: ${error.message}`;
+  throw error;
 }
